@@ -1,0 +1,203 @@
+"""Threads: the driver's lock, sleeping and waking.
+
+Any number of threads run at once, each at some `Label`. Two of them are the driver's own and serve
+the two interrupt vectors; the others are users in a call. One lock serialises them. It is a ticket
+lock (first come, first served): with a lock that may prefer newcomers no bound on waiting could be
+promised.
+
+A thread that finds nothing to do sleeps: it gives up the lock and starts to wait for its channel in
+one step. Whoever makes its condition true wakes the whole channel while holding the lock, and every
+sleeper looks at its condition again. Sleepers may also wake without a reason.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from model.algebra import TRUE, And, Bool, If, Number, one_of
+from model.rules import THREAD, Party, RuleBook
+from model.state import EVENT_THREAD, FATAL_THREAD, Label, Life, Outcome, State
+
+__all__ = [
+    "BOOK",
+    "LOCKED",
+    "SLEEPS_CMD",
+    "SLEEPS_LIFE",
+    "SLEEPS_TX",
+    "at",
+    "draw_ticket",
+    "enter_call",
+    "holder",
+    "holds",
+    "in_line_for_lock",
+    "leave_call",
+    "lock_is_held",
+    "release",
+    "sleep",
+    "user",
+    "wake_everyone",
+]
+
+BOOK: Final = RuleBook()
+
+SLEEPS_TX: Final = (Label.TX_TURN, Label.TX_WAIT)
+"""Labels at which a thread may sleep on the channel of senders."""
+SLEEPS_CMD: Final = (Label.CMD_TURN, Label.CMD_WAIT)
+"""Labels at which a thread may sleep on the channel of commands."""
+SLEEPS_LIFE: Final = (Label.OPEN_ENTER, Label.LEAVE, Label.DRAIN)
+"""Labels at which a thread may sleep on the channel of open and close."""
+SLEEPS_RX: Final = (Label.RX_OWNER,)
+"""Labels at which a thread may sleep until the ring is readable."""
+UNLOCKED: Final = (
+    Label.IDLE,
+    Label.RX_HEAD,
+    Label.RX_TAIL,
+    Label.RX_POINTER,
+    Label.EVENT_IDLE,
+    Label.FATAL_IDLE,
+)
+"""Labels whose step needs no lock; all others do."""
+LOCKED: Final = tuple(label for label in Label if label not in UNLOCKED)
+"""Labels whose step needs the lock."""
+
+
+def at(s: State, t: Number, *labels: Label) -> Bool:
+    """Thread t is at one of `labels`."""
+    return one_of(s.threads.label[t], labels)
+
+
+def user(t: Number) -> Bool:
+    """Thread t is a user's, not one of the two that serve interrupts."""
+    return And(t != EVENT_THREAD, t != FATAL_THREAD)
+
+
+# The lock
+
+
+def draw_ticket(s: State, t: Number) -> None:
+    """Ask for the lock."""
+    s.threads.ticket[t] = s.lock.next
+    s.lock.who[s.lock.next] = t
+    s.lock.next = s.lock.next + 1
+
+
+def release(s: State) -> None:
+    """Give the lock to the next in line."""
+    s.lock.serving = s.lock.serving + 1
+
+
+def in_line_for_lock(s: State, t: Number) -> Bool:
+    """Thread t holds the lock or waits for it."""
+    return And(one_of(s.threads.label[t], LOCKED), ~s.threads.asleep[t])
+
+
+def holds(s: State, t: Number, *labels: Label) -> Bool:
+    """Thread t holds the lock and is at one of `labels`."""
+    return And(at(s, t, *labels), ~s.threads.asleep[t], s.threads.ticket[t] == s.lock.serving)
+
+
+def lock_is_held(s: State) -> Bool:
+    """Some thread holds the lock."""
+    return s.lock.next != s.lock.serving
+
+
+def holder(s: State) -> Number:
+    """The thread that holds the lock; meaningful while somebody does."""
+    return s.lock.who[s.lock.serving]
+
+
+# Sleeping and waking
+
+
+def sleep(s: State, t: Number) -> None:
+    """Start to wait on the channel that belongs to t's label, and give up the lock: one step."""
+    s.threads.asleep[t] = True
+    s.threads.wake_tx[t] = False
+    s.threads.wake_cmd[t] = False
+    s.threads.wake_life[t] = False
+    release(s)
+
+
+def wake_everyone(s: State) -> None:
+    """Wake all channels: whatever the sleepers wait for, they must look again."""
+    s.threads.wake_tx.fill(True)
+    s.threads.wake_cmd.fill(True)
+    s.threads.wake_life.fill(True)
+    s.rx.ready = TRUE
+
+
+def get_up(s: State, t: Number) -> None:
+    """Stop sleeping; the lock is needed before anything is looked at."""
+    s.threads.asleep[t] = False
+    draw_ticket(s, t)
+
+
+@BOOK.rule("Host software", Party.HOST, THREAD, fair="thread")
+def wake(s: State, t: Number) -> None:
+    """A sleeper whose channel was woken gets up and asks for the lock."""
+    threads = s.threads
+    woken = (
+        at(s, t, *SLEEPS_TX) & threads.wake_tx[t]
+        | at(s, t, *SLEEPS_CMD) & threads.wake_cmd[t]
+        | at(s, t, *SLEEPS_LIFE) & threads.wake_life[t]
+        | at(s, t, *SLEEPS_RX) & s.rx.ready
+    )
+    s.require(threads.asleep[t] & woken)
+    get_up(s, t)
+
+
+@BOOK.rule("Host software", Party.ENVIRONMENT, THREAD)
+def wake_without_reason(s: State, t: Number) -> None:
+    """A sleeper gets up although nobody woke it."""
+    s.require(s.threads.asleep[t])
+    get_up(s, t)
+
+
+@BOOK.rule("What the character device offers", Party.ENVIRONMENT, THREAD)
+def interrupt(s: State, t: Number) -> None:
+    """A signal or a time limit ends a sleep; the call must return EINTR and leave all consistent."""
+    closing = And(s.threads.back[t] != Label.EXIT, s.driver.life == Life.CLOSING)
+    s.require(s.threads.asleep[t])
+    s.require(at(s, t, *SLEEPS_TX, *SLEEPS_RX) | at(s, t, *SLEEPS_CMD) & ~closing)
+    label = s.threads.label[t]
+    s.threads.outcome[t] = Outcome.EINTR
+    for sleeping, leaving in (
+        (Label.TX_TURN, Label.TX_QUIT),
+        (Label.TX_WAIT, Label.TX_ABANDON),
+        (Label.CMD_TURN, Label.CMD_QUIT),
+        (Label.CMD_WAIT, Label.CMD_ABANDON),
+        (Label.RX_OWNER, Label.EXIT),
+    ):
+        s.threads.label[t] = If(label == sleeping, leaving, s.threads.label[t])
+    get_up(s, t)
+
+
+@BOOK.rule("What the character device offers", Party.ENVIRONMENT, THREAD)
+def interrupt_open(s: State, t: Number) -> None:
+    """A signal ends the wait for somebody else's open or close."""
+    s.require(s.threads.asleep[t] & at(s, t, Label.OPEN_ENTER))
+    s.threads.asleep[t] = False
+    s.threads.outcome[t] = Outcome.EINTR
+    s.threads.label[t] = Label.IDLE
+
+
+# Who is inside a call
+
+
+def enter_call(s: State, t: Number) -> None:
+    """Count t among the threads inside a call."""
+    driver = s.driver
+    s.threads.position[t] = driver.inside
+    driver.list[driver.inside] = t
+    driver.inside = driver.inside + 1
+
+
+def leave_call(s: State, t: Number) -> None:
+    """Count t out again; the last of the list takes its place, so that the list has no gap."""
+    driver = s.driver
+    last = driver.list[driver.inside - 1]
+    place = s.threads.position[t]
+    driver.list[place] = last
+    s.threads.position[last] = place
+    driver.inside = driver.inside - 1
+
