@@ -451,6 +451,7 @@ def write_command_base(s: State, t: Number) -> None:
     s.require(holds(s, t, Label.CMD_BASE))
     s.cmd.prod_i = constant(0)
     s.cmd.cons_i = constant(0)
+    s.cmd.first = s.cmd.prod
     s.cmd.dev = s.cmd.prod
     s.cmd.based = TRUE
     s.cmd.live = TRUE
@@ -549,11 +550,13 @@ def write_packet_bases(s: State, t: Number) -> None:
     protocol_error(s, s.card.started & (s.card.flags == Flags.CLEAR))
     s.tx.prod_i = constant(0)
     s.tx.cons_i = constant(0)
+    s.tx.first = s.tx.prod
     s.tx.dev = s.tx.prod
     s.tx.sent = s.tx.prod
     s.tx.based = TRUE
     s.tx.live = TRUE
     s.rx.cons_i = constant(0)
+    s.rx.first = s.rx.cons
     s.rx.dev = s.rx.cons
     s.rx.based = TRUE
     s.rx.live = TRUE

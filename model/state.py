@@ -214,6 +214,7 @@ class RequestRing(Group):
     cons: Number = number("number of requests whose slot the driver took back")
     cons_i: Number = number("slot of request cons")
     rung: Number = number("history: number of doorbells issued")
+    first: Number = number("history: number of the request that slot 0 carried at set-up")
     tag: Array[Number] = numbers(SLOT, "number of the request last written to the slot")
     waiter: Array[Number] = numbers(SLOT, "thread to be told of the completion, or NOBODY")
     live: Bool = flag("the ring is initialised and the card knows it")
@@ -283,6 +284,7 @@ class ReceiveRing(Group):
     # what the driver keeps
     cons: Number = number("number of packets taken by readers")
     cons_i: Number = number("slot of packet cons")
+    first: Number = number("history: number of the packet that slot 0 carried at set-up")
     held: Array[Bool] = flags(SLOT, "a reader took the slot and has not given it back")
     holder: Array[Number] = numbers(SLOT, "history: that reader")
     live: Bool = flag("the ring is initialised and the card knows it")

@@ -1,0 +1,140 @@
+"""Print how fast the specification runs: `python -m bench [--seconds S] [--seed N]`."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections.abc import Callable
+
+import attrs
+
+from model.algebra import evaluate
+from model.explore import Executor, Scope, open_card
+from model.scope import FlatState
+from model.system import System, specification
+
+TRANSMIT_ONLY = frozenset(
+    {
+        "begin_write",
+        "enter_write",
+        "turn_away",
+        "exit_call",
+        "wake",
+        "wake_without_reason",
+        "interrupt",
+        "event_interrupt",
+        "read_events",
+        "mark_readable",
+        "cmd.reclaim_done",
+        "card.raise_vector0",
+        "card.spurious_vector0",
+    }
+)
+"""What a packet's way to the card and back takes besides the rules of the transmit ring."""
+
+
+@attrs.frozen
+class Measurement:
+    """How many units of work were done in a second."""
+
+    name: str
+    unit: str
+    rate: float
+
+
+def transmit_ring(rule: str, parameters: object) -> bool:
+    """Whether a step belongs to the transmit ring at work."""
+    return rule.startswith("tx.") or rule in TRANSMIT_ONLY
+
+
+def measure(name: str, unit: str, seconds: float, work: Callable[[], int]) -> Measurement:
+    """Repeat `work`, which returns how much it did, for about `seconds`, after one untimed go."""
+    work()
+    done = 0
+    start = time.perf_counter()
+    while (taken := time.perf_counter() - start) < seconds or not done:
+        done += work()
+    return Measurement(name, unit, done / taken)
+
+
+def opened(system: System, scope: Scope) -> FlatState:
+    """The state in which the card is open and everything rests."""
+    state, _ = open_card(Executor.of(system, scope))
+    return state
+
+
+def walking(executor: Executor, start: FlatState, seed: int) -> Callable[[], int]:
+    """Random steps, in pieces of 20,000, each picked among all enabled ones."""
+    runner = executor.runner(start)
+    source = random.Random(seed)
+
+    def work() -> int:
+        return runner.walk(source, 20_000)
+
+    return work
+
+
+def interpreting(executor: Executor, start: FlatState, seed: int) -> Callable[[], int]:
+    """Random steps, enabledness by interpreting every guard: what the compiled form replaces."""
+    source = random.Random(seed)
+    state = start
+
+    def work() -> int:
+        nonlocal state
+        values = executor.layout.named(state)
+        enabled = [step for step in executor.instances if evaluate(step.guard, values)]
+        state = executor.fire(state, source.choice(enabled))
+        return 1
+
+    return work
+
+
+def searching(executor: Executor, start: FlatState) -> Callable[[], int]:
+    """Breadth-first search through 20,000 states."""
+
+    def work() -> int:
+        return executor.search(goal=lambda state: False, start=start, states=20_000).steps
+
+    return work
+
+
+def measurements(seconds: float, seed: int) -> list[Measurement]:
+    """Everything that is measured."""
+    system = specification()
+    found: list[Measurement] = []
+    for size in (1, 4, 64):
+        scope = Scope(ring_size=size, users=6, posted=4, words=(0,))
+        start = opened(system, scope)
+        part = Executor.of(system, attrs.evolve(scope, rules=transmit_ring))
+        work = walking(part, start, seed)
+        found.append(measure(f"walk, transmit ring, {size} slots", "steps/s", seconds, work))
+    whole = Scope(ring_size=64, users=6, posted=4)
+    executor = Executor.of(system, whole)
+    work = walking(executor, executor.initial(), seed)
+    found.append(measure("walk, whole system, 64 slots", "steps/s", seconds, work))
+    small = Executor.of(system, Scope(ring_size=2, users=2))
+    start = opened(system, small.scope)
+    found.append(
+        measure("search, whole system, 2 slots", "steps/s", seconds, searching(small, start))
+    )
+    work = interpreting(small, small.initial(), seed)
+    found.append(measure("walk, interpreted, 2 slots", "steps/s", min(seconds, 0.5), work))
+    return found
+
+
+def main() -> None:
+    """Measure and print a table; the last column is relative to interpreting the terms."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=1.0, help="time for each measurement")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random walks")
+    options = parser.parse_args()
+    found = measurements(options.seconds, options.seed)
+    base = found[-1].rate
+    print(f"{'measurement':<36} {'rate':>12} {'unit':<8} {'ratio':>8}")
+    for item in found:
+        print(f"{item.name:<36} {item.rate:>12,.0f} {item.unit:<8} {item.rate / base:>7,.0f}x")
+
+
+if __name__ == "__main__":
+    main()

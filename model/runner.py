@@ -1,0 +1,330 @@
+"""A running system: one state that changes in place, a hundred thousand steps a second and more.
+
+The set of enabled steps is kept up to date rather than computed: steps fall into groups (those of a
+thread, of a slot, of an engine), and after a step only groups whose guards read something that the
+step wrote are looked at again. All of it is straight-line Python generated from the terms.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from model.algebra import Bool, Term
+from model.compile import Case, Source, decision, reads
+from model.rules import Choice
+from model.scope import FlatState, Instance, Layout
+
+__all__ = ["Runner", "grouped", "mangled"]
+
+INDENT: Final = "    "
+
+
+def mangled(name: str) -> str:
+    """A variable's name as a Python identifier."""
+    return name.replace(".", "_")
+
+
+def grouped(layout: Layout) -> list[list[Instance]]:
+    """The steps in groups that mostly read the same things: of a thread, a slot, an engine."""
+    groups: dict[tuple[object, ...], list[Instance]] = {}
+    for instance in layout.instances:
+        key: tuple[object, ...] | None = None
+        for parameter, value in zip(instance.rule.parameters, instance.values, strict=True):
+            if parameter.choice in (Choice.THREAD, Choice.USER, Choice.SLOT):
+                key = (parameter.name, value)
+                break
+        if key is None:
+            engine = instance.rule.fair.endswith(".engine") or instance.rule.parameters
+            key = (instance.name.split(".")[0] if engine else instance.name,)
+        groups.setdefault(key, []).append(instance)
+    return list(groups.values())
+
+
+class Runner:
+    """A system at a scope, in some state, with its enabled steps at hand.
+
+    Start it with `load`. `enabled` holds the numbers of the enabled steps in no particular order
+    (positions in `Layout.instances`); it is kept up to date by `fire` and `walk`.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.enabled: list[int] = []
+        self._groups = grouped(layout)
+        self._first: list[int] = []
+        self._masks = [0] * len(self._groups)
+        self._place = [0] * len(layout.instances)
+        self._members: list[int] = []
+        for group in self._groups:
+            self._first.append(len(self._members))
+            self._members += [instance.index for instance in group]
+        self._module: dict[str, Any] = {"M": self._masks, "change": self._change}
+        self._fire: list[Callable[[], None]] = [
+            self._compiled_on_first_use(instance) for instance in layout.instances
+        ]
+        self._depends()
+        self._compile_groups()
+        self.load(layout.initial())
+
+    # State in, state out
+
+    def load(self, state: FlatState) -> None:
+        """Go to `state`."""
+        module = self._module
+        for variable, value in zip(self.layout.system.variables, state, strict=True):
+            name = mangled(variable.name)
+            if variable.domain is None:
+                module[name] = value
+            elif name in module:
+                module[name][:] = value
+            else:
+                module[name] = list(value)
+        for refresh in self._refresh:
+            refresh()
+
+    def state(self) -> FlatState:
+        """The present state as a value."""
+        return tuple(
+            self._module[mangled(variable.name)]
+            if variable.domain is None
+            else tuple(self._module[mangled(variable.name)])
+            for variable in self.layout.system.variables
+        )
+
+    def value(self, name: str) -> Any:
+        """The present value of one variable (of an array, a tuple)."""
+        value = self._module[mangled(name)]
+        return tuple(value) if isinstance(value, list) else value
+
+    # Steps
+
+    def fire(self, number: int) -> None:
+        """Take the step with this number. Whether it is enabled is up to the caller."""
+        self._fire[number]()
+
+    def walk(
+        self, source: random.Random, steps: int, record: Callable[[int], None] | None = None
+    ) -> int:
+        """Take up to `steps` steps, each picked evenly among all enabled; returns how many.
+
+        It is fewer only where no step is enabled any more. `record` is told each step's number.
+        """
+        enabled, fire, pick = self.enabled, self._fire, source.random
+        for taken in range(steps):
+            if not enabled:
+                return taken
+            number = enabled[int(pick() * len(enabled))]
+            fire[number]()
+            if record is not None:
+                record(number)
+        return steps
+
+    def monitor(self, condition: Bool, parameters: Sequence[str] = ()) -> Callable[..., bool]:
+        """`condition` of the present state as a function of its parameters (symbols `?name`)."""
+        source = Source(self.layout, lambda name: mangled(name.replace("?", "p_")))
+        special = self.layout.specialise(condition)
+        lines = source.share([special])
+        names = ", ".join(f"p_{name}" for name in parameters)
+        result = source.expression(special)
+        body = "\n".join(INDENT + line for line in [*lines, f"return {result}"])
+        return self._define(f"def monitor({names}):\n{body}\n", "monitor")
+
+    # Enabled steps
+
+    def _change(self, group: int, mask: int) -> None:
+        """The enabled steps of a group changed to `mask`."""
+        changed = self._masks[group] ^ mask
+        self._masks[group] = mask
+        enabled, place, members = self.enabled, self._place, self._members
+        base = self._first[group] - 1
+        while changed:
+            bit = changed & -changed
+            changed ^= bit
+            number = members[base + bit.bit_length()]
+            if mask & bit:
+                place[number] = len(enabled)
+                enabled.append(number)
+            else:
+                hole = place[number]
+                last = enabled.pop()
+                if last != number:
+                    enabled[hole] = last
+                    place[last] = hole
+
+    def _compile_groups(self) -> None:
+        source = Source(self.layout, mangled)
+        lines: list[str] = []
+        for number, group in enumerate(self._groups):
+            cases = [
+                Case(instance.guard, (f"m += {1 << bit}",)) for bit, instance in enumerate(group)
+            ]
+            lines += [f"def refresh_{number}():", f"{INDENT}m = 0"]
+            lines += [INDENT + line for line in decision(source, cases)]
+            lines += [f"{INDENT}if m != M[{number}]:", f"{INDENT * 2}change({number}, m)"]
+        exec(compile("\n".join(lines), "<guards>", "exec"), self._module)  # noqa: S102 - source made here, of terms
+        self._refresh: list[Callable[[], None]] = [
+            self._module[f"refresh_{number}"] for number in range(len(self._groups))
+        ]
+
+    def _depends(self) -> None:
+        """Which groups read which variables and elements."""
+        self._whole: dict[str, set[int]] = {}
+        self._element: dict[tuple[str, int], set[int]] = {}
+        for number, group in enumerate(self._groups):
+            used = reads(instance.guard for instance in group)
+            for name in used.whole:
+                self._whole.setdefault(name, set()).add(number)
+            for element in used.elements:
+                self._element.setdefault(element, set()).add(number)
+
+    # Steps as code
+
+    def _define(self, text: str, name: str) -> Callable[..., Any]:
+        exec(compile(text, f"<{name}>", "exec"), self._module)  # noqa: S102 - source made here, of terms
+        function: Callable[..., Any] = self._module[name]
+        return function
+
+    def _compiled_on_first_use(self, instance: Instance) -> Callable[[], None]:
+        def first() -> None:
+            function = self._define(self._step(instance), f"step_{instance.index}")
+            self._fire[instance.index] = function
+            function()
+
+        return first
+
+    def _step(self, instance: Instance) -> str:
+        """Source of the function that takes a step and refreshes what depends on it."""
+        return _StepWriter(self.layout, instance, self._whole, self._element, self._module).text()
+
+
+class _StepWriter:
+    """Writes the function of one step."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        instance: Instance,
+        whole: Mapping[str, set[int]],
+        element: Mapping[tuple[str, int], set[int]],
+        module: dict[str, Any],
+    ) -> None:
+        self.layout = layout
+        self.instance = instance
+        self.whole = whole
+        self.element = element
+        self.module = module
+        self.source = Source(layout, mangled)
+        self.before: list[str] = []
+        self.after: list[str] = []
+        self.certain: set[int] = set()
+        self.varying: list[tuple[str, str]] = []
+
+    def text(self) -> str:
+        updates = self.instance.updates
+        scalars = [mangled(name) for name, term in updates.items() if not term.sort.is_array]
+        self.before += self.source.share(_parts(updates.values()))
+        for name, term in updates.items():
+            self.certain |= self.whole.get(name, set())
+            if term.sort.is_array:
+                self._array(name, term, "")
+            else:
+                self.after.append(f"{mangled(name)} = {self._value(term)}")
+        head = [f"global {', '.join(scalars)}"] if scalars else []
+        lines = [*head, *self.before, *self.after, *self._refreshes()]
+        body = "\n".join(INDENT + line for line in lines or ["pass"])
+        return f"def step_{self.instance.index}():\n{body}\n"
+
+    def _value(self, term: Term) -> str:
+        """The term's value before the step, in a form that later assignments do not change."""
+        if term.operation == "constant":
+            return self.source.expression(term)
+        return self._held(self.source.expression(term))
+
+    def _held(self, expression: str) -> str:
+        if expression.isidentifier() and expression in self.source.local.values():
+            return expression
+        if expression.isdigit():
+            return expression
+        name = f"x{len(self.before)}"
+        self.before.append(f"{name} = {expression}")
+        return name
+
+    def _array(self, name: str, term: Term, margin: str) -> None:
+        match term.operation:
+            case "symbol":
+                return
+            case "store":
+                base, index, value = term.arguments
+                self._array(name, base, margin)
+                place = self._held(self.source.index(name, index))
+                self.after.append(f"{margin}{mangled(name)}[{place}] = {self._value(value)}")
+                self._touches(name, place)
+            case "fill":
+                size = len(self.module[mangled(name)])
+                everywhere = self._value(term.arguments[0])
+                self.after.append(f"{margin}{mangled(name)}[:] = [{everywhere}] * {size}")
+                for (array, _), groups in self.element.items():
+                    if array == name:
+                        self.certain |= groups
+            case "if":
+                test, then, otherwise = term.arguments
+                held = self._held(self.source.expression(test))
+                for condition, branch in ((held, then), (f"not {held}", otherwise)):
+                    if branch.operation != "symbol":
+                        self.after.append(f"{margin}if {condition}:")
+                        self._array(name, branch, margin + INDENT)
+            case _:
+                raise ValueError(f"cannot run an array update by {term.operation!r}")
+
+    def _touches(self, name: str, place: str) -> None:
+        if place.isdigit():
+            self.certain |= self.element.get((name, int(place)), set())
+        else:
+            self.varying.append((name, place))
+
+    def _refreshes(self) -> list[str]:
+        lines = [f"refresh_{number}()" for number in sorted(self.certain)]
+        done: set[tuple[str, tuple[frozenset[int], ...]]] = set()
+        for name, place in self.varying:
+            size = len(self.module[mangled(name)])
+            table = tuple(
+                frozenset(self.element.get((name, at), set()) - self.certain) for at in range(size)
+            )
+            if not any(table) or (place, table) in done:
+                continue
+            done.add((place, table))
+            lines += self._refresh_element(place, table)
+        return lines
+
+    def _refresh_element(self, place: str, table: tuple[frozenset[int], ...]) -> list[str]:
+        tables: dict[tuple[frozenset[int], ...], str] = self.module.setdefault("tables", {})
+        known = tables.get(table)
+        single = all(len(groups) == 1 for groups in table)
+        if known is None:
+            known = tables[table] = f"table_{len(tables)}"
+            functions = [
+                [self.module[f"refresh_{number}"] for number in sorted(groups)] for groups in table
+            ]
+            self.module[known] = [item[0] for item in functions] if single else functions
+        if single:
+            return [f"{known}[{place}]()"]
+        return [f"for refresh in {known}[{place}]: refresh()"]
+
+
+def _parts(terms: Iterable[Term]) -> list[Term]:
+    """The numbers and truth values out of which array updates are made."""
+    parts: list[Term] = []
+    for term in terms:
+        if not term.sort.is_array:
+            parts.append(term)
+        elif term.operation == "store":
+            parts += _parts(term.arguments[:1])
+            parts += term.arguments[1:]
+        elif term.operation == "fill":
+            parts += term.arguments
+        elif term.operation == "if":
+            parts.append(term.arguments[0])
+            parts += _parts(term.arguments[1:])
+    return parts

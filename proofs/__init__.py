@@ -1,0 +1,1 @@
+"""Why the specification's properties hold: invariants, ranks, obligations and their solvers."""

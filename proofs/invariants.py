@@ -1,0 +1,1582 @@
+"""What is true in every reachable state: the conjuncts of the inductive invariant.
+
+Each conjunct is stated for an arbitrary slot k, thread t, ticket j or filter `key`, so that it holds
+for every ring size and any number of threads without a quantifier in any query. A conjunct alone is
+rarely inductive; together they are, and `proofs.obligations` checks that every rule keeps each one.
+
+The file goes from the bottom up: the lock, the line and the list of callers; the request rings; the
+receive ring; events and sleeping; open and close; the card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from model.algebra import (
+    TRUE,
+    And,
+    Bool,
+    If,
+    Iff,
+    Implies,
+    Number,
+    Or,
+    constant,
+    low_bits,
+    next_index,
+    one_of,
+    ring_size,
+    wrap,
+)
+from model.driver_spec import rx_pending, tx_pending
+from model.ring_spec import COMMAND, TRANSMIT, RequestProgram, call_must_end, my_turn
+from model.rules import Choice
+from model.device_spec import running
+from model.state import (
+    CAPACITY,
+    EVENT_THREAD,
+    FATAL_THREAD,
+    NOBODY,
+    POSTED,
+    Command,
+    Flags,
+    Label,
+    Life,
+    Outcome,
+    RequestRing,
+    Stage,
+    State,
+)
+from model.thread_spec import (
+    SLEEPS_CMD,
+    SLEEPS_LIFE,
+    SLEEPS_RX,
+    SLEEPS_TX,
+    at,
+    holder,
+    in_line_for_lock,
+    lock_is_held,
+)
+
+__all__ = ["INVARIANTS", "Invariant"]
+
+
+@attrs.frozen
+class Invariant:
+    """One conjunct: its name, what it is indexed by, and the statement itself."""
+
+    name: str
+    indices: tuple[str, ...]
+    body: Callable[..., Bool]
+    machine_only: bool = False
+
+    @property
+    def meaning(self) -> str:
+        """What the conjunct says, in one line."""
+        return (self.body.__doc__ or "").strip().split("\n")[0]
+
+
+INVARIANTS: Final[list[Invariant]] = []
+
+
+def invariant(
+    name: str, *indices: str, machine_only: bool = False
+) -> Callable[[Callable[..., Bool]], Callable[..., Bool]]:
+    """Add a conjunct. `indices` name what it speaks of: slot, thread, counter, key."""
+
+    def add(body: Callable[..., Bool]) -> Callable[..., Bool]:
+        INVARIANTS.append(Invariant(name, indices, body, machine_only))
+        return body
+
+    return add
+
+
+def for_each_ring(
+    name: str, *indices: str, machine_only: bool = False
+) -> Callable[[Callable[..., Bool]], Callable[..., Bool]]:
+    """Add a conjunct for each of the two request rings; the body's first argument is the ring."""
+
+    def add(body: Callable[..., Bool]) -> Callable[..., Bool]:
+        for p in (TRANSMIT, COMMAND):
+
+            def bound(s: State, *rest: Number, p: RequestProgram = p) -> Bool:
+                return body(p, s, *rest)
+
+            bound.__doc__ = body.__doc__
+            INVARIANTS.append(Invariant(f"{p.name}.{name}", indices, bound, machine_only))
+        return body
+
+    return add
+
+
+# Arithmetic that means the same in unbounded integers and in words that wrap
+
+
+def within(value: Number, start: Number, count: Number) -> Bool:
+    """`value` is one of the `count` numbers from `start` on."""
+    return And(constant(0) <= value - start, value - start < count)
+
+
+def apart(index: Number, start: Number, distance: Number) -> Bool:
+    """Walking `distance` slots (0 to N) from slot `start` leads to slot `index`."""
+    return If(distance == ring_size(), index == start, wrap(index, start) == distance)
+
+
+def slot_exists(k: Number) -> Bool:
+    """k is a slot of a ring."""
+    return within(k, constant(0), ring_size())
+
+
+# The lock
+
+WAITING_LABELS: Final = (
+    Label.WRITE_ENTER,
+    Label.READ_ENTER,
+    Label.FILTER_ENTER,
+    Label.TX_TURN,
+    Label.TX_WAIT,
+    Label.TX_QUIT,
+    Label.TX_ABANDON,
+    Label.CMD_TURN,
+    Label.CMD_WAIT,
+    Label.CMD_QUIT,
+    Label.CMD_ABANDON,
+    Label.RX_OWNER,
+    Label.RX_GIVE,
+    Label.EXIT,
+    Label.OPEN_ENTER,
+    Label.CLOSE_ENTER,
+    Label.LEAVE,
+    Label.DRAIN,
+    Label.READ_EVENTS,
+    Label.MARK_FAILED,
+    Label.IDLE,
+    Label.RX_HEAD,
+    Label.RX_TAIL,
+    Label.RX_POINTER,
+    Label.EVENT_IDLE,
+    Label.FATAL_IDLE,
+)
+CRITICAL: Final = tuple(label for label in Label if label not in WAITING_LABELS)
+"""Labels that a thread only ever is at while it holds the lock."""
+EVENT_LABELS: Final = (
+    Label.EVENT_IDLE,
+    Label.READ_EVENTS,
+    Label.CMD_RECLAIM,
+    Label.CMD_TAKE,
+    Label.TX_RECLAIM,
+    Label.TX_TAKE,
+    Label.RX_READY,
+)
+FATAL_LABELS: Final = (Label.FATAL_IDLE, Label.MARK_FAILED)
+
+
+@invariant("lock.tickets")
+def lock_tickets(s: State) -> Bool:
+    """No more tickets were served than drawn."""
+    return constant(0) <= s.lock.next - s.lock.serving
+
+
+@invariant("lock.in-line", "thread")
+def lock_in_line(s: State, t: Number) -> Bool:
+    """A thread that holds or awaits the lock has an outstanding ticket of its own."""
+    ticket = s.threads.ticket[t]
+    return Implies(
+        in_line_for_lock(s, t),
+        And(
+            within(ticket, s.lock.serving, s.lock.next - s.lock.serving),
+            s.lock.who[ticket] == t,
+        ),
+    )
+
+
+@invariant("lock.ticket-held", "counter")
+def lock_ticket_held(s: State, j: Number) -> Bool:
+    """Each outstanding ticket belongs to a thread that holds or awaits the lock."""
+    t = s.lock.who[j]
+    return Implies(
+        within(j, s.lock.serving, s.lock.next - s.lock.serving),
+        And(in_line_for_lock(s, t), s.threads.ticket[t] == j),
+    )
+
+
+@invariant("lock.critical", "thread")
+def lock_critical(s: State, t: Number) -> Bool:
+    """A thread in the middle of a critical section holds the lock."""
+    return Implies(at(s, t, *CRITICAL), And(s.threads.ticket[t] == s.lock.serving, ~s.threads.asleep[t]))
+
+
+@invariant("threads.labels", "thread")
+def thread_labels(s: State, t: Number) -> Bool:
+    """Each of the two handlers runs its own program and nobody else does."""
+    return And(
+        s.threads.label[t] <= max(Label),
+        Iff(t == EVENT_THREAD, at(s, t, *EVENT_LABELS)),
+        Iff(t == FATAL_THREAD, at(s, t, *FATAL_LABELS)),
+    )
+
+
+@invariant("threads.back", "thread")
+def thread_back(s: State, t: Number) -> Bool:
+    """A command returns to the end of a call or to a step of open or close."""
+    conducting = one_of(
+        s.threads.back[t], (Label.STOPPED, Label.FLUSHED, Label.STARTED, Label.ADDED_UNICAST)
+    )
+    return And(
+        Implies(
+            at(s, t, *COMMAND_LABELS),
+            (s.threads.back[t] == Label.EXIT) | conducting & ~s.threads.nonblocking[t],
+        ),
+        Implies(
+            at(s, t, *TRANSMIT_LABELS, Label.RX_OWNER, Label.RX_HEADER, *HOLDING, Label.WRITE_ENTER,
+               Label.FILTER_ENTER, Label.READ_ENTER, Label.EXIT),
+            s.threads.back[t] == Label.EXIT,
+        ),
+        Implies(
+            at(s, t, *COMMAND_LABELS, Label.FILTER_ENTER, Label.OPEN_ENTER, Label.CLOSE_ENTER)
+            | at(s, t, *CONDUCTOR_LABELS),
+            ~s.threads.nonblocking[t],
+        ),
+        Implies(
+            at(s, t, Label.WRITE_ENTER, Label.READ_ENTER, Label.FILTER_ENTER, Label.TX_TURN,
+               Label.CMD_TURN, Label.RX_OWNER, Label.RX_HEADER, Label.TX_DOORBELL,
+               Label.CMD_DOORBELL, *filling(TRANSMIT), *filling(COMMAND))
+            | at(s, t, Label.TX_WAIT, Label.CMD_WAIT),
+            s.threads.outcome[t] == Outcome.NONE,
+        ),
+        Implies(
+            at(s, t, Label.TX_QUIT, Label.CMD_QUIT, Label.TX_ABANDON, Label.CMD_ABANDON),
+            s.threads.outcome[t] != Outcome.NONE,
+        ),
+        Implies(
+            at(s, t, Label.TX_QUIT, Label.CMD_QUIT, Label.TX_ABANDON, Label.CMD_ABANDON,
+               Label.TX_NEXT_IN_LINE, Label.CMD_NEXT_IN_LINE),
+            s.threads.outcome[t] != Outcome.OK,
+        ),
+        Implies(
+            at(s, t, Label.TX_WAIT, Label.CMD_WAIT, Label.TX_ABANDON, Label.CMD_ABANDON),
+            ~s.threads.nonblocking[t],
+        ),
+    )  # fmt: skip
+
+
+@invariant("threads.asleep", "thread")
+def thread_asleep(s: State, t: Number) -> Bool:
+    """Threads sleep only where the program says so."""
+    return Implies(
+        s.threads.asleep[t], at(s, t, *SLEEPS_TX, *SLEEPS_CMD, *SLEEPS_LIFE, *SLEEPS_RX)
+    )
+
+
+# The list of threads inside a call
+
+TRANSMIT_LABELS: Final = (
+    Label.TX_TURN,
+    Label.TX_HEAD,
+    Label.TX_TAIL,
+    Label.TX_FIELDS,
+    Label.TX_OWNER,
+    Label.TX_DOORBELL,
+    Label.TX_NEXT_IN_LINE,
+    Label.TX_WAIT,
+    Label.TX_QUIT,
+    Label.TX_ABANDON,
+)
+COMMAND_LABELS: Final = (
+    Label.CMD_TURN,
+    Label.CMD_FIELDS,
+    Label.CMD_OWNER,
+    Label.CMD_DOORBELL,
+    Label.CMD_NEXT_IN_LINE,
+    Label.CMD_WAIT,
+    Label.CMD_QUIT,
+    Label.CMD_ABANDON,
+)
+HOLDING: Final = (Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER, Label.RX_GIVE)
+"""Labels at which a reader holds a receive slot."""
+CONDUCTOR_LABELS: Final = tuple(
+    label for label in Label if Label.LEAVE <= label <= Label.CLOSED
+)
+
+
+def inside_call(s: State, t: Number) -> Bool:
+    """Thread t is inside a call to send, to receive or to change filters."""
+    return Or(
+        at(s, t, *TRANSMIT_LABELS, Label.RX_OWNER, Label.RX_HEADER, *HOLDING, Label.EXIT),
+        And(at(s, t, *COMMAND_LABELS), s.threads.back[t] == Label.EXIT),
+    )
+
+
+@invariant("calls.counted", "thread")
+def calls_counted(s: State, t: Number) -> Bool:
+    """Each thread inside a call stands in the list once, where it says."""
+    place = s.threads.position[t]
+    return And(
+        constant(0) <= s.driver.inside,
+        Implies(
+            inside_call(s, t),
+            And(within(place, constant(0), s.driver.inside), s.driver.list[place] == t),
+        ),
+    )
+
+
+@invariant("calls.listed", "counter")
+def calls_listed(s: State, j: Number) -> Bool:
+    """The list holds threads inside a call only."""
+    t = s.driver.list[j]
+    return Implies(
+        within(j, constant(0), s.driver.inside),
+        And(inside_call(s, t), s.threads.position[t] == j),
+    )
+
+
+# The request rings: counters and indices
+
+
+def outstanding(ring: RequestRing) -> Number:
+    """Requests handed over and not taken back."""
+    return ring.prod - ring.cons
+
+
+def finished(ring: RequestRing) -> Number:
+    """Requests that the card returned and the driver has not taken back."""
+    return ring.dev - ring.cons
+
+
+def engine_on(p: RequestProgram, s: State) -> Bool:
+    """The card may walk the ring: its index follows the counters."""
+    return s.card.started if p is TRANSMIT else s.cmd.live
+
+
+@for_each_ring("counters")
+def request_counters(p: RequestProgram, s: State) -> Bool:
+    """cons <= dev <= prod <= cons + N, and the indices follow."""
+    ring, n = p.ring(s), ring_size()
+    return And(
+        constant(0) <= outstanding(ring),
+        outstanding(ring) <= n,
+        slot_exists(ring.prod_i),
+        slot_exists(ring.cons_i),
+        apart(ring.prod_i, ring.cons_i, outstanding(ring)),
+        Implies(~ring.live, ring.cons == ring.prod),
+        Implies(
+            ring.live,
+            And(
+                constant(0) <= finished(ring),
+                finished(ring) <= outstanding(ring),
+                constant(0) <= ring.prod - ring.dev,
+                ring.based,
+            ),
+        ),
+        Implies(
+            engine_on(p, s),
+            And(ring.live, slot_exists(ring.dev_i), apart(ring.dev_i, ring.cons_i, finished(ring))),
+        ),
+    )
+
+
+@for_each_ring("indices-are-masked-counters", machine_only=True)
+def request_masks(p: RequestProgram, s: State) -> Bool:
+    """Each index is the low bits of its counter since set-up: what a driver computes."""
+    ring = p.ring(s)
+    return Implies(
+        ring.live,
+        And(
+            ring.prod_i == low_bits(ring.prod - ring.first),
+            ring.cons_i == low_bits(ring.cons - ring.first),
+            Implies(engine_on(p, s), ring.dev_i == low_bits(ring.dev - ring.first)),
+        ),
+    )
+
+
+# The request rings: slots
+
+
+def filling(p: RequestProgram) -> tuple[Label, ...]:
+    """Labels at which a slot is claimed and not handed over."""
+    if p is TRANSMIT:
+        return (Label.TX_HEAD, Label.TX_TAIL, Label.TX_FIELDS, Label.TX_OWNER)
+    return (Label.CMD_FIELDS, Label.CMD_OWNER)
+
+
+def words_pending(p: RequestProgram, s: State, k: Number) -> Bool:
+    """Some word of slot k other than the owner byte is still in the store buffer."""
+    pending = p.ring(s).fields_pending[k]
+    if p is TRANSMIT:
+        pending = pending | s.tx.head_pending[k] | s.tx.tail_pending[k]
+    return pending
+
+
+def payload_stored(s: State, k: Number, word: str, request: Number) -> Bool:
+    """The payload word of slot k is `request`'s, in memory or on the way there."""
+    pending, memory = {
+        "head": (s.tx.head_pending, s.tx.head),
+        "tail": (s.tx.tail_pending, s.tx.tail),
+    }[word]
+    return pending[k] | (memory[k] == request)
+
+
+def fields_stored(p: RequestProgram, s: State, k: Number, request: Number) -> Bool:
+    """The fields of slot k are `request`'s, in memory or on the way there."""
+    ring = p.ring(s)
+    right = ring.fields[k] == request
+    if p is COMMAND:
+        right = right & (s.cmd.kind[k] == s.cmd.kind_new[k]) & (s.cmd.key[k] == s.cmd.key_new[k])
+    return ring.fields_pending[k] | right
+
+
+@for_each_ring("slot-returned", "slot")
+def slot_returned(p: RequestProgram, s: State, k: Number) -> Bool:
+    """A slot that the card returned is the host's, and its result is the request's own."""
+    ring = p.ring(s)
+    offset = wrap(k, ring.cons_i)
+    result = s.cmd.result[k] == ring.cons + offset if p is COMMAND else TRUE
+    return Implies(
+        And(ring.live, slot_exists(k), offset < finished(ring)),
+        And(
+            ~ring.owner[k],
+            ~ring.owner_pending[k],
+            ~words_pending(p, s, k),
+            ring.tag[k] == ring.cons + offset,
+            result,
+        ),
+    )
+
+
+@for_each_ring("slot-handed-over", "slot")
+def slot_handed_over(p: RequestProgram, s: State, k: Number) -> Bool:
+    """A slot handed over is the card's as soon as its owner byte is visible, complete by then."""
+    ring = p.ring(s)
+    offset = wrap(k, ring.cons_i)
+    request = ring.cons + offset
+    stored = fields_stored(p, s, k, request)
+    if p is TRANSMIT:
+        stored = stored & (
+            s.tx.zero[k]
+            | payload_stored(s, k, "head", request) & payload_stored(s, k, "tail", request)
+        )
+    return Implies(
+        And(
+            ring.live,
+            slot_exists(k),
+            finished(ring) <= offset,
+            offset < outstanding(ring),
+        ),
+        And(
+            ring.tag[k] == request,
+            ring.owner_new[k],
+            ring.owner_pending[k] != ring.owner[k],
+            Implies(ring.owner[k], ~words_pending(p, s, k)),
+            stored,
+        ),
+    )
+
+
+@for_each_ring("slot-heard", "slot")
+def slot_heard(p: RequestProgram, s: State, k: Number) -> Bool:
+    """A slot whose doorbell reached the card is visibly the card's."""
+    ring = p.ring(s)
+    offset = wrap(k, ring.cons_i)
+    heard = ring.prod - ring.heard < outstanding(ring) - offset
+    return Implies(
+        And(
+            ring.live,
+            slot_exists(k),
+            finished(ring) <= offset,
+            offset < outstanding(ring),
+            heard,
+        ),
+        ~ring.owner_pending[k],
+    )
+
+
+@for_each_ring("slot-free", "slot")
+def slot_free(p: RequestProgram, s: State, k: Number) -> Bool:
+    """A slot not handed over is the host's; only the one being filled in has pending stores."""
+    ring = p.ring(s)
+    offset = wrap(k, ring.cons_i)
+    labels = filling(p)[1:]
+    return Implies(
+        And(ring.live, slot_exists(k), outstanding(ring) <= offset),
+        And(
+            ~ring.owner[k],
+            ~ring.owner_pending[k],
+            Implies(
+                words_pending(p, s, k),
+                And(k == ring.prod_i, lock_is_held(s), at(s, holder(s), *labels)),
+            ),
+        ),
+    )
+
+
+@for_each_ring("waiter", "slot")
+def slot_waiter(p: RequestProgram, s: State, k: Number) -> Bool:
+    """A slot's waiter is the thread whose request the slot carries; free slots have none."""
+    ring = p.ring(s)
+    offset = wrap(k, ring.cons_i)
+    t = ring.waiter[k]
+    waits = And(
+        offset < outstanding(ring),
+        queued(p, s, t) & ~s.threads.nonblocking[t],
+        s.threads.slot[t] == k,
+        s.threads.request[t] == ring.cons + offset,
+        ~s.threads.answered[t],
+    )
+    return Implies(And(slot_exists(k), t != NOBODY), waits)
+
+
+@for_each_ring("filling", "thread")
+def slot_filling(p: RequestProgram, s: State, t: Number) -> Bool:
+    """Whoever fills in a slot works on the next one to be handed over, which is the host's."""
+    ring = p.ring(s)
+    slot = ring.prod_i
+    always = And(
+        ring.live,
+        outstanding(ring) < ring_size(),
+        s.threads.slot[t] == slot,
+        s.threads.request[t] == ring.prod,
+        ring.tag[slot] == ring.prod,
+        ring.line.head == s.threads.place[t],
+        ring.line.head != ring.line.next,
+        s.threads.outcome[t] == Outcome.NONE,
+        ~s.threads.answered[t],
+        ring.rung == ring.prod,
+    )
+    parts = [Implies(at(s, t, *filling(p)), always)]
+    if p is TRANSMIT:
+        payload = s.tx.zero[slot] == s.threads.zero[t]
+        parts += [
+            Implies(at(s, t, *filling(p)), payload),
+            Implies(at(s, t, Label.TX_HEAD, Label.TX_TAIL), ~s.threads.zero[t]),
+            Implies(
+                at(s, t, Label.TX_TAIL, Label.TX_FIELDS, Label.TX_OWNER) & ~s.threads.zero[t],
+                payload_stored(s, slot, "head", ring.prod),
+            ),
+            Implies(
+                at(s, t, Label.TX_FIELDS, Label.TX_OWNER) & ~s.threads.zero[t],
+                payload_stored(s, slot, "tail", ring.prod),
+            ),
+        ]
+    else:
+        parts.append(
+            Implies(
+                at(s, t, Label.CMD_OWNER),
+                (s.cmd.kind_new[slot] == s.threads.kind[t])
+                & (s.cmd.key_new[slot] == s.threads.key[t]),
+            )
+        )
+    parts.append(Implies(at(s, t, p.owner), fields_stored(p, s, slot, ring.prod)))
+    return And(*parts)
+
+
+def queued(p: RequestProgram, s: State, t: Number) -> Bool:
+    """Thread t has handed a request over and its call has not ended."""
+    return at(s, t, p.doorbell, p.wait, p.abandon) | at(s, t, p.next_in_line) & (
+        s.threads.outcome[t] == Outcome.NONE
+    )
+
+
+@for_each_ring("caller", "thread")
+def request_caller(p: RequestProgram, s: State, t: Number) -> Bool:
+    """A caller's request is outstanding until it was answered, with the request's own result."""
+    ring = p.ring(s)
+    slot, request = s.threads.slot[t], s.threads.request[t]
+    offset = request - ring.cons
+    return And(
+        Implies(
+            queued(p, s, t) & ~s.threads.nonblocking[t],
+            And(
+                ring.live,
+                Implies(s.threads.answered[t], s.threads.answer[t] == request),
+                Implies(s.threads.answered[t], s.threads.code[t] != Outcome.NONE),
+                Implies(
+                    ~s.threads.answered[t],
+                    And(
+                        constant(0) <= offset,
+                        offset < outstanding(ring),
+                        slot_exists(slot),
+                        wrap(slot, ring.cons_i) == offset,
+                        ring.waiter[slot] == t,
+                    ),
+                ),
+            ),
+        ),
+    )
+
+
+# The request rings: doorbells
+
+
+@for_each_ring("doorbells-issued")
+def doorbells_issued(p: RequestProgram, s: State) -> Bool:
+    """Every request handed over has its doorbell issued before the lock is given up."""
+    ring = p.ring(s)
+    return And(
+        constant(0) <= ring.rung - ring.heard,
+        ring.rung - ring.heard <= POSTED,
+        Implies(~ring.based, ring.heard == ring.rung),
+        Or(
+            ring.rung == ring.prod,
+            And(
+                ring.prod == ring.rung + 1,
+                lock_is_held(s),
+                at(s, holder(s), p.doorbell),
+            ),
+        ),
+    )
+
+
+@for_each_ring("doorbell-issuer", "thread")
+def doorbell_issuer(p: RequestProgram, s: State, t: Number) -> Bool:
+    """Whoever is about to ring names the slot that it has just handed over."""
+    ring = p.ring(s)
+    slot = s.threads.slot[t]
+    return Implies(
+        at(s, t, p.doorbell),
+        And(
+            ring.live,
+            ring.prod == ring.rung + 1,
+            ring.cons != ring.prod,
+            s.threads.request[t] == ring.rung,
+            slot_exists(slot),
+            next_index(slot) == ring.prod_i,
+            ring.line.head == s.threads.place[t],
+            ring.line.head != ring.line.next,
+        ),
+    )
+
+
+@for_each_ring("doorbell-on-its-way", "counter")
+def doorbell_on_its_way(p: RequestProgram, s: State, j: Number) -> Bool:
+    """A doorbell names the slot of its own request."""
+    ring = p.ring(s)
+    slot = ring.bell_value[j]
+    return Implies(
+        within(j, ring.heard, ring.rung - ring.heard),
+        And(
+            slot_exists(slot),
+            Implies(
+                ring.live & (ring.prod - j <= outstanding(ring)),
+                And(wrap(slot, ring.cons_i) == j - ring.cons, ring.tag[slot] == j),
+            ),
+        ),
+    )
+
+
+@for_each_ring("doorbell-heard")
+def doorbell_heard(p: RequestProgram, s: State) -> Bool:
+    """The index that the card heard last is that of the newest request it heard of."""
+    ring = p.ring(s)
+    return And(
+        Implies(
+            ring.live & running(s) & (ring.prod - ring.heard < outstanding(ring)),
+            And(
+                slot_exists(ring.bell_i),
+                wrap(ring.bell_i, ring.cons_i) == ring.heard - ring.cons - 1,
+            ),
+        ),
+        Implies(
+            ring.live
+            & running(s)
+            & engine_on(p, s)
+            & (ring.prod - ring.heard < ring.prod - ring.dev),
+            ring.look | (ring.stage != Stage.IDLE),
+        ),
+    )
+
+
+# The engines of the request rings
+
+
+@invariant("tx.engine")
+def transmit_engine(s: State) -> Bool:
+    """The transmit engine works on a slot of the card's, and reads what belongs together."""
+    ring, stage = s.tx, s.tx.stage
+    slot = ring.dev_i
+    busy = one_of(
+        stage, (Stage.FETCH, Stage.READ_HEAD, Stage.READ_TAIL, Stage.SEND, Stage.WRITE_OWNER)
+    )
+    fetched = busy & (stage != Stage.FETCH)
+    head_read = one_of(stage, (Stage.READ_TAIL, Stage.SEND, Stage.WRITE_OWNER))
+    tail_read = one_of(stage, (Stage.SEND, Stage.WRITE_OWNER))
+    return And(
+        busy | (stage == Stage.IDLE) | (stage == Stage.LOOK),
+        Implies(stage != Stage.IDLE, s.card.started),
+        Implies(busy, And(ring.dev != ring.prod, ring.owner[slot])),
+        Implies(fetched, (ring.seen_fields == ring.dev) & (ring.seen_zero == ring.zero[slot])),
+        Implies(one_of(stage, (Stage.READ_HEAD, Stage.READ_TAIL)), ~ring.seen_zero),
+        Implies(head_read & ~ring.seen_zero, ring.seen_head == ring.dev),
+        Implies(tail_read & ~ring.seen_zero, ring.seen_tail == ring.dev),
+        Implies(ring.live, ring.sent == If(stage == Stage.WRITE_OWNER, ring.dev + 1, ring.dev)),
+    )
+
+
+@invariant("cmd.engine")
+def command_engine(s: State) -> Bool:
+    """The command engine works on a slot of the card's, and executes what was asked."""
+    ring, stage = s.cmd, s.cmd.stage
+    slot = ring.dev_i
+    fetched = one_of(
+        stage, (Stage.EXECUTE, Stage.STOPPING, Stage.WRITE_RESULT, Stage.WRITE_OWNER)
+    )
+    busy = fetched | (stage == Stage.FETCH)
+    return And(
+        busy | (stage == Stage.IDLE) | (stage == Stage.LOOK),
+        Implies(stage != Stage.IDLE, ring.live),
+        Implies(busy, And(ring.dev != ring.prod, ring.owner[slot])),
+        Implies(
+            fetched,
+            And(
+                ring.seen_fields == ring.dev,
+                ring.seen_kind == ring.kind_new[slot],
+                ring.seen_key == ring.key_new[slot],
+            ),
+        ),
+        Implies(
+            one_of(stage, (Stage.STOPPING, Stage.WRITE_RESULT, Stage.WRITE_OWNER)),
+            ring.done_code != Outcome.NONE,
+        ),
+        Implies(
+            stage == Stage.WRITE_OWNER,
+            (ring.result[slot] == ring.dev) & (ring.code[slot] == ring.done_code),
+        ),
+        Implies(running(s), s.card.stopping == (stage == Stage.STOPPING)),
+        Implies(s.card.stopping, s.card.started),
+        Implies(stage == Stage.STOPPING, ring.seen_kind == Command.STOP),
+        Implies(s.card.started, s.tx.live & s.rx.live & s.cmd.live & s.tx.based & s.rx.based),
+    )
+
+
+@invariant("cmd.codes", "slot")
+def command_codes(s: State, k: Number) -> Bool:
+    """A returned command carries an answer."""
+    return Implies(
+        And(s.cmd.live, slot_exists(k), wrap(k, s.cmd.cons_i) < finished(s.cmd)),
+        s.cmd.code[k] != Outcome.NONE,
+    )
+
+
+@invariant("card.filters", "key")
+def card_filters(s: State, key: Number) -> Bool:
+    """The filter table is what the commands submitted make of it."""
+    return And(
+        s.card.filters[key] == s.card.asked[key],
+        s.card.filter_count == s.card.asked_count,
+    )
+
+
+# The receive ring
+
+
+def packets_waiting(s: State) -> Number:
+    """Packets that the card delivered and no reader has taken."""
+    return s.rx.dev - s.rx.cons
+
+
+@invariant("rx.counters")
+def receive_counters(s: State) -> Bool:
+    """cons <= dev <= cons + N, and the indices follow."""
+    ring, n = s.rx, ring_size()
+    return And(
+        slot_exists(ring.cons_i),
+        Implies(
+            ring.live,
+            And(constant(0) <= packets_waiting(s), packets_waiting(s) <= n, ring.based),
+        ),
+        Implies(ring.live & ~s.card.started & (s.tx.stage == Stage.IDLE), TRUE),
+        Implies(
+            s.card.started,
+            And(slot_exists(ring.dev_i), apart(ring.dev_i, ring.cons_i, packets_waiting(s))),
+        ),
+    )
+
+
+@invariant("rx.indices-are-masked-counters", machine_only=True)
+def receive_masks(s: State) -> Bool:
+    """Each index is the low bits of its counter since set-up: what a driver computes."""
+    ring = s.rx
+    return Implies(
+        ring.live,
+        And(
+            ring.cons_i == low_bits(ring.cons - ring.first),
+            Implies(s.card.started, ring.dev_i == low_bits(ring.dev - ring.first)),
+        ),
+    )
+
+
+@invariant("rx.slot-filled", "slot")
+def slot_filled(s: State, k: Number) -> Bool:
+    """A slot that the card filled is the host's, and all its words are the packet's own."""
+    ring = s.rx
+    offset = wrap(k, ring.cons_i)
+    packet = ring.cons + offset
+    return Implies(
+        And(ring.live, slot_exists(k), offset < packets_waiting(s)),
+        And(
+            ~ring.owner[k],
+            ~ring.owner_pending[k],
+            ~ring.pointer_pending[k],
+            ~ring.held[k],
+            ring.header[k] == packet,
+            Implies(
+                ~s.card.lies,
+                And(
+                    ring.length[k] <= CAPACITY,
+                    Implies(
+                        ring.length[k] != 0,
+                        (ring.head[k] == packet) & (ring.tail[k] == packet),
+                    ),
+                ),
+            ),
+        ),
+    )
+
+
+@invariant("rx.slot-held", "slot")
+def slot_held(s: State, k: Number) -> Bool:
+    """A slot that a reader holds is the host's and no other reader's."""
+    ring = s.rx
+    t = ring.holder[k]
+    return Implies(
+        And(ring.live, slot_exists(k), ring.held[k]),
+        And(
+            packets_waiting(s) <= wrap(k, ring.cons_i),
+            ~ring.owner[k],
+            ~ring.owner_pending[k],
+            at(s, t, *HOLDING),
+            s.threads.slot[t] == k,
+            Implies(ring.pointer_pending[k], at(s, t, Label.RX_GIVE)),
+        ),
+    )
+
+
+@invariant("rx.slot-given", "slot")
+def slot_given(s: State, k: Number) -> Bool:
+    """A slot given to the card points to its own buffer by the time its owner byte is visible."""
+    ring = s.rx
+    return Implies(
+        And(
+            ring.live,
+            slot_exists(k),
+            packets_waiting(s) <= wrap(k, ring.cons_i),
+            ~ring.held[k],
+        ),
+        And(
+            ring.owner_new[k],
+            ring.owner_pending[k] != ring.owner[k],
+            ring.pointer_new[k] == k,
+            ring.pointer_pending[k] | (ring.pointer[k] == k),
+            Implies(ring.owner[k], ~ring.pointer_pending[k]),
+        ),
+    )
+
+
+@invariant("rx.reader", "thread")
+def reader(s: State, t: Number) -> Bool:
+    """A reader that took a packet holds its slot, and what it read is that packet."""
+    ring, threads = s.rx, s.threads
+    slot, packet = threads.slot[t], threads.packet[t]
+    honest = ~s.card.lies & (threads.copied[t] != 0)
+    return And(
+        Implies(
+            at(s, t, *HOLDING),
+            And(
+                ring.live,
+                slot_exists(slot),
+                ring.held[slot],
+                ring.holder[slot] == t,
+                threads.got[t] == packet,
+                threads.copied[t] <= CAPACITY,
+            ),
+        ),
+        Implies(at(s, t, Label.RX_HEAD, Label.RX_TAIL), threads.copied[t] != 0),
+        Implies(
+            at(s, t, Label.RX_HEAD, Label.RX_TAIL) & honest,
+            (ring.head[slot] == packet) & (ring.tail[slot] == packet),
+        ),
+        Implies(
+            at(s, t, Label.RX_TAIL, Label.RX_POINTER, Label.RX_GIVE) & honest,
+            threads.got_head[t] == packet,
+        ),
+        Implies(
+            at(s, t, Label.RX_POINTER, Label.RX_GIVE) & honest,
+            threads.got_tail[t] == packet,
+        ),
+        Implies(
+            at(s, t, Label.RX_GIVE),
+            (ring.pointer_new[slot] == slot)
+            & (ring.pointer_pending[slot] | (ring.pointer[slot] == slot)),
+        ),
+        Implies(
+            at(s, t, Label.RX_HEADER),
+            And(ring.live, ring.dev != ring.cons, ~ring.held[ring.cons_i], ~ring.early),
+        ),
+        Implies(at(s, t, Label.RX_OWNER), ring.live),
+    )
+
+
+@invariant("rx.engine")
+def receive_engine(s: State) -> Bool:
+    """The receive engine writes to the buffers of a slot of the card's only."""
+    ring, stage = s.rx, s.rx.stage
+    writing = one_of(
+        stage, (Stage.WRITE_HEAD, Stage.WRITE_TAIL, Stage.WRITE_HEADER, Stage.WRITE_OWNER)
+    )
+    busy = writing | (stage == Stage.FETCH)
+    payload = ring.arriving != 0
+    return And(
+        busy | (stage == Stage.IDLE) | (stage == Stage.LOOK),
+        Implies(stage != Stage.IDLE, s.card.started & (ring.arriving <= CAPACITY)),
+        Implies(
+            busy,
+            And(
+                ring.owner[ring.dev_i],
+                packets_waiting(s) < ring_size(),
+                ~ring.held[ring.dev_i],
+            ),
+        ),
+        Implies(writing, ring.target == ring.dev_i),
+        Implies(one_of(stage, (Stage.WRITE_HEAD, Stage.WRITE_TAIL)), payload),
+        Implies(
+            one_of(stage, (Stage.WRITE_TAIL, Stage.WRITE_HEADER, Stage.WRITE_OWNER)) & payload,
+            ring.head[ring.target] == ring.dev,
+        ),
+        Implies(
+            one_of(stage, (Stage.WRITE_HEADER, Stage.WRITE_OWNER)) & payload,
+            ring.tail[ring.target] == ring.dev,
+        ),
+        Implies(
+            stage == Stage.WRITE_OWNER,
+            And(
+                ring.header[ring.dev_i] == ring.dev,
+                s.card.lies | (ring.length[ring.dev_i] == ring.arriving),
+            ),
+        ),
+    )
+
+
+# Loads satisfied early
+
+
+@for_each_ring("early-owner")
+def early_owner(p: RequestProgram, s: State) -> Bool:
+    """An owner byte loaded early that says HOST is still right when it is used."""
+    ring = p.ring(s)
+    window = (Label.CMD_RECLAIM, Label.CMD_TAKE)
+    if p is TRANSMIT:
+        window = (*window, Label.TX_RECLAIM, Label.TX_TAKE)
+    taking = at(s, constant(EVENT_THREAD), p.take)
+    done = If(taking, finished(ring) > 1, finished(ring) != 0)
+    return Implies(
+        ring.early,
+        And(
+            at(s, constant(EVENT_THREAD), *window),
+            ring.live,
+            Implies(taking, outstanding(ring) != 1),
+            ring.cons != ring.prod,
+            Implies(~ring.early_owner, done),
+        ),
+    )
+
+
+@for_each_ring("taking")
+def taking_slot(p: RequestProgram, s: State) -> Bool:
+    """The handler takes back only what the card has returned."""
+    ring = p.ring(s)
+    return Implies(
+        at(s, constant(EVENT_THREAD), p.take), And(ring.live, finished(ring) != 0)
+    )
+
+
+@invariant("cmd.early-result")
+def early_result(s: State) -> Bool:
+    """A result loaded early is the command's own."""
+    ring = s.cmd
+    return Implies(
+        ring.early_result,
+        And(
+            at(s, constant(EVENT_THREAD), Label.CMD_TAKE),
+            ring.early_tag == ring.cons,
+            ring.early_code != Outcome.NONE,
+        ),
+    )
+
+
+@invariant("rx.early-owner")
+def early_rx_owner(s: State) -> Bool:
+    """An owner byte loaded early that says HOST is still right when it is used."""
+    ring = s.rx
+    return Implies(
+        ring.early,
+        And(
+            lock_is_held(s),
+            at(s, holder(s), Label.RX_OWNER),
+            Implies(~ring.early_owner, ring.held[ring.cons_i] | (ring.dev != ring.cons)),
+        ),
+    )
+
+
+@invariant("rx.early-header")
+def early_header(s: State) -> Bool:
+    """A header loaded early is the packet's own."""
+    ring = s.rx
+    slot = ring.cons_i
+    return Implies(
+        ring.early_header,
+        And(
+            lock_is_held(s),
+            at(s, holder(s), Label.RX_HEADER),
+            ring.early_tag == ring.cons,
+            s.card.lies | (ring.early_length == ring.length[slot]),
+        ),
+    )
+
+
+# Lines of callers
+
+
+@for_each_ring("line")
+def line_counters(p: RequestProgram, s: State) -> Bool:
+    """The place whose turn it is exists and was not given up, except while somebody moves on."""
+    line = p.ring(s).line
+    return And(
+        constant(0) <= line.next - line.head,
+        Implies(
+            line.gone[line.head] & (line.head != line.next),
+            lock_is_held(s) & at(s, holder(s), p.next_in_line),
+        ),
+    )
+
+
+@for_each_ring("line-place", "thread")
+def line_place(p: RequestProgram, s: State, t: Number) -> Bool:
+    """Each caller that waits for a slot has a place of its own in the line."""
+    line = p.ring(s).line
+    place = s.threads.place[t]
+    return Implies(
+        at(s, t, p.turn, p.quit, p.doorbell, *filling(p)),
+        And(
+            within(place, line.head, line.next - line.head),
+            line.who[place] == t,
+            ~line.gone[place],
+        ),
+    )
+
+
+@for_each_ring("line-member", "counter")
+def line_member(p: RequestProgram, s: State, j: Number) -> Bool:
+    """Each place in the line that was not given up belongs to a caller."""
+    line = p.ring(s).line
+    t = line.who[j]
+    return Implies(
+        within(j, line.head, line.next - line.head) & ~line.gone[j],
+        And(
+            at(s, t, p.turn, p.quit, p.doorbell, *filling(p)),
+            s.threads.place[t] == j,
+        ),
+    )
+
+
+# Events and sleeping
+
+
+@for_each_ring("completion-announced")
+def completion_announced(p: RequestProgram, s: State) -> Bool:
+    """A completion that the driver has not taken is announced, or the handler will still look."""
+    ring = p.ring(s)
+    event = constant(EVENT_THREAD)
+    before = (
+        (Label.CMD_RECLAIM,)
+        if p is COMMAND
+        else (Label.CMD_RECLAIM, Label.CMD_TAKE, Label.TX_RECLAIM)
+    )
+    stale = ring.early & ring.early_owner
+    return Implies(
+        And(ring.live, running(s), ring.dev != ring.cons),
+        Or(
+            ring.due,
+            ring.event,
+            at(s, event, Label.READ_EVENTS),
+            at(s, event, *before) & ~stale,
+            at(s, event, p.take) & (~stale | (ring.dev == ring.cons + 1)),
+        ),
+    )
+
+
+@invariant("rx.delivery-announced")
+def delivery_announced(s: State) -> Bool:
+    """A packet that waits is announced, or the handler will announce it, or readers will look."""
+    ring = s.rx
+    announced = ring.due | ring.event | ~at(s, constant(EVENT_THREAD), Label.EVENT_IDLE)
+    return And(
+        Implies(
+            And(ring.live, running(s), ring.dev != ring.cons), announced | ring.ready
+        ),
+        Implies(
+            And(
+                ring.live,
+                running(s),
+                ring.dev != ring.cons,
+                ring.early & ring.early_owner,
+            ),
+            announced,
+        ),
+    )
+
+
+@invariant("card.interrupt-raised")
+def interrupt_raised(s: State) -> Bool:
+    """A pending event bit has its interrupt, or the handler is about to read it."""
+    return Implies(
+        s.tx.event | s.cmd.event | s.rx.event,
+        s.card.raising
+        | s.card.vector0
+        | at(s, constant(EVENT_THREAD), Label.READ_EVENTS),
+    )
+
+
+@invariant("card.fatal-announced")
+def fatal_announced(s: State) -> Bool:
+    """A fatal error is known to the driver or about to be."""
+    return Implies(
+        s.card.flags == Flags.ERROR,
+        s.driver.failed
+        | s.card.vector1
+        | at(s, constant(FATAL_THREAD), Label.MARK_FAILED),
+    )
+
+
+@for_each_ring("sleeper", "thread")
+def request_sleeper(p: RequestProgram, s: State, t: Number) -> Bool:
+    """Nobody sleeps unwoken although its condition holds."""
+    threads = s.threads
+    unwoken = threads.asleep[t] & ~p.channel(s)[t]
+    moving_on = lock_is_held(s) & at(s, holder(s), p.next_in_line)
+    return And(
+        Implies(
+            at(s, t, p.turn) & threads.asleep[t],
+            ~threads.nonblocking[t],
+        ),
+        Implies(
+            at(s, t, p.turn) & unwoken,
+            ~call_must_end(s, t) & (~my_turn(p, s, t) | moving_on),
+        ),
+        Implies(
+            at(s, t, p.wait) & unwoken,
+            ~call_must_end(s, t) & ~threads.answered[t],
+        ),
+    )
+
+
+@invariant("rx.sleeper", "thread")
+def receive_sleeper(s: State, t: Number) -> Bool:
+    """No reader sleeps on a card that failed or is being closed."""
+    return And(
+        Implies(
+            at(s, t, Label.RX_OWNER) & s.threads.asleep[t],
+            ~s.threads.nonblocking[t] & (s.rx.ready | ~call_must_end(s, t)),
+        ),
+    )
+
+
+@invariant("life.sleeper", "thread")
+def life_sleeper(s: State, t: Number) -> Bool:
+    """Nobody sleeps unwoken on the channel of open and close although its condition holds."""
+    unwoken = s.threads.asleep[t] & ~s.threads.wake_life[t]
+    handler_will_wake = at(
+        s, constant(EVENT_THREAD), Label.TX_RECLAIM, Label.TX_TAKE, Label.RX_READY
+    )
+    return And(
+        Implies(at(s, t, Label.LEAVE) & unwoken, s.driver.inside != 0),
+        Implies(
+            at(s, t, Label.DRAIN) & unwoken,
+            ~s.driver.failed & ((s.tx.cons != s.tx.prod) | handler_will_wake),
+        ),
+        Implies(
+            at(s, t, Label.OPEN_ENTER) & unwoken,
+            one_of(s.driver.life, (Life.OPENING, Life.CLOSING)),
+        ),
+    )
+
+
+# Open and close
+
+
+def conducting(s: State, t: Number) -> Bool:
+    """Thread t is at a step of open or close that only one thread may be at."""
+    return Or(
+        at(s, t, *CONDUCTOR_LABELS),
+        And(at(s, t, *COMMAND_LABELS), s.threads.back[t] != Label.EXIT),
+    )
+
+
+def phase(s: State, *labels: Label) -> Bool:
+    """The conductor is at one of `labels`, or in the command that returns to one of them."""
+    t = s.driver.conductor
+    changing = one_of(s.driver.life, (Life.OPENING, Life.CLOSING))
+    returns = And(at(s, t, *COMMAND_LABELS), one_of(s.threads.back[t], labels))
+    return And(changing, at(s, t, *labels) | returns)
+
+
+def at_step(s: State, *labels: Label) -> Bool:
+    """The conductor is at one of the steps `labels` itself."""
+    changing = one_of(s.driver.life, (Life.OPENING, Life.CLOSING))
+    return And(changing, at(s, s.driver.conductor, *labels))
+
+
+QUIET: Final = (
+    Label.FREE,
+    Label.INIT_TX,
+    Label.INIT_POINTER,
+    Label.INIT_RX,
+    Label.INIT_FENCE,
+    Label.BASE,
+)
+"""Phases between two uses of the packet rings, with a working command ring."""
+RESETTING: Final = (Label.POLL, Label.CMD_INIT, Label.CMD_FENCE, Label.CMD_BASE)
+"""Phases between the reset and the new command ring."""
+CLOSING_PHASES: Final = (
+    Label.LEAVE,
+    Label.DRAIN,
+    Label.STOP,
+    Label.STOPPED,
+    Label.FLUSH,
+    Label.FLUSHED,
+)
+OPENING_PHASES: Final = (
+    Label.INIT_TX,
+    Label.INIT_POINTER,
+    Label.INIT_RX,
+    Label.INIT_FENCE,
+    Label.BASE,
+    Label.START,
+    Label.STARTED,
+    Label.ADD_UNICAST,
+    Label.ADDED_UNICAST,
+    Label.OPENED,
+)
+
+
+@invariant("life.conductor", "thread")
+def one_conductor(s: State, t: Number) -> Bool:
+    """At most one thread opens or closes the card."""
+    return Implies(
+        conducting(s, t),
+        And(
+            t == s.driver.conductor,
+            one_of(s.driver.life, (Life.OPENING, Life.CLOSING)),
+        ),
+    )
+
+
+@invariant("life.state")
+def life_state(s: State) -> Bool:
+    """What the driver is doing, who does it, and what it counts agree."""
+    driver = s.driver
+    changing = one_of(driver.life, (Life.OPENING, Life.CLOSING))
+    return And(
+        driver.life <= max(Life),
+        s.card.flags <= max(Flags),
+        Implies(changing, conducting(s, driver.conductor)),
+        driver.opens == driver.handles,
+        constant(0) <= driver.handles,
+        (driver.life == Life.OPEN) == (driver.handles != 0),
+        Implies((driver.life != Life.OPEN) & ~phase(s, Label.LEAVE), driver.inside == 0),
+        Implies(phase(s, *CLOSING_PHASES), driver.life == Life.CLOSING),
+        Implies(phase(s, *OPENING_PHASES), (driver.life == Life.OPENING) & ~driver.aborting),
+        slot_exists(driver.cursor),
+        Implies(driver.life == Life.OPENING, ~driver.aborting | at_step(s, Label.CLOSED)),
+    )
+
+
+@invariant("life.rings")
+def life_rings(s: State) -> Bool:
+    """Which rings are in use in which phase."""
+    driver = s.driver
+    opened = driver.life == Life.OPEN
+    packets = Or(
+        opened,
+        phase(s, *CLOSING_PHASES, Label.START, Label.STARTED, Label.ADD_UNICAST,
+              Label.ADDED_UNICAST, Label.OPENED),
+    )
+    commands = packets | phase(s, *QUIET) | (driver.life == Life.CLOSED) & ~driver.needs_reset
+    commands = commands | at_step(s, Label.CLOSED) & ~driver.needs_reset
+    none = Or(
+        phase(s, *RESETTING, *QUIET),
+        at_step(s, Label.CLOSED),
+        driver.life == Life.CLOSED,
+    )
+    return And(
+        Implies(packets, s.tx.live & s.rx.live),
+        Implies(commands, s.cmd.live & ~driver.needs_reset),
+        Implies(none, ~s.tx.live & ~s.rx.live & ~s.card.started),
+        Implies(phase(s, *RESETTING), ~s.cmd.live & ~s.cmd.based & (s.cmd.dev_i == 0)),
+        Implies(~s.tx.live, s.tx.stage == Stage.IDLE),
+        Implies(~s.cmd.live, s.cmd.stage == Stage.IDLE),
+        s.tx.live == s.rx.live,
+        Implies(s.tx.live, s.cmd.live),
+        Implies(driver.needs_reset & (driver.life != Life.OPENING) & (driver.life != Life.CLOSING),
+                ~s.cmd.live),
+        Implies(at_step(s, Label.CLOSED) & driver.needs_reset, ~s.cmd.live),
+        Implies(s.card.flags == Flags.RESETTING, ~s.cmd.live),
+        Implies(phase(s, Label.CMD_INIT, Label.CMD_FENCE, Label.CMD_BASE),
+                s.card.flags != Flags.RESETTING),
+        Implies(~s.cmd.live, ~s.cmd.based),
+    )  # fmt: skip
+
+
+def last_command_executed(s: State) -> Bool:
+    """The card has executed every command submitted, though it may not have returned the last."""
+    ring = s.cmd
+    answering = one_of(ring.stage, (Stage.WRITE_RESULT, Stage.WRITE_OWNER))
+    return (ring.dev == ring.prod) | answering & (ring.dev + 1 == ring.prod)
+
+
+def submitted(s: State, t: Number) -> Bool:
+    """Thread t has handed its command over and waits for the answer or gives up waiting."""
+    return at(s, t, Label.CMD_DOORBELL, Label.CMD_WAIT, Label.CMD_ABANDON) | at(
+        s, t, Label.CMD_NEXT_IN_LINE
+    ) & (s.threads.outcome[t] == Outcome.NONE)
+
+
+def ready_to_start(s: State) -> Bool:
+    """Both packet rings are set up and unused: the state in which START makes sense."""
+    tx, rx = s.tx, s.rx
+    return And(
+        ~s.card.started,
+        tx.live,
+        rx.live,
+        (tx.prod == tx.cons) & (tx.dev == tx.cons) & (tx.prod_i == 0) & (tx.cons_i == 0),
+        (tx.heard == tx.rung) & (tx.rung == tx.prod) & (tx.first == tx.prod),
+        (rx.dev == rx.cons) & (rx.cons_i == 0) & (rx.first == rx.cons),
+    )
+
+
+@invariant("life.answers", "thread")
+def life_answers(s: State, t: Number) -> Bool:
+    """The conductor's command is the newest one; an OK answer means that all were executed."""
+    ring, threads = s.cmd, s.threads
+    back = threads.back[t]
+    kind_of_back = And(
+        Implies(back == Label.STOPPED, threads.kind[t] == Command.STOP),
+        Implies(back == Label.FLUSHED, threads.kind[t] == Command.FLUSHFILT),
+        Implies(back == Label.STARTED, threads.kind[t] == Command.START),
+        Implies(back == Label.ADDED_UNICAST, threads.kind[t] == Command.ADDFILT),
+    )
+    ordinary = one_of(threads.kind[t], (Command.ADDFILT, Command.RMFILT))
+    waiting = submitted(s, t) & (back != Label.EXIT)
+    answered = at(s, t, Label.STOPPED, Label.FLUSHED, Label.STARTED, Label.ADDED_UNICAST)
+    return And(
+        Implies(at(s, t, *COMMAND_LABELS) | answered, kind_of_back),
+        Implies(at(s, t, *COMMAND_LABELS, Label.FILTER_ENTER) & (back == Label.EXIT), ordinary),
+        Implies(waiting, And(threads.request[t] + 1 == ring.prod,
+                             Implies(threads.answered[t], ring.cons == ring.prod))),
+        Implies(waiting & ~threads.answered[t],
+                ring.kind_new[threads.slot[t]] == threads.kind[t]),
+        Implies(answered, back == threads.label[t]),
+        Implies(answered & (threads.outcome[t] == Outcome.OK), ring.cons == ring.prod),
+    )  # fmt: skip
+
+
+@invariant("life.commands", "slot")
+def life_commands(s: State, k: Number) -> Bool:
+    """START, STOP and FLUSHFILT are outstanding only while the conductor sees to them."""
+    ring = s.cmd
+    c = s.driver.conductor
+    offset = wrap(k, ring.cons_i)
+    kind = ring.kind_new[k]
+    conducted = And(
+        one_of(s.driver.life, (Life.OPENING, Life.CLOSING)),
+        ring.cons + offset + 1 == ring.prod,
+        kind == s.threads.kind[c],
+        Or(
+            submitted(s, c) & (s.threads.back[c] != Label.EXIT),
+            at(s, c, Label.RESET),
+            at(s, c, Label.STOPPED, Label.STARTED, Label.FLUSHED)
+            & (s.threads.outcome[c] != Outcome.OK),
+        ),
+    )
+    executed = And(
+        offset == finished(ring), one_of(ring.stage, (Stage.WRITE_RESULT, Stage.WRITE_OWNER))
+    )
+    return Implies(
+        And(ring.live, slot_exists(k), finished(ring) <= offset, offset < outstanding(ring)),
+        And(
+            one_of(kind, (Command.ADDFILT, Command.RMFILT)) | conducted,
+            Implies((kind == Command.START) & ~executed, ready_to_start(s)),
+            Implies((kind == Command.STOP) & ~executed & running(s), s.card.started),
+        ),
+    )
+
+
+@invariant("life.started")
+def life_started(s: State) -> Bool:
+    """Packet traffic is on exactly when the driver believes so, and no command is out of order."""
+    driver, card = s.driver, s.card
+    c = driver.conductor
+    waits = submitted(s, c)
+    executed = last_command_executed(s)
+    before = Or(
+        at_step(s, Label.LEAVE, Label.DRAIN, Label.STOP),
+        phase(s, Label.STOPPED) & at(s, c, *COMMAND_LABELS) & ~waits,
+        at_step(s, Label.ADD_UNICAST, Label.ADDED_UNICAST, Label.OPENED),
+        phase(s, Label.ADDED_UNICAST),
+        driver.life == Life.OPEN,
+    )
+    after = Or(
+        phase(s, Label.FLUSH, Label.FLUSHED),
+        at_step(s, Label.STOPPED) & (s.threads.outcome[c] == Outcome.OK),
+        at_step(s, Label.START),
+        phase(s, Label.STARTED) & at(s, c, *COMMAND_LABELS) & ~waits,
+    )
+    return And(
+        ~card.sequence_error,
+        Implies(before, card.started),
+        Implies(after, ~card.started),
+        Implies(
+            phase(s, Label.STOPPED) & at(s, c, *COMMAND_LABELS) & waits & (card.flags == Flags.CLEAR),
+            card.started != executed,
+        ),
+        Implies(
+            phase(s, Label.STOPPED) & at(s, c, *COMMAND_LABELS) & waits & executed,
+            ~card.started,
+        ),
+        Implies(
+            phase(s, Label.STARTED) & at(s, c, *COMMAND_LABELS) & waits & (card.flags == Flags.CLEAR),
+            card.started == executed,
+        ),
+        Implies(
+            phase(s, Label.STARTED) & at(s, c, *COMMAND_LABELS) & waits & executed,
+            card.started,
+        ),
+        Implies(at_step(s, Label.STARTED) & (s.threads.outcome[c] == Outcome.OK), card.started),
+        Implies(
+            at_step(s, Label.START)
+            | phase(s, Label.STARTED) & at(s, c, *COMMAND_LABELS) & ~waits,
+            And(s.cmd.dev == s.cmd.prod, ready_to_start(s)),
+        ),
+        Implies(
+            phase(s, *QUIET) | ((driver.life == Life.CLOSED) | at_step(s, Label.CLOSED))
+            & ~driver.needs_reset,
+            s.cmd.dev == s.cmd.prod,
+        ),
+        Implies(phase(s, *RESETTING),
+                (s.tx.heard == s.tx.rung) & (s.cmd.heard == s.cmd.rung)),
+    )  # fmt: skip
+
+
+@invariant("life.no-filters", "key")
+def no_filters(s: State, key: Number) -> Bool:
+    """A card that was closed or reset has no filter."""
+    c = s.driver.conductor
+    clean = Or(
+        (s.driver.life == Life.CLOSED) & ~s.driver.needs_reset,
+        phase(s, *RESETTING, *QUIET),
+        at_step(s, Label.CLOSED) & ~s.driver.needs_reset,
+        at_step(s, Label.FLUSHED) & (s.threads.outcome[c] == Outcome.OK),
+        phase(s, Label.FLUSHED) & submitted(s, c) & last_command_executed(s),
+    )
+    return Implies(clean, (s.card.filters[key] == 0) & (s.card.filter_count == 0))
+
+
+# Memory of the packet rings
+
+
+@invariant("memory.exists", "slot")
+def memory_exists(s: State, k: Number) -> Bool:
+    """Rings in use exist, and no store is on its way to memory that was freed."""
+    legal = slot_exists(k)
+    return And(
+        Implies(legal & s.tx.live, s.tx.exists[k]),
+        Implies(legal & s.rx.live, s.rx.exists[k]),
+        Implies(legal & tx_pending(s, k), s.tx.exists[k]),
+        Implies(legal & rx_pending(s, k), s.rx.exists[k]),
+    )
+
+
+@invariant("memory.free", "slot")
+def memory_free(s: State, k: Number) -> Bool:
+    """Freed slots are free: no buffer, no store on its way, no reader."""
+    driver = s.driver
+    c = driver.cursor
+    freed = Or(
+        (driver.life == Life.CLOSED) & ~driver.needs_reset,
+        at_step(s, Label.CLOSED) & ~driver.needs_reset,
+        at_step(s, Label.FREE) & (k < c),
+        at_step(s, Label.INIT_TX) & (c <= k),
+        at_step(s, Label.INIT_POINTER, Label.INIT_RX) & (c < k),
+    )
+    receive_freed = freed | at_step(s, Label.INIT_POINTER) & (c <= k)
+    legal = slot_exists(k)
+    return And(
+        Implies(legal & freed, ~s.tx.exists[k] & ~tx_pending(s, k)),
+        Implies(legal & receive_freed, ~s.rx.exists[k] & ~rx_pending(s, k)),
+    )
+
+
+@invariant("memory.initialised", "slot")
+def memory_initialised(s: State, k: Number) -> Bool:
+    """Slots that were initialised: transmit slots are the host's, receive slots the card's."""
+    c = s.driver.cursor
+    all_done = at_step(s, Label.INIT_FENCE, Label.BASE)
+    transmit = Or(
+        all_done,
+        at_step(s, Label.INIT_TX) & (k < c),
+        at_step(s, Label.INIT_POINTER, Label.INIT_RX) & (k <= c),
+    )
+    receive = all_done | at_step(s, Label.INIT_TX, Label.INIT_POINTER, Label.INIT_RX) & (k < c)
+    pointer = receive | at_step(s, Label.INIT_RX) & (k == c)
+    fenced = at_step(s, Label.BASE) | at_step(s, Label.INIT_FENCE) & (k < c)
+    legal = slot_exists(k)
+    tx, rx = s.tx, s.rx
+    return And(
+        Implies(
+            legal & transmit,
+            And(
+                tx.exists[k],
+                ~tx.owner_new[k],
+                tx.owner_pending[k] | ~tx.owner[k],
+                ~words_pending(TRANSMIT, s, k),
+            ),
+        ),
+        Implies(
+            legal & pointer,
+            And(
+                rx.exists[k],
+                ~rx.held[k],
+                rx.pointer_new[k] == k,
+                rx.pointer_pending[k] | (rx.pointer[k] == k),
+            ),
+        ),
+        Implies(
+            legal & receive,
+            And(
+                rx.owner_new[k],
+                rx.owner_pending[k] | rx.owner[k] & ~rx.pointer_pending[k],
+            ),
+        ),
+        Implies(legal & fenced, ~tx_pending(s, k) & ~rx_pending(s, k)),
+    )
+
+
+@invariant("memory.command-ring", "slot")
+def command_ring_initialised(s: State, k: Number) -> Bool:
+    """Slots of the command ring that were initialised are the host's."""
+    c = s.driver.cursor
+    done = at_step(s, Label.CMD_FENCE, Label.CMD_BASE) | at_step(s, Label.CMD_INIT) & (k < c)
+    fenced = at_step(s, Label.CMD_BASE) | at_step(s, Label.CMD_FENCE) & (k < c)
+    legal = slot_exists(k)
+    return And(
+        Implies(
+            legal & done,
+            And(
+                ~s.cmd.owner_new[k],
+                s.cmd.owner_pending[k] | ~s.cmd.owner[k],
+                ~s.cmd.fields_pending[k],
+            ),
+        ),
+        Implies(legal & fenced, ~s.cmd.owner_pending[k]),
+    )

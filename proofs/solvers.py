@@ -1,0 +1,86 @@
+"""Z3 and cvc5 behind one interface: SMT-LIB text in, verdict out.
+
+A verdict never depends on the machine's speed: queries are limited by the solver's own count of its
+work (resource units), never by time, and seeds are fixed.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+import cvc5
+import z3
+
+__all__ = ["Answer", "SolverError", "ask", "version"]
+
+Z3_RESOURCES: Final = 40_000_000
+CVC5_RESOURCES: Final = 20_000_000
+
+
+class Answer(enum.Enum):
+    """What a solver says: the assertions can hold together, cannot, or it does not know."""
+
+    SATISFIABLE = "sat"
+    UNSATISFIABLE = "unsat"
+    UNKNOWN = "unknown"
+
+
+class SolverError(RuntimeError):
+    """A solver rejected a query or failed; the message names the solver and what it said."""
+
+
+def ask(solver: str, text: str, seed: int = 0) -> Answer:
+    """Let `solver` ("z3" or "cvc5") decide an SMT-LIB 2 text.
+
+    Raises:
+        SolverError: the solver rejected the text.
+        ValueError: no such solver.
+    """
+    if solver == "z3":
+        return _ask_z3(text, seed)
+    if solver == "cvc5":
+        return _ask_cvc5(text, seed)
+    raise ValueError(f"unknown solver {solver!r}; known are z3 and cvc5")
+
+
+def version(solver: str) -> str:
+    """The version of `solver`."""
+    return z3.get_version_string() if solver == "z3" else str(cvc5.__version__)
+
+
+def _ask_z3(text: str, seed: int) -> Answer:
+    context = z3.Context()
+    try:
+        instance = z3.Solver(ctx=context)
+        instance.set("random_seed", seed)
+        instance.set("rlimit", Z3_RESOURCES)
+        instance.from_string(text)
+        return Answer(str(instance.check()))
+    except z3.Z3Exception as error:
+        raise SolverError(f"z3: {error}") from error
+
+
+def _ask_cvc5(text: str, seed: int) -> Answer:
+    terms = cvc5.TermManager()
+    instance = cvc5.Solver(terms)
+    instance.setOption("arrays-exp", "true")
+    instance.setOption("seed", str(seed))
+    instance.setOption("rlimit", str(CVC5_RESOURCES))
+    try:
+        parser = cvc5.InputParser(instance)
+        parser.setStringInput(cvc5.InputLanguage.SMT_LIB_2_6, text, "obligation")
+        symbols = parser.getSymbolManager()
+        answer = "unknown"
+        while True:
+            command = parser.nextCommand()
+            if command.isNull():
+                break
+            said = command.invoke(instance, symbols).strip()
+            if said:
+                answer = said
+        if answer not in ("sat", "unsat", "unknown"):
+            raise SolverError(f"cvc5: {answer}")
+        return Answer(answer)
+    except RuntimeError as error:
+        raise SolverError(f"cvc5: {error}") from error

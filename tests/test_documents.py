@@ -1,0 +1,56 @@
+"""What the documents say about files is true: each is listed once, and nothing else is."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PARTS = ("model", "proofs", "impl", "emulator", "properties", "userland")
+
+
+def listed(manifest: str, part: str) -> list[str]:
+    """The files in the table below the heading of a part."""
+    section = re.search(rf"^## {part}/.*?(?=^## |\Z)", manifest, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^\| `([\w.]+)` \|", section.group(), re.MULTILINE) if section else []
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_manifest_lists_each_file_once(part):
+    manifest = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    files = {path.name for path in (ROOT / part).glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert sorted(listed(manifest, part)) == sorted(files)
+
+
+def test_the_manifest_is_read_by_section():
+    manifest = "## model/: a\n| `x.py` | x |\n| `y.py` | `z.py` |\n## proofs/: b\n| `w.py` | w |\n"
+    assert listed(manifest, "model") == ["x.py", "y.py"]
+    assert listed(manifest, "proofs") == ["w.py"]
+    assert listed(manifest, "impl") == []
+
+
+@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"])
+def test_links_lead_to_files(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"])
+def test_no_place_is_left_to_fill_in(document):
+    assert "<!--" not in (ROOT / document).read_text(encoding="utf-8")
+
+
+def test_every_command_of_the_readme_can_be_made():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    made = set(re.findall(r"\bmake ([a-z]+)\b(?=[ `)])", readme))
+    rules = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"check", "test"} <= made <= rules
+
+
+def test_whatever_decides_a_verdict_is_pinned():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [item for extra in project["optional-dependencies"].values() for item in extra]
+    for name in ("z3-solver", "cvc5", "ruff", "mypy"):
+        assert [item for item in wanted if re.fullmatch(rf"{name}==[\d.]+", item)]
