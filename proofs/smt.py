@@ -2,8 +2,10 @@
 
 Both solvers are given the same text, and `--smt2` writes it to files: what can be read is what is
 solved. In integer arithmetic numbers and array indices are unbounded and the ring size N is any
-number from 1 on. In machine arithmetic every number is a 32-bit word, sums and differences wrap
-around, comparison is unsigned, and N is 1 << shift for any shift from 0 to 12.
+number from 1 on. In machine arithmetic every number is a 32-bit word: it lies between 0 and
+2^32 - 1, sums and differences wrap around, comparison is unsigned, and N is 1 << shift for any shift
+from 0 to 12. Words are written as integers with their wrapping spelt out, because solvers decide
+that many times faster than the same question in bit vectors; the meaning is the same.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from model.algebra import Bool, Sort, Term
+from model.algebra import ring_size as ring_size_symbol
 
 __all__ = ["WORD_BITS", "Arithmetic", "script"]
 
@@ -26,35 +29,12 @@ class Arithmetic(enum.Enum):
     INTEGER = "integer"
     MACHINE = "machine"
 
-    @property
-    def sort(self) -> str:
-        """The name of the sort of numbers."""
-        return "Int" if self is Arithmetic.INTEGER else f"(_ BitVec {WORD_BITS})"
 
-    def sort_of(self, sort: Sort) -> str:
-        """The name of a term's sort."""
-        match sort:
-            case Sort.BOOL:
-                return "Bool"
-            case Sort.NUMBER:
-                return self.sort
-            case Sort.BOOL_ARRAY:
-                return f"(Array {self.sort} Bool)"
-            case Sort.NUMBER_ARRAY:
-                return f"(Array {self.sort} {self.sort})"
-
-    def literal(self, value: int) -> str:
-        """A number, written out."""
-        if self is Arithmetic.MACHINE:
-            return f"#x{value % (1 << WORD_BITS):0{WORD_BITS // 4}x}"
-        return str(value) if value >= 0 else f"(- {-value})"
-
-
-_INTEGER: Final = {
+MODULUS: Final = 1 << WORD_BITS
+_NAMES: Final = {
     "not": "not", "and": "and", "or": "or", "equal": "=", "if": "ite",
     "select": "select", "store": "store", "less": "<", "add": "+", "sub": "-",
 }  # fmt: skip
-_MACHINE: Final = _INTEGER | {"less": "bvult", "add": "bvadd", "sub": "bvsub"}
 
 
 class _Writer:
@@ -62,25 +42,32 @@ class _Writer:
 
     def __init__(self, arithmetic: Arithmetic) -> None:
         self.arithmetic = arithmetic
-        self.names = _MACHINE if arithmetic is Arithmetic.MACHINE else _INTEGER
         self.texts: dict[Term, str] = {}
         self.lines: list[str] = []
+        self.words: list[str] = []
 
     def define(self, roots: Sequence[Term]) -> None:
+        """Write the definitions that `roots` need; `texts` then holds how to refer to them."""
         uses: dict[Term, int] = {}
         order: list[Term] = []
         for root in roots:
             self._visit(root, uses, order)
-        for root in roots:
-            uses[root] = uses.get(root, 0) + 1
+            uses[root] += 1
+        machine = self.arithmetic is Arithmetic.MACHINE
         for term in order:
             text = self._expression(term)
-            if term.arguments and uses[term] > 1:
-                name = f"d{len(self.lines)}"
-                sort = self.arithmetic.sort_of(term.sort)
-                self.lines.append(f"(define-fun {name} () {sort} {text})")
-                text = name
+            wraps = machine and term.operation in ("add", "sub", "low_bits")
+            leaf = term.operation in ("symbol", "select") and term.sort is Sort.NUMBER
+            if term.arguments and (uses[term] > 1 or wraps or (machine and leaf)):
+                text = self._name(term.sort, text)
+            if machine and leaf:
+                self.words.append(text)
             self.texts[term] = text
+
+    def _name(self, sort: Sort, text: str) -> str:
+        name = f"d{len(self.lines)}"
+        self.lines.append(f"(define-fun {name} () {sort_name(sort)} {text})")
+        return name
 
     def _visit(self, root: Term, uses: dict[Term, int], order: list[Term]) -> None:
         if root in uses:
@@ -103,22 +90,50 @@ class _Writer:
     def _expression(self, term: Term) -> str:
         operation = term.operation
         if operation == "symbol":
-            sort = self.arithmetic.sort_of(term.sort)
-            self.lines.append(f"(declare-const |{term.name}| {sort})")
+            self.lines.append(f"(declare-const |{term.name}| {sort_name(term.sort)})")
             return f"|{term.name}|"
         if operation == "constant":
             if term.sort is Sort.BOOL:
                 return "true" if term.value else "false"
-            return self.arithmetic.literal(term.value)
+            return literal(term.value)
         parts = [self.texts[item] for item in term.arguments]
         if operation == "fill":
-            return f"((as const {self.arithmetic.sort_of(term.sort)}) {parts[0]})"
+            return f"((as const {sort_name(term.sort)}) {parts[0]})"
         if operation == "low_bits":
-            if self.arithmetic is Arithmetic.INTEGER:
-                raise ValueError("low bits have a meaning in machine arithmetic only")
-            one = self.arithmetic.literal(1)
-            return f"(bvand {parts[0]} (bvsub |N| {one}))"
-        return f"({self.names[operation]} {' '.join(parts)})"
+            return _low_bits(self.arithmetic, parts[0])
+        if self.arithmetic is Arithmetic.MACHINE and operation in ("add", "sub"):
+            return self._wrapped(operation, parts)
+        return f"({_NAMES[operation]} {' '.join(parts)})"
+
+    def _wrapped(self, operation: str, parts: list[str]) -> str:
+        exact = self._name(Sort.NUMBER, f"({_NAMES[operation]} {' '.join(parts)})")
+        if operation == "add":
+            return f"(ite (< {exact} {MODULUS}) {exact} (- {exact} {MODULUS}))"
+        return f"(ite (<= 0 {exact}) {exact} (+ {exact} {MODULUS}))"
+
+
+def literal(value: int) -> str:
+    """A number, written out."""
+    return str(value) if value >= 0 else f"(- {-value})"
+
+
+def sort_name(sort: Sort) -> str:
+    """The name of a term's sort."""
+    return {
+        Sort.BOOL: "Bool",
+        Sort.NUMBER: "Int",
+        Sort.BOOL_ARRAY: "(Array Int Bool)",
+        Sort.NUMBER_ARRAY: "(Array Int Int)",
+    }[sort]
+
+
+def _low_bits(arithmetic: Arithmetic, counter: str) -> str:
+    if arithmetic is Arithmetic.INTEGER:
+        raise ValueError("low bits have a meaning in machine arithmetic only")
+    text = literal(0)
+    for shift in range(MAX_SHIFT, -1, -1):
+        text = f"(ite (= |N| {1 << shift}) (mod {counter} {1 << shift}) {text})"
+    return text
 
 
 def script(
@@ -138,22 +153,19 @@ def script(
     """
     terms = list(assertions)
     writer = _Writer(arithmetic)
-    size = writer.arithmetic
-    from model.algebra import symbol
-
-    n = symbol("N", Sort.NUMBER)
-    writer.define([n, *terms])
+    writer.define([ring_size_symbol(), *terms])
     lines = [f"; {line}" for line in comment.splitlines()]
     lines.append("(set-logic ALL)")
     lines += writer.lines
     if ring_size is not None:
-        lines.append(f"(assert (= |N| {size.literal(ring_size)}))")
+        lines.append(f"(assert (= |N| {ring_size}))")
     elif arithmetic is Arithmetic.INTEGER:
         lines.append("(assert (>= |N| 1))")
     else:
-        lines.append(f"(declare-const shift {size.sort})")
-        lines.append(f"(assert (bvule shift {size.literal(MAX_SHIFT)}))")
-        lines.append(f"(assert (= |N| (bvshl {size.literal(1)} shift)))")
+        sizes = " ".join(f"(= |N| {1 << shift})" for shift in range(MAX_SHIFT + 1))
+        lines.append(f"(assert (or {sizes}))")
+        lines.append(f"(assert (and (<= 1 |N|) (<= |N| {1 << MAX_SHIFT})))")
+    lines += [f"(assert (and (<= 0 {word}) (< {word} {MODULUS})))" for word in writer.words]
     lines += [f"(assert {writer.texts[term]})" for term in terms]
     lines.append("(check-sat)")
     return "\n".join(lines) + "\n"

@@ -1,0 +1,378 @@
+"""What is promised: the safety properties, as statements about one state.
+
+Each holds in every state that the system can reach, for every slot k and thread t. The proofs show
+it; tests evaluate it after every step of long runs; a fault is caught when one of these breaks.
+Promises that something will happen are in `proofs.ranking`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from model.algebra import (
+    And,
+    Bool,
+    Implies,
+    Number,
+    Or,
+    constant,
+    one_of,
+    ring_size,
+    wrap,
+)
+from model.device_spec import running
+from model.ring_spec import COMMAND, TRANSMIT, RequestProgram, call_must_end, my_turn
+from model.driver_spec import rx_pending, tx_pending
+from model.state import (
+    CAPACITY,
+    EVENT_THREAD,
+    FATAL_THREAD,
+    Flags,
+    Label,
+    Life,
+    Stage,
+    State,
+)
+from model.thread_spec import at, holder, lock_is_held
+
+__all__ = ["PROPERTIES", "Property"]
+
+
+@attrs.frozen
+class Property:
+    """A promise: its name, what it is indexed by (slot, thread, counter, key), and the statement."""
+
+    name: str
+    indices: tuple[str, ...]
+    body: Callable[..., Bool]
+
+    @property
+    def meaning(self) -> str:
+        """What is promised, in one line."""
+        return (self.body.__doc__ or "").strip().split("\n")[0]
+
+
+PROPERTIES: Final[list[Property]] = []
+
+
+def promise(name: str, *indices: str) -> Callable[[Callable[..., Bool]], Callable[..., Bool]]:
+    """State a property."""
+
+    def state(body: Callable[..., Bool]) -> Callable[..., Bool]:
+        PROPERTIES.append(Property(name, indices, body))
+        return body
+
+    return state
+
+
+def slot_exists(k: Number) -> Bool:
+    """k is a slot of a ring."""
+    return And(constant(0) <= k, k < ring_size())
+
+
+@promise("flow-control")
+def flow_control(s: State) -> Bool:
+    """No ring in use holds more requests than slots, and nobody runs ahead of the other side."""
+    n = ring_size()
+    parts = [
+        Implies(
+            ring.live,
+            And(
+                constant(0) <= ring.dev - ring.cons,
+                ring.dev - ring.cons <= ring.prod - ring.cons,
+                ring.prod - ring.cons <= n,
+            ),
+        )
+        for ring in (s.tx, s.cmd)
+    ]
+    waiting = s.rx.dev - s.rx.cons
+    parts.append(Implies(s.rx.live, And(constant(0) <= waiting, waiting <= n)))
+    return And(*parts)
+
+
+@promise("transmit-fifo")
+def transmit_fifo(s: State) -> Bool:
+    """Packets are sent once each, in order, and whole: no stale or torn word leaves the card."""
+    ring = s.tx
+    sent = one_of(ring.stage, (Stage.SEND, Stage.WRITE_OWNER))
+    whole = ring.seen_zero | (ring.seen_head == ring.dev) & (ring.seen_tail == ring.dev)
+    return And(
+        Implies(sent, (ring.seen_fields == ring.dev) & whole & (ring.dev != ring.prod)),
+        Implies(
+            ring.live & s.card.started,
+            (ring.sent == ring.dev) | (ring.sent == ring.dev + 1),
+        ),
+    )
+
+
+@promise("command-fifo")
+def command_fifo(s: State) -> Bool:
+    """Commands are executed once each, in order, and as they were submitted."""
+    ring = s.cmd
+    slot = ring.dev_i
+    return Implies(
+        ring.stage == Stage.EXECUTE,
+        And(
+            ring.dev != ring.prod,
+            ring.seen_fields == ring.dev,
+            ring.seen_kind == ring.kind_new[slot],
+            ring.seen_key == ring.key_new[slot],
+        ),
+    )
+
+
+@promise("receive-fifo", "thread")
+def receive_fifo(s: State, t: Number) -> Bool:
+    """Packets reach readers once each, in order, and whole: nobody reads a stale or torn word."""
+    threads = s.threads
+    packet = threads.packet[t]
+    holding = at(s, t, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER, Label.RX_GIVE)
+    copied = at(s, t, Label.RX_POINTER, Label.RX_GIVE) & (threads.copied[t] != 0)
+    return And(
+        Implies(at(s, t, Label.RX_HEADER), s.rx.dev != s.rx.cons),
+        Implies(holding, threads.got[t] == packet),
+        Implies(
+            copied & ~s.card.lies,
+            (threads.got_head[t] == packet) & (threads.got_tail[t] == packet),
+        ),
+    )
+
+
+@promise("own-result", "thread")
+def own_result(s: State, t: Number) -> Bool:
+    """A caller gets the result of its own command, and learns of its own packet's completion."""
+    waiting = at(s, t, Label.CMD_WAIT, Label.TX_WAIT)
+    return Implies(
+        waiting & s.threads.answered[t], s.threads.answer[t] == s.threads.request[t]
+    )
+
+
+@promise("no-dma-after-free")
+def no_dma_after_free(s: State) -> Bool:
+    """The card touches no memory of the packet rings that was freed or never given to it."""
+    transmitting = ~one_of(s.tx.stage, (Stage.IDLE,)) & running(s)
+    receiving = ~one_of(s.rx.stage, (Stage.IDLE,)) & running(s)
+    writing = one_of(s.rx.stage, (Stage.WRITE_HEAD, Stage.WRITE_TAIL)) & running(s)
+    return And(
+        Implies(transmitting, s.tx.exists[s.tx.dev_i]),
+        Implies(receiving, s.rx.exists[s.rx.dev_i]),
+        Implies(writing, slot_exists(s.rx.target) & s.rx.exists[s.rx.target]),
+    )
+
+
+@promise("no-store-after-free", "slot")
+def no_store_after_free(s: State, k: Number) -> Bool:
+    """No store of the host is on its way to memory that was freed."""
+    return Implies(
+        slot_exists(k),
+        And(
+            Implies(tx_pending(s, k), s.tx.exists[k]),
+            Implies(rx_pending(s, k), s.rx.exists[k]),
+        ),
+    )
+
+
+@promise("buffer-ownership")
+def buffer_ownership(s: State) -> Bool:
+    """The card writes packets only to the buffers of the slot that it owns and fills."""
+    writing = one_of(
+        s.rx.stage,
+        (Stage.WRITE_HEAD, Stage.WRITE_TAIL, Stage.WRITE_HEADER, Stage.WRITE_OWNER),
+    )
+    slot = s.rx.dev_i
+    return Implies(
+        writing & running(s),
+        And(s.rx.target == slot, s.rx.owner[slot], ~s.rx.held[slot]),
+    )
+
+
+@promise("filters-by-command", "key")
+def filters_by_command(s: State, key: Number) -> Bool:
+    """The filter table is exactly what the commands submitted make of it."""
+    return s.card.filters[key] == s.card.asked[key]
+
+
+@promise("closed-is-stopped", "key")
+def closed_is_stopped(s: State, key: Number) -> Bool:
+    """A closed card is stopped, without filters, with all packet memory freed."""
+    closed = (s.driver.life == Life.CLOSED) & ~s.driver.needs_reset
+    slot = constant(0)
+    return Implies(
+        closed,
+        And(
+            ~s.card.started,
+            s.card.filters[key] == 0,
+            ~s.tx.exists[slot],
+            ~s.rx.exists[slot],
+        ),
+    )
+
+
+@promise("opens-counted")
+def opens_counted(s: State) -> Bool:
+    """The card is open exactly while somebody has it open."""
+    return And(
+        s.driver.opens == s.driver.handles,
+        (s.driver.life == Life.OPEN) == (s.driver.handles != 0),
+    )
+
+
+@promise("protocol-order")
+def protocol_order(s: State) -> Bool:
+    """The driver never breaks the card's protocol: FLAGS.SEQ is never set."""
+    return ~s.card.sequence_error
+
+
+def _doorbell_right(p: RequestProgram, s: State, j: Number) -> Bool:
+    ring = p.ring(s)
+    slot = ring.bell_value[j]
+    pending = And(constant(0) <= j - ring.heard, j - ring.heard < ring.rung - ring.heard)
+    current = ring.live & (ring.prod - j <= ring.prod - ring.cons)
+    return Implies(
+        pending,
+        slot_exists(slot) & Implies(current, wrap(slot, ring.cons_i) == j - ring.cons),
+    )
+
+
+@promise("doorbell-index", "counter")
+def doorbell_index(s: State, j: Number) -> Bool:
+    """Each doorbell names the slot just handed over."""
+    return _doorbell_right(TRANSMIT, s, j) & _doorbell_right(COMMAND, s, j)
+
+
+@promise("bounds", "thread")
+def bounds(s: State, t: Number) -> Bool:
+    """No reader copies more bytes than the slot's buffers hold, whatever the card writes."""
+    holding = at(s, t, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER, Label.RX_GIVE)
+    return Implies(holding, s.threads.copied[t] <= CAPACITY)
+
+
+@promise("mutual-exclusion", "thread")
+def mutual_exclusion(s: State, t: Number) -> Bool:
+    """Only the thread that holds the lock fills in, takes back or sets up a ring."""
+    critical = at(
+        s, t,
+        Label.TX_HEAD, Label.TX_TAIL, Label.TX_FIELDS, Label.TX_OWNER, Label.TX_DOORBELL,
+        Label.CMD_FIELDS, Label.CMD_OWNER, Label.CMD_DOORBELL, Label.RX_HEADER,
+        Label.CMD_RECLAIM, Label.CMD_TAKE, Label.TX_RECLAIM, Label.TX_TAKE,
+        Label.RESET, Label.POLL, Label.CMD_INIT, Label.CMD_BASE, Label.FREE,
+        Label.INIT_TX, Label.INIT_POINTER, Label.INIT_RX, Label.BASE,
+    )  # fmt: skip
+    return Implies(critical, lock_is_held(s) & (holder(s) == t))
+
+
+@promise("turn-order", "thread")
+def turn_order(s: State, t: Number) -> Bool:
+    """Callers get slots in the order of their arrival: nobody is overtaken in the line."""
+    sending = at(s, t, Label.TX_HEAD, Label.TX_TAIL, Label.TX_FIELDS, Label.TX_OWNER)
+    commanding = at(s, t, Label.CMD_FIELDS, Label.CMD_OWNER)
+    place = s.threads.place[t]
+    return And(
+        Implies(sending, s.tx.line.head == place),
+        Implies(commanding, s.cmd.line.head == place),
+    )
+
+
+def _sleeper_right(p: RequestProgram, s: State, t: Number) -> Bool:
+    unwoken = s.threads.asleep[t] & ~p.channel(s)[t]
+    moving_on = lock_is_held(s) & at(s, holder(s), p.next_in_line)
+    return And(
+        Implies(
+            at(s, t, p.turn) & unwoken,
+            ~call_must_end(s, t) & (~my_turn(p, s, t) | moving_on),
+        ),
+        Implies(
+            at(s, t, p.wait) & unwoken,
+            ~call_must_end(s, t) & ~s.threads.answered[t],
+        ),
+    )
+
+
+@promise("no-lost-wake-up", "thread")
+def no_lost_wake_up(s: State, t: Number) -> Bool:
+    """No sender, command or close sleeps unwoken although what it waits for has happened."""
+    handler_will_wake = at(
+        s, constant(EVENT_THREAD), Label.TX_RECLAIM, Label.TX_TAKE, Label.RX_READY
+    )
+    unwoken = s.threads.asleep[t] & ~s.threads.wake_life[t]
+    return And(
+        _sleeper_right(TRANSMIT, s, t),
+        _sleeper_right(COMMAND, s, t),
+        Implies(at(s, t, Label.LEAVE) & unwoken, s.driver.inside != 0),
+        Implies(
+            at(s, t, Label.DRAIN) & unwoken,
+            ~s.driver.failed & ((s.tx.cons != s.tx.prod) | handler_will_wake),
+        ),
+        Implies(
+            at(s, t, Label.OPEN_ENTER) & unwoken,
+            one_of(s.driver.life, (Life.OPENING, Life.CLOSING)),
+        ),
+    )
+
+
+def _announced(p: RequestProgram, s: State) -> Bool:
+    """The handler will still look at the ring, or will be called to."""
+    ring = p.ring(s)
+    event = constant(EVENT_THREAD)
+    before = (
+        (Label.CMD_RECLAIM,)
+        if p is COMMAND
+        else (Label.CMD_RECLAIM, Label.CMD_TAKE, Label.TX_RECLAIM)
+    )
+    stale = ring.early & ring.early_owner
+    called = ring.event & (s.card.raising | s.card.vector0)
+    return Or(
+        ring.due,
+        called,
+        at(s, event, Label.READ_EVENTS),
+        at(s, event, *before) & ~stale,
+        at(s, event, p.take) & (~stale | (ring.dev == ring.cons + 1)),
+    )
+
+
+@promise("no-lost-completion")
+def no_lost_completion(s: State) -> Bool:
+    """A completion is announced to the handler until the handler has taken it."""
+    return And(
+        *(
+            Implies(
+                And(p.ring(s).live, running(s), p.ring(s).dev != p.ring(s).cons),
+                _announced(p, s),
+            )
+            for p in (TRANSMIT, COMMAND)
+        )
+    )
+
+
+@promise("no-lost-packet")
+def no_lost_packet(s: State) -> Bool:
+    """While a packet waits, the card is readable or the handler is about to say so."""
+    ring = s.rx
+    called = ring.event & (s.card.raising | s.card.vector0)
+    coming = ring.due | called | ~at(s, constant(EVENT_THREAD), Label.EVENT_IDLE)
+    return Implies(
+        And(ring.live, running(s), ring.dev != ring.cons), coming | ring.ready
+    )
+
+
+@promise("failure-seen")
+def failure_seen(s: State) -> Bool:
+    """A fatal error is known to the driver, or vector 1 is on its way."""
+    return Implies(
+        s.card.flags == Flags.ERROR,
+        s.driver.failed
+        | s.card.vector1
+        | at(s, constant(FATAL_THREAD), Label.MARK_FAILED),
+    )
+
+
+@promise("reader-woken", "thread")
+def reader_woken(s: State, t: Number) -> Bool:
+    """No reader sleeps on a card that failed or is being closed."""
+    return Implies(
+        at(s, t, Label.RX_OWNER) & s.threads.asleep[t],
+        s.rx.ready | ~call_must_end(s, t),
+    )
