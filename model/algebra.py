@@ -17,9 +17,11 @@ Two rules keep the three in agreement:
 
 from __future__ import annotations
 
+import collections
+import copy
 import enum
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
 __all__ = [
     "FALSE",
@@ -63,7 +65,7 @@ class Sort(enum.Enum):
 
 
 class Domain(enum.Enum):
-    """What an array is indexed by. Solvers see every number; an execution needs to know how many."""
+    """What indexes an array. Solvers see every number; an execution needs to know how many."""
 
     SLOT = "slot of a ring"
     THREAD = "thread"
@@ -246,7 +248,6 @@ class Array(Generic[Element]):
         )
         self.term = _make("fill", (element,), self.term.sort)
 
-
     def choose_fill(self, condition: BoolLike, value: Element | bool | int) -> None:
         """Set every element to `value` where `condition` holds; nothing changes elsewhere."""
         before = self.term
@@ -332,15 +333,13 @@ def _select(array: Term, index: Number) -> Term:
         if array.operation == "if":
             test, then, otherwise = array.arguments
             one, two = _select(then, index), _select(otherwise, index)
-            return If(_bool(test), one, two)  # type: ignore[type-var]
+            return If(_bool(test), one, two)  # type: ignore[call-overload,no-any-return]
         break
     sort = Sort.BOOL if array.sort is Sort.BOOL_ARRAY else Sort.NUMBER
     return _make("select", (array, index), sort)
 
 
-def _junction(
-    operation: str, parts: Iterable[BoolLike], neutral: Bool, absorbing: Bool
-) -> Bool:
+def _junction(operation: str, parts: Iterable[BoolLike], neutral: Bool, absorbing: Bool) -> Bool:
     flat: dict[Term, None] = {}
     for part in parts:
         term = _bool_like(part)
@@ -386,21 +385,28 @@ def Iff(one: BoolLike, two: BoolLike) -> Bool:  # noqa: N802
     return _bool(_make("equal", (left, right), Sort.BOOL))
 
 
+@overload
+def If(condition: BoolLike, then: BoolLike, otherwise: BoolLike) -> Bool: ...  # type: ignore[overload-overlap]
+@overload
+def If(condition: BoolLike, then: NumberLike, otherwise: NumberLike) -> Number: ...
 def If(  # noqa: N802
-    condition: BoolLike, then: Element | bool | int, otherwise: Element | bool | int
-) -> Element:
+    condition: BoolLike, then: BoolLike | NumberLike, otherwise: BoolLike | NumberLike
+) -> Term:
     """`then` where `condition` holds, `otherwise` elsewhere."""
     test = _bool_like(condition)
-    truth = isinstance(then, (Bool, bool)) and isinstance(otherwise, (Bool, bool))
-    one: Term = _bool_like(then) if truth else _number(then)  # type: ignore[arg-type]
-    two: Term = _bool_like(otherwise) if truth else _number(otherwise)  # type: ignore[arg-type]
+    if isinstance(then, (Bool, bool)) and isinstance(otherwise, (Bool, bool)):
+        truth, untruth = _bool_like(then), _bool_like(otherwise)
+        if test.operation == "constant":
+            return truth if test.value else untruth
+        if truth is untruth:
+            return truth
+        return Or(And(test, truth), And(~test, untruth))
+    one, two = _number(then), _number(otherwise)
     if test.operation == "constant":
-        return one if test.value else two  # type: ignore[return-value]
+        return one if test.value else two
     if one is two:
-        return one  # type: ignore[return-value]
-    if truth:
-        return Or(And(test, one), And(~test, two))  # type: ignore[arg-type,return-value]
-    return _make("if", (test, one, two), Sort.NUMBER)  # type: ignore[return-value]
+        return one
+    return _make("if", (test, one, two), Sort.NUMBER)
 
 
 def one_of(value: Number, choices: Iterable[int]) -> Bool:
@@ -493,8 +499,9 @@ _REBUILD: Final[Mapping[str, Callable[..., Term]]] = {
 def evaluate(term: Term, values: Mapping[str, Any]) -> Any:
     """The value of `term` when each symbol has the plain value that `values` gives it.
 
-    Slow and obvious: the reference against which the compiled form is tested. Arrays are mappings
-    or sequences; `N` must be among `values`.
+    Slow and obvious: the reference against which the compiled form is tested. Arrays are sequences
+    or dictionaries; `N` must be among `values`. An array that was filled is a dictionary that
+    knows every index, since values do not tell how many there are.
     """
     arguments = [evaluate(item, values) for item in term.arguments]
     match term.operation:
@@ -521,9 +528,15 @@ def evaluate(term: Term, values: Mapping[str, Any]) -> Any:
         case "select":
             return arguments[0][arguments[1]]
         case "store":
+            if isinstance(arguments[0], dict):
+                changed = copy.copy(arguments[0])
+                changed[arguments[1]] = arguments[2]
+                return changed
             updated = list(arguments[0])
             updated[arguments[1]] = arguments[2]
             return tuple(updated)
+        case "fill":
+            return collections.defaultdict(lambda: arguments[0])
         case "low_bits":
             return arguments[0] & (values["N"] - 1)
     raise ValueError(f"{term.operation!r} has no meaning on plain values")

@@ -12,13 +12,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from model.algebra import FALSE, TRUE, And, Array, Bool, If, Number, constant, next_index, ring_size
+from model.layout import Command
 from model.rules import Choice, Parameter, Party, RuleBook
 from model.state import (
     CAPACITY,
     FILTER_TABLE,
-    Command,
     Flags,
     Outcome,
+    ReceiveRing,
     RequestRing,
     Stage,
     State,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = [
     "BOOK",
     "card_resets",
-    "filter_accepts",
     "receive_doorbell",
     "running",
 ]
@@ -46,15 +46,6 @@ LENGTH: Final = Parameter("length", Choice.WORD)
 def running(s: State) -> Bool:
     """The card works: no fatal error, no reset under way."""
     return s.card.flags == Flags.CLEAR
-
-
-def filter_accepts(mask: int, address: int, destination: int) -> bool:
-    """Whether a filter lets a packet through (datasheet, Filters).
-
-    All three are 32-bit numbers. In the rules a filter is one opaque key, and a packet arrives
-    through some filter of the table that accepts it.
-    """
-    return destination & mask == address & mask
 
 
 # Fatal errors and reset
@@ -116,8 +107,7 @@ def reset_over(s: State) -> None:
 # Events and interrupts
 
 
-def _set_event(s: State, ring: str) -> None:
-    source = {"tx": s.tx, "cmd": s.cmd, "rx": s.rx}[ring]
+def _set_event(s: State, source: RequestRing | ReceiveRing) -> None:
     s.require(running(s) & source.due)
     source.due = FALSE
     source.event = TRUE
@@ -127,19 +117,19 @@ def _set_event(s: State, ring: str) -> None:
 @BOOK.rule("Rings: Events", DEVICE, fair="tx.event", name="tx.set_event")
 def tx_set_event(s: State) -> None:
     """Set TXCOMP, after the completion is visible."""
-    _set_event(s, "tx")
+    _set_event(s, s.tx)
 
 
 @BOOK.rule("Rings: Events", DEVICE, fair="cmd.event", name="cmd.set_event")
 def cmd_set_event(s: State) -> None:
     """Set CMDCOMP, after the completion is visible."""
-    _set_event(s, "cmd")
+    _set_event(s, s.cmd)
 
 
 @BOOK.rule("Rings: Events", DEVICE, fair="rx.event", name="rx.set_event")
 def rx_set_event(s: State) -> None:
     """Set RXCOMP, after the packet is visible."""
-    _set_event(s, "rx")
+    _set_event(s, s.rx)
 
 
 @BOOK.rule("Rings: Events", DEVICE, fair="vector0", name="card.raise_vector0")
@@ -155,6 +145,15 @@ def spurious_vector0(s: State) -> None:
     """Vector 0 is raised although nothing happened."""
     s.require(~s.card.vector0)
     s.card.vector0 = TRUE
+
+
+@BOOK.rule("Rings: Events", Party.ENVIRONMENT, name="card.withdraw_vector0")
+def withdraw_vector0(s: State) -> None:
+    """No event bit is left, so the interrupt may go away unserved (INTx follows EVFLAGS)."""
+    idle = ~(s.tx.event | s.cmd.event | s.rx.event | s.rx.dropped)
+    s.require((s.card.raising | s.card.vector0) & idle)
+    s.card.raising = FALSE
+    s.card.vector0 = FALSE
 
 
 # The doorbell
@@ -184,8 +183,9 @@ def tx_look(s: State) -> None:
 
 @BOOK.rule("Rings: Transmit", DEVICE, name="tx.look_ahead")
 def tx_look_ahead(s: State) -> None:
-    """Look at the next slot without a doorbell, or finish slots although a STOP was fetched."""
+    """Look at the next slot without a doorbell, or finish a slot although a STOP was fetched."""
     s.require(running(s) & s.card.started & (s.tx.stage == Stage.IDLE))
+    s.require(~s.card.stopping | s.tx.owner[s.tx.dev_i])
     s.tx.stage = constant(Stage.LOOK)
 
 
@@ -299,9 +299,7 @@ def _answer(kind: Number, key: Number, filters: Array[Number], count: Number) ->
     )
 
 
-def _change_filters(
-    kind: Number, key: Number, filters: Array[Number], count: Number
-) -> Number:
+def _change_filters(kind: Number, key: Number, filters: Array[Number], count: Number) -> Number:
     """Apply a command to a filter table; returns the new number of entries."""
     added = And(kind == Command.ADDFILT, count < FILTER_TABLE)
     removed = And(kind == Command.RMFILT, filters[key] != 0)
@@ -370,7 +368,10 @@ def cmd_complete(s: State) -> None:
 
 @BOOK.rule("Rings: Receive", Party.ENVIRONMENT, KEY, LENGTH, name="rx.arrive")
 def rx_arrive(s: State, key: Number, length: Number) -> None:
-    """A packet that a filter accepts arrives from the net."""
+    """A packet that a filter accepts arrives from the net.
+
+    A filter is one opaque key; `model.layout.filter_accepts` says which packets it lets through.
+    """
     s.require(running(s) & s.card.started & ~s.card.stopping & (s.rx.stage == Stage.IDLE))
     s.require((s.card.filters[key] != 0) & (length <= CAPACITY))
     s.rx.arriving = length

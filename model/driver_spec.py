@@ -14,14 +14,12 @@ from typing import Final
 
 from model.algebra import FALSE, TRUE, And, Bool, If, Number, constant, ring_size
 from model.device_spec import card_resets, protocol_error
-from model.ring_spec import COMMAND, TRANSMIT, call_must_end, join_line
+from model.layout import Command
+from model.ring_spec import COMMAND, TRANSMIT, join_line
 from model.rules import THREAD, USER, Choice, Parameter, Party, RuleBook
 from model.state import (
-    EVENT_THREAD,
-    FATAL_THREAD,
     POLLS,
     UNICAST,
-    Command,
     Flags,
     Label,
     Life,
@@ -431,7 +429,9 @@ def init_command_slot(s: State, t: Number) -> None:
     """Store owner = HOST to a slot of the command ring, older stores to it being visible."""
     ring, slot = s.cmd, s.driver.cursor
     s.require(holds(s, t, Label.CMD_INIT))
-    s.barrier("older stores before new owner", ~ring.owner_pending[slot] & ~ring.fields_pending[slot])
+    s.barrier(
+        "older stores before new owner", ~ring.owner_pending[slot] & ~ring.fields_pending[slot]
+    )
     ring.owner_new[slot] = False
     ring.owner_pending[slot] = True
     _walk_ring(s, t, Label.CMD_INIT, Label.CMD_FENCE)
@@ -447,7 +447,7 @@ def fence_command_slot(s: State, t: Number) -> None:
 
 @BOOK.rule(REGISTERS, HOST, THREAD, fair="thread")
 def write_command_base(s: State, t: Number) -> None:
-    """Write CMDBASE and CMDSHIFT; both sides start at slot 0. Then free what a failure left over."""
+    """Write CMDBASE and CMDSHIFT, from slot 0 on; then free what a failure left over."""
     s.require(holds(s, t, Label.CMD_BASE))
     s.cmd.prod_i = constant(0)
     s.cmd.cons_i = constant(0)
@@ -576,7 +576,7 @@ def submit_start(s: State, t: Number) -> None:
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
 def start_answered(s: State, t: Number) -> None:
-    """If START failed or was interrupted the card may have started: reset it before anything else."""
+    """A START that failed or was interrupted may have started the card: reset it first."""
     s.require(holds(s, t, Label.STARTED))
     good = s.threads.outcome[t] == Outcome.OK
     s.driver.polls = POLLS
@@ -600,9 +600,7 @@ def unicast_answered(s: State, t: Number) -> None:
     s.driver.polls = POLLS
     s.driver.aborting = ~good
     s.driver.life = If(good, s.driver.life, Life.CLOSING)
-    s.threads.label[t] = If(
-        good, Label.OPENED, If(s.driver.failed, Label.RESET, Label.STOP)
-    )
+    s.threads.label[t] = If(good, Label.OPENED, If(s.driver.failed, Label.RESET, Label.STOP))
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")

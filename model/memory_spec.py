@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from model.algebra import And, Bool, If, Number, TRUE, next_index
+from model.algebra import TRUE, And, Bool, If, Number, next_index
 from model.device_spec import receive_doorbell
 from model.ring_spec import COMMAND, TRANSMIT, RequestProgram
 from model.rules import SLOT, Party, Rule, RuleBook, bind
@@ -107,8 +107,7 @@ def rx_owner_visible(s: State, k: Number) -> None:
 
 
 def handler_may_look_ahead(p: RequestProgram, s: State, barrier: bool = True) -> Bool:
-    """The event handler stands after the barrier that follows its read of EVFLAGS and has this
-    ring's loop before it."""
+    """The handler stands after the barrier behind its EVFLAGS read, this ring's loop before it."""
     before = (
         (Label.CMD_RECLAIM, Label.CMD_TAKE)
         if p is COMMAND
@@ -123,9 +122,7 @@ def load_owner_early(p: RequestProgram, s: State) -> None:
     ring = p.ring(s)
     taking = holds(s, holder(s), p.take)
     slot = If(taking, next_index(ring.cons_i), ring.cons_i)
-    s.barrier(
-        "acquire: event flags before owner", handler_may_look_ahead(p, s, barrier=True)
-    )
+    s.barrier("acquire: event flags before owner", handler_may_look_ahead(p, s, barrier=True))
     s.require(handler_may_look_ahead(p, s, barrier=False))
     s.require(~ring.early & (ring.cons != ring.prod) & (~taking | (ring.cons + 1 != ring.prod)))
     ring.early = TRUE
@@ -188,6 +185,5 @@ def memory_rules() -> list[Rule]:
         name = body.__name__.replace("_", ".", 1)
         rules.append(Rule(name, memory, ORDER, (SLOT,), name, body))
     early: list[Callable[..., None]] = [load_result_early, load_rx_owner_early, load_header_early]
-    for body in early:
-        rules.append(Rule(body.__name__, host, ORDER, (), "", body))
+    rules.extend(Rule(body.__name__, host, ORDER, (), "", body) for body in early)
     return rules

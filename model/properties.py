@@ -24,8 +24,8 @@ from model.algebra import (
     wrap,
 )
 from model.device_spec import running
-from model.ring_spec import COMMAND, TRANSMIT, RequestProgram, call_must_end, my_turn
 from model.driver_spec import rx_pending, tx_pending
+from model.ring_spec import COMMAND, TRANSMIT, RequestProgram, call_must_end, my_turn
 from model.state import (
     CAPACITY,
     EVENT_THREAD,
@@ -43,7 +43,7 @@ __all__ = ["PROPERTIES", "Property"]
 
 @attrs.frozen
 class Property:
-    """A promise: its name, what it is indexed by (slot, thread, counter, key), and the statement."""
+    """A promise: its name, what indexes it (slot, thread, counter, key), and the statement."""
 
     name: str
     indices: tuple[str, ...]
@@ -144,10 +144,7 @@ def receive_fifo(s: State, t: Number) -> Bool:
 @promise("own-result", "thread")
 def own_result(s: State, t: Number) -> Bool:
     """A caller gets the result of its own command, and learns of its own packet's completion."""
-    waiting = at(s, t, Label.CMD_WAIT, Label.TX_WAIT)
-    return Implies(
-        waiting & s.threads.answered[t], s.threads.answer[t] == s.threads.request[t]
-    )
+    return Implies(s.threads.answered[t], s.threads.answer[t] == s.threads.request[t])
 
 
 @promise("no-dma-after-free")
@@ -353,9 +350,7 @@ def no_lost_packet(s: State) -> Bool:
     ring = s.rx
     called = ring.event & (s.card.raising | s.card.vector0)
     coming = ring.due | called | ~at(s, constant(EVENT_THREAD), Label.EVENT_IDLE)
-    return Implies(
-        And(ring.live, running(s), ring.dev != ring.cons), coming | ring.ready
-    )
+    return Implies(And(ring.live, running(s), ring.dev != ring.cons), coming | ring.ready)
 
 
 @promise("failure-seen")
@@ -363,9 +358,7 @@ def failure_seen(s: State) -> Bool:
     """A fatal error is known to the driver, or vector 1 is on its way."""
     return Implies(
         s.card.flags == Flags.ERROR,
-        s.driver.failed
-        | s.card.vector1
-        | at(s, constant(FATAL_THREAD), Label.MARK_FAILED),
+        s.driver.failed | s.card.vector1 | at(s, constant(FATAL_THREAD), Label.MARK_FAILED),
     )
 
 

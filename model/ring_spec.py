@@ -104,9 +104,7 @@ COMMAND: Final = RequestProgram(
 
 def call_must_end(s: State, t: Number) -> Bool:
     """The card failed, or it is being closed and t is not the thread that closes it."""
-    return s.driver.failed | And(
-        s.driver.life != Life.OPEN, s.threads.back[t] == Label.EXIT
-    )
+    return s.driver.failed | And(s.driver.life != Life.OPEN, s.threads.back[t] == Label.EXIT)
 
 
 # A caller waits for its turn and for a free slot
@@ -182,9 +180,7 @@ def leave_line(p: RequestProgram, s: State, t: Number) -> None:
     queued = s.threads.outcome[t] == Outcome.NONE
     waits = queued & ~s.threads.nonblocking[t]
     s.threads.label[t] = If(waits, p.wait, s.threads.back[t])
-    s.threads.outcome[t] = If(
-        queued & ~waits, Outcome.OK, s.threads.outcome[t]
-    )
+    s.threads.outcome[t] = If(queued & ~waits, Outcome.OK, s.threads.outcome[t])
 
 
 # The host fills in a slot and hands it over
@@ -370,7 +366,7 @@ def loaded_rx_owner(s: State) -> Bool:
 
 
 def packet_found(s: State, t: Number) -> None:
-    """Load the owner byte: the card filled the slot. A slot that a slow reader holds is no packet."""
+    """Load the owner byte: the card filled the slot, and no slow reader still holds it."""
     s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
     s.require(~s.rx.held[s.rx.cons_i] & ~loaded_rx_owner(s))
     s.rx.early = FALSE

@@ -16,7 +16,19 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from model.algebra import FALSE, TRUE, And, Array, Bool, Domain, Number, Sort, Term, constant, symbol
+from model.algebra import (
+    FALSE,
+    TRUE,
+    And,
+    Array,
+    Bool,
+    Domain,
+    Number,
+    Sort,
+    Term,
+    constant,
+    symbol,
+)
 
 __all__ = [
     "Access",
@@ -61,7 +73,7 @@ class Choice(enum.Enum):
 
 @attrs.frozen
 class Parameter:
-    """A choice that whoever takes the step makes, or that tells which instance of the step it is."""
+    """A choice that whoever takes the step makes, or the name of one instance of the step."""
 
     name: str
     choice: Choice
@@ -79,7 +91,7 @@ class Access:
 
 @attrs.frozen
 class Guard:
-    """A named part of a rule's condition. `barrier` says that a memory barrier is what enforces it."""
+    """A named part of a rule's condition. `barrier`: a memory barrier is what enforces it."""
 
     name: str
     condition: Bool
@@ -160,9 +172,7 @@ class RuleBook:
         """State a rule; its name is the function's unless given."""
 
         def state(body: Callable[..., None]) -> Callable[..., None]:
-            self.rules.append(
-                Rule(name or body.__name__, party, section, parameters, fair, body)
-            )
+            self.rules.append(Rule(name or body.__name__, party, section, parameters, fair, body))
             return body
 
         return state
@@ -182,7 +192,7 @@ def parameter_symbol(parameter: Parameter) -> Number:
 
 @attrs.frozen
 class Variable:
-    """A state variable: dotted name, sort, what indexes it, value at power-on, and what it means."""
+    """A state variable: dotted name, sort, what indexes it, initial value, and what it means."""
 
     name: str
     sort: Sort

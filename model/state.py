@@ -16,6 +16,7 @@ import enum
 import attrs
 
 from model.algebra import Array, Bool, Domain, Number, Sort, symbol
+from model.layout import LIMITS, Command
 from model.rules import Group, Recorder, flag, flags, number, numbers
 
 __all__ = [
@@ -23,8 +24,8 @@ __all__ = [
     "FATAL_THREAD",
     "NOBODY",
     "CardState",
-    "CommandRing",
     "Command",
+    "CommandRing",
     "DriverState",
     "Flags",
     "Label",
@@ -156,16 +157,6 @@ class Flags(enum.IntEnum):
     RESETTING = 2
 
 
-class Command(enum.IntEnum):
-    """The command byte (datasheet, Rings)."""
-
-    START = 1
-    STOP = 2
-    ADDFILT = 3
-    RMFILT = 4
-    FLUSHFILT = 5
-
-
 class Stage(enum.IntEnum):
     """What one of the card's three engines does next."""
 
@@ -186,7 +177,7 @@ class Stage(enum.IntEnum):
 
 @attrs.define(eq=False)
 class Lock(Group):
-    """The driver's one lock: a ticket lock, so that threads get it in the order in which they ask."""
+    """The driver's one lock, a ticket lock: threads get it in the order in which they ask."""
 
     next: Number = number("the next ticket to draw")
     serving: Number = number("the ticket that holds the lock; equal to next when it is free")
@@ -409,7 +400,7 @@ POSTED = constant_of("POSTED")
 """How many register writes may be under way at once: any number from 1 on."""
 POLLS = constant_of("POLLS")
 """How often a reset reads FLAGS before it gives up: any number from 1 on."""
-CAPACITY = 16384
+CAPACITY = LIMITS.max_packet
 """Bytes that a slot's four buffers hold."""
-FILTER_TABLE = 16
+FILTER_TABLE = LIMITS.filters
 """Entries of the card's filter table (datasheet, Rings)."""

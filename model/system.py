@@ -26,9 +26,7 @@ class System:
     @classmethod
     def of(cls, rules: Iterable[Rule]) -> System:
         """The system with these rules."""
-        return cls(
-            tuple(describe(State)), tuple(transition(rule, State) for rule in rules)
-        )
+        return cls(tuple(describe(State)), tuple(transition(rule, State) for rule in rules))
 
     def named(self, name: str) -> Transition:
         """The transition of the rule with this name. Raises `KeyError` if there is none."""

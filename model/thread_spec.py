@@ -155,7 +155,7 @@ def wake_without_reason(s: State, t: Number) -> None:
 
 @BOOK.rule("What the character device offers", Party.ENVIRONMENT, THREAD)
 def interrupt(s: State, t: Number) -> None:
-    """A signal or a time limit ends a sleep; the call must return EINTR and leave all consistent."""
+    """A signal or a time limit ends a sleep; the call returns EINTR and leaves all consistent."""
     closing = And(s.threads.back[t] != Label.EXIT, s.driver.life == Life.CLOSING)
     s.require(s.threads.asleep[t])
     s.require(at(s, t, *SLEEPS_TX, *SLEEPS_RX) | at(s, t, *SLEEPS_CMD) & ~closing)
@@ -200,4 +200,3 @@ def leave_call(s: State, t: Number) -> None:
     driver.list[place] = last
     s.threads.position[last] = place
     driver.inside = driver.inside - 1
-

@@ -13,8 +13,9 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
+from model.layout import Command
 from model.rules import Party
-from model.state import EVENT_THREAD, FATAL_THREAD, Command, Flags, Label, Life, Outcome, Stage
+from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life, Outcome, Stage
 from model.thread_spec import SLEEPS_CMD, SLEEPS_LIFE, SLEEPS_TX
 from model.trace import Change, Step, Value, Values
 

@@ -213,7 +213,7 @@ def lock_critical(s: State, t: Number) -> Bool:
 def thread_labels(s: State, t: Number) -> Bool:
     """Each of the two handlers runs its own program and nobody else does."""
     return And(
-        s.threads.label[t] <= max(Label),
+        one_of(s.threads.label[t], Label),
         Iff(t == EVENT_THREAD, at(s, t, *EVENT_LABELS)),
         Iff(t == FATAL_THREAD, at(s, t, *FATAL_LABELS)),
     )
@@ -605,6 +605,12 @@ def request_caller(p: RequestProgram, s: State, t: Number) -> Bool:
             ),
         ),
     )
+
+
+@invariant("calls.own-result", "thread")
+def calls_own_result(s: State, t: Number) -> Bool:
+    """An answer is the answer to the caller's own request."""
+    return Implies(s.threads.answered[t], s.threads.answer[t] == s.threads.request[t])
 
 
 # The request rings: doorbells
@@ -1278,8 +1284,9 @@ def life_state(s: State) -> Bool:
     driver = s.driver
     changing = one_of(driver.life, (Life.OPENING, Life.CLOSING))
     return And(
-        driver.life <= max(Life),
-        s.card.flags <= max(Flags),
+        one_of(driver.life, Life),
+        one_of(s.card.flags, Flags),
+        constant(0) <= driver.polls,
         Implies(changing, conducting(s, driver.conductor)),
         driver.opens == driver.handles,
         constant(0) <= driver.handles,

@@ -3,9 +3,9 @@
 Both solvers are given the same text, and `--smt2` writes it to files: what can be read is what is
 solved. In integer arithmetic numbers and array indices are unbounded and the ring size N is any
 number from 1 on. In machine arithmetic every number is a 32-bit word: it lies between 0 and
-2^32 - 1, sums and differences wrap around, comparison is unsigned, and N is 1 << shift for any shift
-from 0 to 12. Words are written as integers with their wrapping spelt out, because solvers decide
-that many times faster than the same question in bit vectors; the meaning is the same.
+2^32 - 1, sums and differences wrap around, comparison is unsigned, and N is 1 << shift for any
+shift from 0 to 12. Words are written as integers with their wrapping spelt out, because solvers
+decide that many times faster than the same question in bit vectors; the meaning is the same.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Final
 
 from model.algebra import Bool, Sort, Term
 from model.algebra import ring_size as ring_size_symbol
+from model.layout import LIMITS
 
 __all__ = ["WORD_BITS", "Arithmetic", "script"]
 
 WORD_BITS: Final = 32
-MAX_SHIFT: Final = 12
 
 
 class Arithmetic(enum.Enum):
@@ -131,7 +131,7 @@ def _low_bits(arithmetic: Arithmetic, counter: str) -> str:
     if arithmetic is Arithmetic.INTEGER:
         raise ValueError("low bits have a meaning in machine arithmetic only")
     text = literal(0)
-    for shift in range(MAX_SHIFT, -1, -1):
+    for shift in range(LIMITS.max_shift, -1, -1):
         text = f"(ite (= |N| {1 << shift}) (mod {counter} {1 << shift}) {text})"
     return text
 
@@ -162,9 +162,9 @@ def script(
     elif arithmetic is Arithmetic.INTEGER:
         lines.append("(assert (>= |N| 1))")
     else:
-        sizes = " ".join(f"(= |N| {1 << shift})" for shift in range(MAX_SHIFT + 1))
+        sizes = " ".join(f"(= |N| {1 << shift})" for shift in range(LIMITS.max_shift + 1))
         lines.append(f"(assert (or {sizes}))")
-        lines.append(f"(assert (and (<= 1 |N|) (<= |N| {1 << MAX_SHIFT})))")
+        lines.append(f"(assert (and (<= 1 |N|) (<= |N| {1 << LIMITS.max_shift})))")
     lines += [f"(assert (and (<= 0 {word}) (< {word} {MODULUS})))" for word in writer.words]
     lines += [f"(assert {writer.texts[term]})" for term in terms]
     lines.append("(check-sat)")

@@ -79,8 +79,8 @@ def _ask_cvc5(text: str, seed: int) -> Answer:
             said = command.invoke(instance, symbols).strip()
             if said:
                 answer = said
-        if answer not in ("sat", "unsat", "unknown"):
-            raise SolverError(f"cvc5: {answer}")
-        return Answer(answer)
     except RuntimeError as error:
         raise SolverError(f"cvc5: {error}") from error
+    if answer not in ("sat", "unsat", "unknown"):
+        raise SolverError(f"cvc5: {answer}")
+    return Answer(answer)

@@ -1,0 +1,857 @@
+"""What will happen: promises under weak fairness, each with a rank that cannot fall for ever.
+
+A promise says that wherever its premise holds its goal is reached. The proof names, for each case,
+*who helps*: a process that cannot be left for ever with a step that it could take (weak fairness),
+or an earlier promise. It is enough to show that
+
+* in every case the helper can act (this is deadlock freedom), and
+* no step of anybody raises the rank, a step of the helper lowers it, and what does not lower it
+  leaves case and helper as they are,
+
+where the rank is a tuple of natural numbers compared from the left. Earlier promises may help:
+when a helping promise reaches its goal, the rank must have fallen. The rule is the one of UNITY and
+of Manna and Pnueli for "leads to" by well-founded induction.
+
+Requests, callers and threads are arbitrary: `n` is any request, `t` any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+import attrs
+
+from model.algebra import TRUE, And, Bool, If, Number, Or, constant, one_of, ring_size
+from model.device_spec import running
+from model.ring_spec import COMMAND, TRANSMIT, RequestProgram, call_must_end
+from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life, Stage, State
+from model.thread_spec import at, holder, in_line_for_lock
+from proofs.invariants import (
+    COMMAND_LABELS,
+    HOLDING,
+    inside_call,
+)
+
+__all__ = ["PROMISES", "Case", "Helper", "Process", "Promise", "Relies"]
+
+
+@attrs.frozen(eq=False)
+class Process:
+    """A weakly fair process helps: all rules whose `fair` is this name, at this index if any."""
+
+    fair: str
+    index: Number | None = None
+
+
+@attrs.frozen(eq=False)
+class Relies:
+    """An earlier promise helps, for these arguments."""
+
+    promise: Promise
+    arguments: tuple[Number, ...]
+
+
+Helper: TypeAlias = Process | Relies
+
+
+@attrs.frozen(eq=False)
+class Case:
+    """While `condition` holds (and no earlier case does), `helper` brings the goal nearer."""
+
+    name: str
+    condition: Bool
+    helper: Helper
+
+
+@attrs.frozen(eq=False)
+class Promise:
+    """A "leads to" property and its proof.
+
+    Attributes:
+        name: Its name in reports.
+        property: The user's property that it serves.
+        parameters: What it speaks of: names such as "t" (any thread) and "n" (any request).
+        premise, goal, rank, cases: Functions of the state and the parameters.
+        without: Rules assumed not to happen, with the reason; the promise is conditional on that.
+    """
+
+    name: str
+    property: str
+    parameters: tuple[str, ...]
+    premise: Callable[..., Bool]
+    goal: Callable[..., Bool]
+    rank: Callable[..., tuple[Number, ...]]
+    cases: Callable[..., list[Case]]
+    without: Mapping[str, str] = attrs.field(factory=dict)
+
+    @property
+    def meaning(self) -> str:
+        """What is promised, in one line."""
+        return (self.premise.__doc__ or "").strip().split("\n")[0]
+
+
+def count(*conditions: Bool) -> Number:
+    """How many of `conditions` hold."""
+    total = constant(0)
+    for condition in conditions:
+        total = total + If(condition, 1, 0)
+    return total
+
+
+def position(value: Number, table: Mapping[Label, int] | Mapping[Stage, int]) -> Number:
+    """What `table` says for a label or stage; 0 for those that it leaves out."""
+    result = constant(0)
+    for key, place in table.items():
+        result = If(value == key, place, result)
+    return result
+
+
+def thread(t: Number) -> Process:
+    """Thread t takes its next step."""
+    return Process("thread", t)
+
+
+# Whoever is in line for the lock gets it and gives it back
+
+SCRIPT: Final = {
+    label: 60 - place
+    for place, label in enumerate(
+        (
+            Label.OPEN_ENTER, Label.CLOSE_ENTER, Label.LEAVE, Label.DRAIN, Label.STOP,
+            Label.STOPPED, Label.FLUSH, Label.FLUSHED, Label.RESET, Label.POLL, Label.CMD_INIT,
+            Label.CMD_FENCE, Label.CMD_BASE, Label.FREE, Label.INIT_TX, Label.INIT_FENCE,
+            Label.BASE, Label.START, Label.STARTED, Label.ADD_UNICAST, Label.ADDED_UNICAST,
+            Label.OPENED, Label.CLOSED,
+        )
+    )
+}  # fmt: skip
+"""How far open or close has come: the higher, the more is left to do."""
+SCRIPT_ALL: Final = SCRIPT | {
+    Label.INIT_POINTER: SCRIPT[Label.INIT_TX],
+    Label.INIT_RX: SCRIPT[Label.INIT_TX],
+}
+ORDER: Final = {
+    Label.WRITE_ENTER: 60,
+    Label.FILTER_ENTER: 60,
+    Label.READ_ENTER: 60,
+    Label.TX_TURN: 50, Label.CMD_TURN: 50,
+    Label.TX_HEAD: 49,
+    Label.TX_TAIL: 48,
+    Label.TX_FIELDS: 47, Label.CMD_FIELDS: 47,
+    Label.TX_OWNER: 46, Label.CMD_OWNER: 46,
+    Label.TX_DOORBELL: 45, Label.CMD_DOORBELL: 45,
+    Label.TX_QUIT: 44, Label.CMD_QUIT: 44,
+    Label.TX_NEXT_IN_LINE: 43, Label.CMD_NEXT_IN_LINE: 43,
+    Label.TX_WAIT: 42, Label.CMD_WAIT: 42,
+    Label.TX_ABANDON: 41, Label.CMD_ABANDON: 41,
+    Label.RX_OWNER: 40,
+    Label.RX_HEADER: 39,
+    Label.RX_HEAD: 38,
+    Label.RX_TAIL: 37,
+    Label.RX_POINTER: 36,
+    Label.RX_GIVE: 35,
+    Label.READ_EVENTS: 30,
+    Label.CMD_RECLAIM: 29, Label.CMD_TAKE: 29,
+    Label.TX_RECLAIM: 28, Label.TX_TAKE: 28,
+    Label.RX_READY: 27,
+    Label.EXIT: 10,
+}  # fmt: skip
+"""How far a call or a handler has come: the higher, the more is left to do."""
+
+
+def script(s: State, t: Number) -> Number:
+    """How much of open or close is left for thread t; 0 for others."""
+    label, back = s.threads.label[t], s.threads.back[t]
+    commanding = at(s, t, *COMMAND_LABELS)
+    return If(commanding, position(back, SCRIPT_ALL), position(label, SCRIPT_ALL))
+
+
+def opening(s: State, t: Number) -> Number:
+    """An open that fails turns into a close, never the other way round."""
+    return If(at(s, t, Label.OPEN_ENTER), 2, If(s.driver.life == Life.OPENING, 1, 0))
+
+
+def rounds_left(s: State, t: Number) -> Number:
+    """How many rounds the loop that thread t is in has left at most."""
+    label = s.threads.label[t]
+    result = constant(0)
+    walking = (Label.CMD_INIT, Label.CMD_FENCE, Label.FREE, Label.INIT_TX, Label.INIT_POINTER,
+               Label.INIT_RX, Label.INIT_FENCE)  # fmt: skip
+    for labels, left in (
+        ((Label.TX_NEXT_IN_LINE,), s.tx.line.next - s.tx.line.head),
+        ((Label.CMD_NEXT_IN_LINE,), s.cmd.line.next - s.cmd.line.head),
+        ((Label.CMD_RECLAIM, Label.CMD_TAKE), s.cmd.prod - s.cmd.cons),
+        ((Label.TX_RECLAIM, Label.TX_TAKE), s.tx.prod - s.tx.cons),
+        ((Label.POLL,), s.driver.polls),
+        (walking, ring_size() - s.driver.cursor),
+    ):
+        result = If(one_of(label, labels), left, result)
+    return result
+
+
+def part_of_round(s: State, t: Number) -> Number:
+    """How much of the present round of the loop is left."""
+    return position(
+        s.threads.label[t],
+        {
+            Label.CMD_RECLAIM: 1,
+            Label.TX_RECLAIM: 1,
+            Label.INIT_TX: 2,
+            Label.INIT_POINTER: 1,
+        },
+    )
+
+
+def slot_pending(p: RequestProgram, s: State, k: Number) -> Number:
+    """Stores to slot k of a request ring that are not visible yet."""
+    ring = p.ring(s)
+    words = [ring.owner_pending[k], ring.fields_pending[k]]
+    if p is TRANSMIT:
+        words += [s.tx.head_pending[k], s.tx.tail_pending[k]]
+    return count(*words)
+
+
+def receive_pending(s: State, k: Number) -> Number:
+    """Stores to receive slot k that are not visible yet."""
+    return count(s.rx.owner_pending[k], s.rx.pointer_pending[k])
+
+
+def drain_cases(p: RequestProgram, s: State, k: Number, when: Bool) -> list[Case]:
+    """A pending store to slot k becomes visible: words first, then the owner byte."""
+    ring = p.ring(s)
+    cases = [
+        Case(f"{p.name} fields", when & ring.fields_pending[k],
+             Process(f"{p.name}.fields_visible", k))
+    ]  # fmt: skip
+    if p is TRANSMIT:
+        cases += [
+            Case("tx head", when & s.tx.head_pending[k], Process("tx.head_visible", k)),
+            Case("tx tail", when & s.tx.tail_pending[k], Process("tx.tail_visible", k)),
+        ]
+    cases.append(
+        Case(f"{p.name} owner", when & ring.owner_pending[k],
+             Process(f"{p.name}.owner_visible", k))
+    )  # fmt: skip
+    return cases
+
+
+def receive_drain_cases(s: State, k: Number, when: Bool) -> list[Case]:
+    """A pending store to receive slot k becomes visible."""
+    return [
+        Case("rx pointer", when & s.rx.pointer_pending[k], Process("rx.pointer_visible", k)),
+        Case("rx owner", when & s.rx.owner_pending[k], Process("rx.owner_visible", k)),
+    ]
+
+
+def bell_slot(p: RequestProgram, s: State) -> Number:
+    """The slot that the oldest doorbell under way names."""
+    ring = p.ring(s)
+    return ring.bell_value[ring.heard]
+
+
+def bell_held_up(p: RequestProgram, s: State) -> Bool:
+    """The oldest doorbell under way waits for its slot's owner byte."""
+    ring = p.ring(s)
+    slot = bell_slot(p, s)
+    return And(ring.owner_pending[slot], ring.tag[slot] == ring.heard)
+
+
+def bell_cases(p: RequestProgram, s: State, when: Bool) -> list[Case]:
+    """A doorbell under way arrives, once its slot's owner byte is visible."""
+    ring = p.ring(s)
+    waiting = when & (ring.heard != ring.rung)
+    return [
+        *drain_cases(p, s, bell_slot(p, s), waiting & bell_held_up(p, s)),
+        Case(f"{p.name} doorbell", waiting, Process(f"{p.name}.doorbell_arrives")),
+    ]
+
+
+def bells_awaited(p: RequestProgram, s: State, t: Number) -> Bool:
+    """Thread t waits for doorbells of this ring to arrive."""
+    ring = p.ring(s)
+    own = at(s, t, p.doorbell)
+    fence = (Label.RESET, Label.BASE) if p is TRANSMIT else (Label.RESET,)
+    return own | at(s, t, *fence) & (ring.heard != ring.rung)
+
+
+def _lock_rank(s: State, t: Number) -> tuple[Number, ...]:
+    h = holder(s)
+    cursor = s.driver.cursor
+    packets = at(s, h, Label.FREE, Label.INIT_FENCE)
+    commands = at(s, h, Label.CMD_INIT, Label.CMD_FENCE)
+    bells = constant(0)
+    held_up = constant(0)
+    for p in (TRANSMIT, COMMAND):
+        ring = p.ring(s)
+        waits = bells_awaited(p, s, h)
+        bells = bells + If(waits, ring.rung - ring.heard, 0)
+        held_up = held_up + If(
+            waits & (ring.heard != ring.rung) & bell_held_up(p, s),
+            slot_pending(p, s, bell_slot(p, s)),
+            0,
+        )
+    stores = If(
+        packets,
+        slot_pending(TRANSMIT, s, cursor) + receive_pending(s, cursor),
+        If(commands, slot_pending(COMMAND, s, cursor), 0),
+    )
+    return (
+        s.threads.ticket[t] - s.lock.serving,
+        opening(s, h),
+        script(s, h),
+        position(s.threads.label[h], ORDER),
+        rounds_left(s, h),
+        part_of_round(s, h),
+        bells,
+        held_up + stores,
+    )
+
+
+def _lock_cases(s: State, t: Number) -> list[Case]:
+    h = holder(s)
+    cursor = s.driver.cursor
+    packets = at(s, h, Label.FREE, Label.INIT_FENCE)
+    commands = at(s, h, Label.CMD_INIT, Label.CMD_FENCE)
+    cases = [
+        *drain_cases(TRANSMIT, s, cursor, packets),
+        *receive_drain_cases(s, cursor, packets),
+        *drain_cases(COMMAND, s, cursor, commands),
+    ]
+    for p in (TRANSMIT, COMMAND):
+        cases += bell_cases(p, s, bells_awaited(p, s, h))
+    return [*cases, Case("holder", TRUE, thread(h))]
+
+
+def _lock_premise(s: State, t: Number) -> Bool:
+    """Whoever asks for the lock gets it and gives it back; a reset's polling ends as well."""
+    return in_line_for_lock(s, t)
+
+
+LOCK: Final = Promise(
+    name="lock",
+    property="lock-progress",
+    parameters=("t",),
+    premise=_lock_premise,
+    goal=lambda s, t: ~in_line_for_lock(s, t),
+    rank=_lock_rank,
+    cases=_lock_cases,
+)
+
+
+def lock(t: Number) -> Relies:
+    """Thread t gets the lock and gives it back."""
+    return Relies(LOCK, (t,))
+
+
+EVENT: Final = constant(EVENT_THREAD)
+FATAL: Final = constant(FATAL_THREAD)
+
+
+# A fatal error becomes known
+
+
+def _fatal_premise(s: State) -> Bool:
+    """A fatal error becomes known to the driver, which then wakes every sleeper."""
+    return (s.card.flags == Flags.ERROR) & ~s.driver.failed
+
+
+FATAL_KNOWN: Final = Promise(
+    name="fatal-known",
+    property="failure-reported",
+    parameters=(),
+    premise=_fatal_premise,
+    goal=lambda s: s.driver.failed | (s.card.flags != Flags.ERROR),
+    rank=lambda s: (If(at(s, FATAL, Label.MARK_FAILED), 0, 1),),
+    cases=lambda s: [
+        Case("handler marks", at(s, FATAL, Label.MARK_FAILED), lock(FATAL)),
+        Case("vector 1", TRUE, thread(FATAL)),
+    ],
+)
+
+
+# A request is executed, and its completion reaches the driver
+
+ENGINE: Final = {
+    Stage.IDLE: 9,
+    Stage.LOOK: 8,
+    Stage.FETCH: 7,
+    Stage.READ_HEAD: 6,
+    Stage.READ_TAIL: 5,
+    Stage.SEND: 4,
+    Stage.EXECUTE: 6,
+    Stage.STOPPING: 5,
+    Stage.WRITE_RESULT: 4,
+    Stage.WRITE_OWNER: 1,
+}
+"""How much of a slot is left for a request ring's engine."""
+RECEIVE_ENGINE: Final = {
+    Stage.LOOK: 7,
+    Stage.FETCH: 6,
+    Stage.WRITE_HEAD: 5,
+    Stage.WRITE_TAIL: 4,
+    Stage.WRITE_HEADER: 3,
+    Stage.WRITE_OWNER: 2,
+}
+"""How much of a packet is left for the receive engine; IDLE counts as nothing."""
+
+
+def working(p: RequestProgram, s: State) -> Bool:
+    """The card serves the ring."""
+    ring = p.ring(s)
+    on = And(ring.live, running(s))
+    return on & s.card.started & ~s.card.stopping if p is TRANSMIT else on
+
+
+def with_card(p: RequestProgram, s: State, n: Number) -> Bool:
+    """The card has still to return request n."""
+    ring = p.ring(s)
+    return ring.prod - n <= ring.prod - ring.dev
+
+
+def heard_of_next(p: RequestProgram, s: State) -> Bool:
+    """The doorbell of the request that the card must serve next has reached it."""
+    ring = p.ring(s)
+    return ring.prod - ring.heard < ring.prod - ring.dev
+
+
+def will_look(p: RequestProgram, s: State) -> Bool:
+    """The handler stands before its look at this ring and has no outdated value of it."""
+    ring = p.ring(s)
+    before = (
+        (Label.CMD_RECLAIM,)
+        if p is COMMAND
+        else (Label.CMD_RECLAIM, Label.CMD_TAKE, Label.TX_RECLAIM)
+    )
+    stale = ring.early & ring.early_owner
+    return at(s, EVENT, *before) & ~stale | at(s, EVENT, p.take)
+
+
+def call_of_handler(s: State, event: Bool) -> Number:
+    """How far the call of the event handler has come: the lower, the nearer."""
+    return If(
+        at(s, EVENT, Label.READ_EVENTS),
+        1,
+        If(
+            event,
+            If(s.card.vector0, If(at(s, EVENT, Label.EVENT_IDLE), 2, 3), 4),
+            5,
+        ),
+    )
+
+
+def call_cases(s: State, source: str, event: Bool) -> list[Case]:
+    """Whoever brings the call of the event handler forward."""
+    called = event & s.card.vector0
+    return [
+        Case("handler reads events", at(s, EVENT, Label.READ_EVENTS), lock(EVENT)),
+        Case("vector 0 delivered", called & at(s, EVENT, Label.EVENT_IDLE), thread(EVENT)),
+        Case("handler still runs", called, lock(EVENT)),
+        Case("vector 0 raised", event, Process("vector0")),
+        Case("event bit set", TRUE, Process(f"{source}.event")),
+    ]
+
+
+def _rest_of_transmit_engine(s: State) -> Number:
+    """How much the transmit engine may still do after a STOP was fetched, with the present slot."""
+    looking = s.tx.stage == Stage.LOOK
+    vain = looking & ~s.tx.owner[s.tx.dev_i]
+    return If(
+        s.tx.dev != s.tx.prod,
+        position(s.tx.stage, ENGINE) + If(vain, 2, 0),
+        If(looking, 1, 0),
+    )
+
+
+def _request(p: RequestProgram) -> Promise:
+    def premise(s: State, n: Number) -> Bool:
+        """Every request handed over completes and the driver learns of it, unless the card fails."""
+        ring = p.ring(s)
+        return And(
+            working(p, s),
+            constant(0) <= n - ring.cons,
+            n - ring.cons < ring.prod - ring.cons,
+        )
+
+    def goal(s: State, n: Number) -> Bool:
+        return ~premise(s, n)
+
+    def rank(s: State, n: Number) -> tuple[Number, ...]:
+        ring = p.ring(s)
+        card = with_card(p, s, n)
+        heard = heard_of_next(p, s)
+        unrung = ring.prod - ring.rung
+        rings = unrung != 0
+        deaf = card & ~heard
+        hand = card & heard
+        stopping = hand & (ring.stage == Stage.STOPPING) if p is COMMAND else ~TRUE
+        look = will_look(p, s)
+        return (
+            If(card, 1, 0),
+            If(card, n - ring.dev, n - ring.cons),
+            If(deaf, ring.dev + 1 - ring.heard, 0),
+            If(deaf & rings & (ring.heard == ring.rung), 1, 0),
+            If(deaf & (ring.heard != ring.rung) & bell_held_up(p, s),
+               slot_pending(p, s, bell_slot(p, s)), 0),
+            If(hand, position(ring.stage, ENGINE), 0),
+            If(stopping, s.tx.prod - s.tx.dev, 0),
+            If(stopping, _rest_of_transmit_engine(s), 0),
+            If(stopping, position(s.rx.stage, RECEIVE_ENGINE), 0),
+            If(card | look, 0, call_of_handler(s, ring.event)),
+            If(~card & look, position(s.threads.label[EVENT], ORDER), 0),
+            If(~card & look, rounds_left(s, EVENT), 0),
+            If(~card & look, part_of_round(s, EVENT), 0),
+        )  # fmt: skip
+
+    def cases(s: State, n: Number) -> list[Case]:
+        ring = p.ring(s)
+        card = with_card(p, s, n)
+        heard = heard_of_next(p, s)
+        deaf = card & ~heard
+        hand = card & heard
+        listed = [
+            *bell_cases(p, s, deaf),
+            Case("doorbell issued", deaf, lock(holder(s))),
+        ]
+        if p is COMMAND:
+            stopping = hand & (ring.stage == Stage.STOPPING)
+            listed += [
+                Case("transmit engine rests", stopping & (s.tx.stage != Stage.IDLE),
+                     Process("tx.engine")),
+                Case("receive engine rests", stopping & (s.rx.stage != Stage.IDLE),
+                     Process("rx.engine")),
+            ]  # fmt: skip
+        listed.append(Case("engine", hand, Process(f"{p.name}.engine")))
+        listed.append(Case("handler takes", will_look(p, s), thread(EVENT)))
+        return [*listed, *call_cases(s, p.name, ring.event)]
+
+    return Promise(
+        name=f"{p.name}-request",
+        property="requests-complete",
+        parameters=("n",),
+        premise=premise,
+        goal=goal,
+        rank=rank,
+        cases=cases,
+    )
+
+
+REQUESTS: Final = {p.name: _request(p) for p in (TRANSMIT, COMMAND)}
+
+
+# A caller's wait ends
+
+
+def woken(p: RequestProgram, s: State, t: Number) -> Bool:
+    """Thread t sleeps and was woken."""
+    return s.threads.asleep[t] & p.channel(s)[t]
+
+
+def _turn(p: RequestProgram) -> Promise:
+    def premise(s: State, t: Number) -> Bool:
+        """Every caller in line gets a slot in its turn, or is told that it cannot."""
+        return at(s, t, p.turn)
+
+    def goal(s: State, t: Number) -> Bool:
+        return ~at(s, t, p.turn)
+
+    def parts(s: State, t: Number) -> tuple[Bool, Bool, Bool, Bool, Number]:
+        line = p.ring(s).line
+        ends = call_must_end(s, t)
+        failing = ~ends & (s.card.flags != Flags.CLEAR)
+        waits = ~ends & ~failing
+        head = line.who[line.head]
+        first = waits & ~line.gone[line.head] & at(s, head, p.turn)
+        full = first & (p.ring(s).prod - p.ring(s).cons == ring_size())
+        return ends, failing, waits, full, head
+
+    def rank(s: State, t: Number) -> tuple[Number, ...]:
+        ends, failing, waits, full, head = parts(s, t)
+        line = p.ring(s).line
+        first = waits & ~full & ~line.gone[line.head] & at(s, head, p.turn)
+        return (
+            If(waits, 2, If(failing, 1, 0)),
+            If(ends & s.threads.asleep[t], 1, 0),
+            If(waits, s.threads.place[t] - line.head, 0),
+            If(full, 1, 0),
+            If(
+                first,
+                If(s.threads.asleep[head], If(woken(p, s, head), 4, 5), 3),
+                If(waits & ~full & ~line.gone[line.head], 1, 0),
+            ),
+        )
+
+    def cases(s: State, t: Number) -> list[Case]:
+        ends, failing, waits, full, head = parts(s, t)
+        ring = p.ring(s)
+        gone = ring.line.gone[ring.line.head]
+        first = at(s, head, p.turn)
+        return [
+            Case("woken to end", ends & s.threads.asleep[t], thread(t)),
+            Case("told to end", ends, lock(t)),
+            Case("failure becomes known", failing, Relies(FATAL_KNOWN, ())),
+            Case("line moves on", gone, lock(holder(s))),
+            Case("first leaves the line", ~first, lock(head)),
+            Case("ring is full", full, Relies(REQUESTS[p.name], (ring.cons,))),
+            Case("first wakes", woken(p, s, head), thread(head)),
+            Case("first is woken", s.threads.asleep[head], lock(holder(s))),
+            Case("first claims the slot", TRUE, lock(head)),
+        ]
+
+    return Promise(
+        name=f"{p.name}-turn",
+        property="bounded-bypass",
+        parameters=("t",),
+        premise=premise,
+        goal=goal,
+        rank=rank,
+        cases=cases,
+    )
+
+
+def _wait(p: RequestProgram) -> Promise:
+    def premise(s: State, t: Number) -> Bool:
+        """Every caller that waits for a completion gets it, or is told of the failure."""
+        return at(s, t, p.wait)
+
+    def goal(s: State, t: Number) -> Bool:
+        return ~at(s, t, p.wait)
+
+    def rank(s: State, t: Number) -> tuple[Number, ...]:
+        over = s.threads.answered[t] | call_must_end(s, t)
+        return (
+            If(over, 0, If(running(s), 2, 1)),
+            If(over & s.threads.asleep[t], 1, 0),
+        )
+
+    def cases(s: State, t: Number) -> list[Case]:
+        over = s.threads.answered[t] | call_must_end(s, t)
+        request = Relies(REQUESTS[p.name], (s.threads.request[t],))
+        return [
+            Case("woken", over & s.threads.asleep[t], thread(t)),
+            Case("returns", over, lock(t)),
+            Case("request completes", running(s), request),
+            Case("failure becomes known", TRUE, Relies(FATAL_KNOWN, ())),
+        ]
+
+    return Promise(
+        name=f"{p.name}-wait",
+        property="requests-complete",
+        parameters=("t",),
+        premise=premise,
+        goal=goal,
+        rank=rank,
+        cases=cases,
+    )
+
+
+TURN: Final = {p.name: _turn(p) for p in (TRANSMIT, COMMAND)}
+WAIT: Final = {p.name: _wait(p) for p in (TRANSMIT, COMMAND)}
+
+
+# Readers
+
+
+def _hold_premise(s: State, t: Number) -> Bool:
+    """A reader that took a packet copies it and gives the slot back."""
+    return at(s, t, *HOLDING)
+
+
+HOLD: Final = Promise(
+    name="rx-hold",
+    property="packets-delivered",
+    parameters=("t",),
+    premise=_hold_premise,
+    goal=lambda s, t: ~at(s, t, *HOLDING),
+    rank=lambda s, t: (position(s.threads.label[t], ORDER),),
+    cases=lambda s, t: [
+        Case("gives back", at(s, t, Label.RX_GIVE), lock(t)),
+        Case("copies", TRUE, thread(t)),
+    ],
+)
+
+
+def _delivery_premise(s: State, n: Number, t: Number) -> Bool:
+    """Every packet received reaches a waiting reader, unless the card fails or is closed."""
+    return And(
+        s.rx.live,
+        running(s),
+        ~call_must_end(s, t),
+        s.rx.cons == n,
+        s.rx.dev != n,
+        at(s, t, Label.RX_OWNER),
+    )
+
+
+def _delivery_rank(s: State, n: Number, t: Number) -> tuple[Number, ...]:
+    stale = s.rx.early & s.rx.early_owner
+    asleep = s.threads.asleep[t]
+    unready = asleep & ~s.rx.ready
+    active = ~at(s, EVENT, Label.EVENT_IDLE)
+    chain = If(active, 1, If(s.rx.event, If(s.card.vector0, 2, 3), 4))
+    return (
+        If(stale, 1, 0),
+        If(stale, 0, If(unready, 2, If(asleep, 1, 0))),
+        If(~stale & unready, chain, 0),
+    )
+
+
+def _delivery_cases(s: State, n: Number, t: Number) -> list[Case]:
+    stale = s.rx.early & s.rx.early_owner
+    asleep = s.threads.asleep[t]
+    return [
+        Case("outdated look ends", stale, lock(holder(s))),
+        Case("reader looks", ~asleep, lock(t)),
+        Case("reader wakes", s.rx.ready, thread(t)),
+        Case("handler runs", ~at(s, EVENT, Label.EVENT_IDLE), lock(EVENT)),
+        Case("vector 0 delivered", s.rx.event & s.card.vector0, thread(EVENT)),
+        Case("vector 0 raised", s.rx.event, Process("vector0")),
+        Case("event bit set", TRUE, Process("rx.event")),
+    ]
+
+
+DELIVERY: Final = Promise(
+    name="rx-delivery",
+    property="packets-delivered",
+    parameters=("n", "t"),
+    premise=_delivery_premise,
+    goal=lambda s, n, t: ~_delivery_premise(s, n, t),
+    rank=_delivery_rank,
+    cases=_delivery_cases,
+)
+
+
+def _acceptance_premise(s: State) -> Bool:
+    """A packet that arrives while a slot is the card's fills that slot; without one it is dropped."""
+    return running(s) & (s.rx.stage != Stage.IDLE)
+
+
+ACCEPTANCE: Final = Promise(
+    name="rx-acceptance",
+    property="packets-accepted",
+    parameters=(),
+    premise=_acceptance_premise,
+    goal=lambda s: ~_acceptance_premise(s),
+    rank=lambda s: (position(s.rx.stage, RECEIVE_ENGINE),),
+    cases=lambda s: [Case("engine", TRUE, Process("rx.engine"))],
+)
+
+
+# Every call ends
+
+
+def waits_for_packet(s: State, t: Number) -> Bool:
+    """A reader waits for a packet on a card that works: the one wait that may last."""
+    return at(s, t, Label.RX_OWNER) & ~call_must_end(s, t)
+
+
+def in_call(s: State, t: Number) -> Bool:
+    """Thread t is in a call to send, to receive or to change filters."""
+    entering = at(s, t, Label.WRITE_ENTER, Label.READ_ENTER, Label.FILTER_ENTER)
+    return entering | inside_call(s, t)
+
+
+def _call_premise(s: State, t: Number) -> Bool:
+    """Every call to send, receive or change filters ends, except a read that waits for a packet."""
+    return in_call(s, t) & ~waits_for_packet(s, t)
+
+
+def _call_cases(s: State, t: Number) -> list[Case]:
+    return [
+        Case("turn to send", at(s, t, Label.TX_TURN), Relies(TURN["tx"], (t,))),
+        Case("turn to command", at(s, t, Label.CMD_TURN), Relies(TURN["cmd"], (t,))),
+        Case("packet sent", at(s, t, Label.TX_WAIT), Relies(WAIT["tx"], (t,))),
+        Case("command executed", at(s, t, Label.CMD_WAIT), Relies(WAIT["cmd"], (t,))),
+        Case("slot given back", at(s, t, *HOLDING), Relies(HOLD, (t,))),
+        Case("woken to end", s.threads.asleep[t], thread(t)),
+        Case("goes on", TRUE, lock(t)),
+    ]
+
+
+def _stage_of_call(s: State, t: Number) -> Number:
+    label = s.threads.label[t]
+    return If(at(s, t, *HOLDING), ORDER[Label.RX_HEAD], position(label, ORDER))
+
+
+CALL: Final = Promise(
+    name="call",
+    property="calls-end",
+    parameters=("t",),
+    premise=_call_premise,
+    goal=lambda s, t: ~_call_premise(s, t),
+    rank=lambda s, t: (
+        _stage_of_call(s, t),
+        If(at(s, t, Label.RX_OWNER) & s.threads.asleep[t], 1, 0),
+    ),
+    cases=_call_cases,
+)
+
+
+# Open and close end
+
+
+def _life_premise(s: State) -> Bool:
+    """Every open and every close ends, whatever the card does."""
+    return one_of(s.driver.life, (Life.OPENING, Life.CLOSING))
+
+
+def _life_rank(s: State) -> tuple[Number, ...]:
+    c = s.driver.conductor
+    asleep = s.threads.asleep[c]
+    leaving = at(s, c, Label.LEAVE)
+    draining = at(s, c, Label.DRAIN) & ~s.driver.failed & (s.tx.cons != s.tx.prod)
+    last_call = s.driver.list[0]
+    drained = at(s, c, Label.DRAIN) & ~draining
+    free = leaving & (s.driver.inside == 0) | drained
+    return (
+        If(s.driver.life == Life.OPENING, 1, 0),
+        script(s, c),
+        If(at(s, c, *COMMAND_LABELS), position(s.threads.label[c], ORDER), 0),
+        If(leaving, s.driver.inside, 0),
+        If(leaving & (s.driver.inside != 0) & waits_for_packet(s, last_call), 1, 0),
+        If(at(s, c, Label.DRAIN), If(draining, If(running(s), 2, 1), 0), 0),
+        If(draining & running(s), s.tx.prod - s.tx.cons, 0),
+        If(free & asleep, If(s.threads.wake_life[c], 1, 2), 0),
+    )
+
+
+def _life_cases(s: State) -> list[Case]:
+    c = s.driver.conductor
+    asleep = s.threads.asleep[c]
+    leaving = at(s, c, Label.LEAVE)
+    draining = at(s, c, Label.DRAIN) & ~s.driver.failed & (s.tx.cons != s.tx.prod)
+    resting = at(s, c, Label.LEAVE, Label.DRAIN) & asleep
+    return [
+        Case("calls end", leaving & (s.driver.inside != 0), Relies(CALL, (s.driver.list[0],))),
+        Case("packets are sent", draining & running(s), Relies(REQUESTS["tx"], (s.tx.cons,))),
+        Case("failure becomes known", draining, Relies(FATAL_KNOWN, ())),
+        Case("woken", resting & s.threads.wake_life[c], thread(c)),
+        Case("handler will wake", resting, lock(EVENT)),
+        Case("turn to command", at(s, c, Label.CMD_TURN), Relies(TURN["cmd"], (c,))),
+        Case("command executed", at(s, c, Label.CMD_WAIT), Relies(WAIT["cmd"], (c,))),
+        Case("goes on", TRUE, lock(c)),
+    ]
+
+
+LIFE: Final = Promise(
+    name="life",
+    property="open-and-close-end",
+    parameters=(),
+    premise=_life_premise,
+    goal=lambda s: ~_life_premise(s),
+    rank=_life_rank,
+    cases=_life_cases,
+)
+
+PROMISES: Final = (
+    LOCK,
+    FATAL_KNOWN,
+    *REQUESTS.values(),
+    *TURN.values(),
+    *WAIT.values(),
+    HOLD,
+    DELIVERY,
+    ACCEPTANCE,
+    CALL,
+    LIFE,
+)

@@ -1,0 +1,305 @@
+"""Where a fault is looked for: who takes part, how the run begins, which steps may be taken.
+
+A search through everything that a card and several users can do would take long and show little.
+So each fault names a scenario: a few parts of the system at work, from a point in a driver's life
+that everybody knows ("the card is open", "the card was opened, failed and is being closed"). What
+leads to that point is a run of the same faulty system from power-on, and part of the trace; from
+there on every interleaving of the scenario's steps is searched, shortest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, TypeAlias
+
+import attrs
+
+from model.algebra import FALSE, And, Bool, Implies, Number, Or, constant, substitute
+from model.explore import Executor, Path, Predicate, Scope, open_card, run_to_rest
+from model.properties import PROPERTIES
+from model.rules import Party, Transition, symbolic
+from model.scope import FlatState, Instance
+from model.state import Label, State
+from model.system import System, specification
+
+__all__ = [
+    "CLOSING",
+    "COMMANDING",
+    "DEADLOCK_FREEDOM",
+    "FAILING",
+    "HANDLER",
+    "LIVENESS",
+    "OPENING",
+    "RACE_FREEDOM",
+    "RECEIVING",
+    "RESETTING",
+    "SENDING",
+    "Act",
+    "Scenario",
+    "STATE",
+    "at_rest",
+    "breaks",
+    "calls",
+    "happens",
+    "opens",
+    "rests",
+    "until",
+    "violation",
+]
+
+DEADLOCK_FREEDOM: Final = "deadlock-freedom"
+RACE_FREEDOM: Final = "race-freedom"
+LIVENESS: Final[Mapping[str, str]] = {
+    DEADLOCK_FREEDOM: "While a call has something coming, some party can move.",
+    RACE_FREEDOM: "Host and card never touch the same word at the same time, one of them writing.",
+    "every-call-ends": "Every call ends, except one that waits for a packet while none comes.",
+    "recoverability": "After any fatal error the card can be used again.",
+    "bounded-reset": "A reset ends, whatever the card does.",
+    "bounded-bypass": "A waiting caller is overtaken a bounded number of times.",
+}
+"""Promises that are not statements about one state alone, and what they promise."""
+STATE: Final = symbolic(State)
+FIRST_USER: Final = 2
+
+
+# Parts of the system, by the names of their rules
+
+HANDLER: Final = frozenset({
+    "event_interrupt", "read_events", "cmd.reclaim_done", "tx.reclaim_done", "mark_readable",
+    "wake", "card.raise_vector0",
+})  # fmt: skip
+"""The event handler that finds nothing to take back, and sleepers that wake."""
+
+
+def _request(ring: str) -> frozenset[str]:
+    names = (
+        "claim", "wait_for_turn", "skip_place", "leave_line",
+        "store_fields", "store_owner", "ring_doorbell", "wait_for_completion", "completed",
+        "reclaim_found", "reclaim_done", "take",
+        "fields_visible", "owner_visible", "doorbell_arrives",
+        "look", "examine", "fetch", "complete", "set_event",
+    )  # fmt: skip
+    return frozenset(f"{ring}.{name}" for name in names)
+
+
+SENDING: Final = HANDLER | _request("tx") | frozenset({
+    "begin_write", "enter_write", "exit_call", "tx.store_head", "tx.store_tail",
+    "tx.head_visible", "tx.tail_visible", "tx.read_head", "tx.read_tail", "tx.send",
+})  # fmt: skip
+"""Users send packets; nothing fails and nobody gives up."""
+COMMANDING: Final = HANDLER | _request("cmd") | frozenset({
+    "begin_filter", "enter_filter", "exit_call", "cmd.execute", "cmd.stopped", "cmd.write_result",
+})  # fmt: skip
+"""Users change filters, or open and close submit commands; nothing fails and nobody gives up."""
+RECEIVING: Final = HANDLER | frozenset({
+    "begin_read", "enter_read", "exit_call",
+    "rx.packet_found", "rx.nothing_to_read", "rx.take_packet", "rx.copy_head", "rx.copy_tail",
+    "rx.restore_pointer", "rx.give_back", "rx.pointer_visible", "rx.owner_visible",
+    "rx.arrive", "rx.examine", "rx.fetch", "rx.write_head", "rx.write_tail", "rx.write_header",
+    "rx.complete", "rx.set_event",
+})  # fmt: skip
+"""Packets arrive and users read them; nothing fails and nobody gives up."""
+OPENING: Final = frozenset({
+    "begin_open", "open_first", "open_shared",
+    "init_transmit_slot", "init_receive_pointer", "init_receive_owner", "fence_packet_slot",
+    "tx.owner_visible", "rx.pointer_visible", "rx.owner_visible", "write_packet_bases",
+    "submit_start", "start_answered", "submit_unicast", "unicast_answered", "opened",
+})  # fmt: skip
+"""The steps of an open besides its commands and a reset."""
+CLOSING: Final = frozenset({
+    "begin_close", "close_shared", "close_last", "wait_for_leavers", "all_left", "drain",
+    "drained", "stop_draining", "submit_stop", "stop_answered", "submit_flush", "flush_answered",
+    "free_slot", "closed",
+})  # fmt: skip
+"""The steps of a close besides its commands and a reset."""
+RESETTING: Final = frozenset({
+    "write_reset", "reset_done", "poll_again", "give_up_reset", "card.reset_over",
+    "init_command_slot", "cmd.owner_visible", "fence_command_slot", "write_command_base",
+    "free_slot",
+})  # fmt: skip
+"""The card is reset and its command ring set up."""
+FAILING: Final = frozenset({"card.fatal_error", "fatal_interrupt", "mark_failed"})
+"""The card fails and the driver learns of it."""
+
+
+# How a run begins
+
+
+Act: TypeAlias = Callable[[Executor, FlatState], tuple[FlatState, Path]]
+"""A part of a run's beginning."""
+
+
+def opens(user: int = FIRST_USER) -> Act:
+    """The user opens the card; all comes to rest."""
+    return lambda executor, state: open_card(executor, user, state)
+
+
+def happens(rule: str, **parameters: int) -> Act:
+    """One step."""
+
+    def act(executor: Executor, state: FlatState) -> tuple[FlatState, Path]:
+        step = executor.find(rule, **parameters)
+        return executor.fire(state, step), (step,)
+
+    return act
+
+
+def rests() -> Act:
+    """Everything that must happen does, until nothing is left that must."""
+    return run_to_rest
+
+
+def until(condition: Callable[[State], Bool]) -> Act:
+    """What must happen does, until the condition holds."""
+
+    def act(executor: Executor, state: FlatState) -> tuple[FlatState, Path]:
+        return run_to_rest(executor, state, until=executor.compile(condition(STATE)))
+
+    return act
+
+
+def calls(rule: str, t: int = FIRST_USER, **parameters: int) -> Act:
+    """A user begins a call; all comes to rest."""
+
+    def act(executor: Executor, state: FlatState) -> tuple[FlatState, Path]:
+        begin = executor.find(rule, t=t, **parameters)
+        state, path = run_to_rest(executor, executor.fire(state, begin))
+        return state, (begin, *path)
+
+    return act
+
+
+@attrs.frozen(eq=False)
+class Scenario:
+    """Where a fault is looked for.
+
+    Attributes:
+        rules: The steps that may be taken in the search, besides those that a fault adds.
+        acts: What happens before the search, from power-on.
+        story: The same in words.
+        limits: Choices that are left out: rule, then parameter, to the values that it may have.
+        without: Steps that do not happen before the search although they may (a card that is slow).
+        users: User threads.
+        words: What an arbitrary word of memory, or a packet's length, may be.
+        lies: The card is one that may write any length at any time.
+    """
+
+    rules: frozenset[str]
+    acts: tuple[Act, ...] = (opens(),)
+    story: str = "user 2 opens the card"
+    limits: Mapping[str, Mapping[str, tuple[int, ...]]] = attrs.field(factory=dict)
+    without: frozenset[str] = frozenset()
+    users: int = 1
+    words: tuple[int, ...] = (9999,)
+    lies: bool = False
+
+    def scope(self, ring_size: int) -> Scope:
+        """The scenario's sizes, with every rule allowed."""
+        return Scope(ring_size=ring_size, users=self.users, words=self.words)
+
+    def begin(self, system: System, ring_size: int) -> tuple[FlatState, FlatState, Path]:
+        """Power-on, the state in which the search begins, and the path between the two."""
+        rules = {item.rule.name for item in system.transitions} - self.without
+        executor = Executor.of(system, attrs.evolve(self.scope(ring_size), rules=rules))
+        first = state = executor.changed(executor.initial(), card__lies=self.lies)
+        path: Path = ()
+        for act in self.acts:
+            state, more = act(executor, state)
+            path += more
+        return first, state, path
+
+    def restricted(self, system: System, ring_size: int) -> Executor:
+        """The system with the steps of the scenario and those that a fault adds."""
+        usual = {item.rule.name for item in specification().transitions}
+
+        def allowed(rule: str, parameters: Mapping[str, int]) -> bool:
+            if rule in usual and rule not in self.rules:
+                return False
+            limits = self.limits.get(rule, {})
+            return all(parameters[name] in values for name, values in limits.items())
+
+        return Executor.of(system, attrs.evolve(self.scope(ring_size), rules=allowed))
+
+
+# What is looked for
+
+
+def breaks(name: str, executor: Executor) -> Predicate:
+    """Whether a state breaks the promise with this name, for some slot, thread, ticket or filter."""
+    if name == RACE_FREEDOM:
+        return executor.compile(_race(executor))
+    if name == DEADLOCK_FREEDOM:
+        return _stuck(executor)
+    return executor.compile(violation(name, executor.scope))
+
+
+def violation(name: str, scope: Scope) -> Bool:
+    """The opposite of a property of `model.properties`. Raises `KeyError` if there is none."""
+    for item in PROPERTIES:
+        if item.name == name:
+            break
+    else:
+        raise KeyError(name)
+    if not item.indices:
+        return ~item.body(STATE)
+    ranges: dict[str, list[Number]] = {
+        "slot": [constant(k) for k in range(scope.ring_size)],
+        "thread": [constant(t) for t in range(scope.threads)],
+        "key": [constant(key) for key in range(scope.keys)],
+        "counter": [
+            ring.heard + ahead for ring in (STATE.tx, STATE.cmd) for ahead in range(scope.posted)
+        ],
+    }
+    (index,) = item.indices
+    return Or(*(~item.body(STATE, value) for value in ranges[index]))
+
+
+def _owed(scope: Scope) -> Bool:
+    """Some call sleeps that has something coming: any but a reader while no packet waits."""
+    threads = STATE.threads
+    packet = STATE.rx.dev != STATE.rx.cons
+    return Or(
+        *(
+            threads.asleep[t] & ((threads.label[t] != Label.RX_OWNER) | packet)
+            for t in map(constant, range(FIRST_USER, scope.threads))
+        )
+    )
+
+
+def at_rest(executor: Executor) -> Predicate:
+    """Whether nothing is left that must happen. `executor` must allow all rules."""
+    return lambda state: all(step.process is None for step in executor.enabled(state))
+
+
+def _stuck(executor: Executor) -> Predicate:
+    """A call sleeps that is owed something, and nothing is left that must happen."""
+    threads = STATE.threads
+    everyone = map(constant, range(FIRST_USER, executor.scope.threads))
+    quiet = And(*(threads.asleep[t] | (threads.label[t] == Label.IDLE) for t in everyone))
+    sleeps = executor.compile(And(quiet, _owed(executor.scope)))
+    rests = at_rest(executor)
+    return lambda state: sleeps(state) and rests(state)
+
+
+def _race(executor: Executor) -> Bool:
+    """The host and the card can touch the same word next, and one of the two writes it."""
+    ours: list[tuple[Instance, Transition]] = []
+    cards: list[tuple[Instance, Transition]] = []
+    for step in executor.instances:
+        if step.transition.accesses:
+            side = cards if step.rule.party is Party.DEVICE else ours
+            side.append((step, step.transition))
+    races: list[Bool] = []
+    for one, host in ours:
+        for two, card in cards:
+            for left in host.accesses:
+                for right in card.accesses:
+                    if (left.ring, left.word) != (right.ring, right.word):
+                        continue
+                    if left.write or right.write:
+                        here = substitute(left.slot, one.replacing)
+                        there = substitute(right.slot, two.replacing)
+                        assert isinstance(here, Number)
+                        assert isinstance(there, Number)
+                        races.append(And(one.guard, two.guard, here == there))
+    return Or(*races) if races else FALSE
