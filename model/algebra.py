@@ -94,8 +94,7 @@ class Term:
             "write &, |, ~ and If instead of and, or, not and if"
         )
 
-    def __hash__(self) -> int:
-        return id(self)
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         if self.operation == "constant":

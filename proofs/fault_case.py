@@ -60,4 +60,4 @@ class Case:
     shows: Callable[[State], Bool] | None = None
     settles: bool = False
     keeps: Callable[[State], Bool] | None = None
-    states: int = 400_000
+    states: int = 100_000

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import attrs
 
-from model.algebra import Array, Number
+from model.algebra import Array, Bool, Number
 from model.rules import THREAD, Parameter, Party, Rule, Transition, transition
 from model.state import State
 from model.system import System
@@ -27,14 +27,15 @@ __all__ = [
     "Body",
     "Change",
     "also",
-    "as_if_locked",
     "barriers",
     "both",
     "leaves",
     "never",
+    "only_when",
     "replace",
     "then",
     "thread_rule",
+    "unlocked",
     "without_barrier",
 ]
 
@@ -169,14 +170,35 @@ def both(*changes: Change) -> Change:
     return change
 
 
-def as_if_locked(body: Body) -> Body:
-    """`body`, of a thread that goes on as if it held the lock, whoever holds it."""
+def only_when(rule: str, condition: Callable[[State], Bool], meaning: str) -> Change:
+    """The rule happens only where the condition holds too."""
 
-    def unlocked(s: State, t: Number, *values: Number) -> None:
-        serving = s.lock.serving
-        s.lock.serving = s.threads.ticket[t]
-        body(s, t, *values)
-        s.lock.serving = serving
+    def change(system: System) -> System:
+        first = system.named(rule).rule
 
-    unlocked.__doc__ = body.__doc__
-    return unlocked
+        def body(s: State, *values: Number) -> None:
+            s.require(condition(s))
+            first.body(s, *values)
+
+        body.__doc__ = meaning
+        return replace(rule, body)(system)
+
+    return change
+
+
+def unlocked(rule: str, meaning: str) -> Change:
+    """The thread takes the step as if it held the lock, whoever holds it."""
+
+    def change(system: System) -> System:
+        first = system.named(rule).rule
+
+        def body(s: State, t: Number, *values: Number) -> None:
+            serving = s.lock.serving
+            s.lock.serving = s.threads.ticket[t]
+            first.body(s, t, *values)
+            s.lock.serving = serving
+
+        body.__doc__ = meaning
+        return replace(rule, body)(system)
+
+    return change

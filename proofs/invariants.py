@@ -64,7 +64,7 @@ from model.thread_spec import (
 __all__ = ["INVARIANTS", "Invariant"]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Invariant:
     """One conjunct: its name, what it is indexed by, and the statement itself."""
 

@@ -1,138 +1,486 @@
-"""From rules and invariants to questions for a solver.
+"""Everything that has to be proved, one named question each, and how a question is decided.
 
-To show that a rule keeps a conjunct, assume the whole invariant before the step, the rule's guard,
-and the conjunct's negation after the step: no state may satisfy all three. An invariant that speaks
-of every slot is assumed at the slots that the question itself mentions, and so for threads, tickets
-and filters; assuming less can only make a proof fail, never make a wrong one succeed.
+An obligation is decided by showing that its negation contradicts the invariant. The invariant is
+assumed first where the question mentions an index, then also where those assumptions do; assuming
+more is only ever tried because assuming less did not suffice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+import time
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import attrs
 
-from model.algebra import Bool, Number, Sort, Term, substitute, symbol, variables
-from model.rules import Transition, symbolic
-from model.state import State
-from model.system import System
-from proofs.invariants import INVARIANTS, Invariant
+from model.algebra import And, Bool, Implies, Number, Or, Sort, constant, substitute, symbol
+from model.properties import PROPERTIES
+from model.ring_spec import COMMAND, TRANSMIT
+from model.rules import Access, Party, Transition
+from model.state import POLLS, POSTED, Flags, Label, Stage, State
+from model.system import System, specification
+from model.thread_spec import at, holder, in_line_for_lock
+from proofs.hypotheses import Instantiator, fresh, preserves, state_symbols, statement, touched
+from proofs.initial import at_power_on
+from proofs.invariants import INVARIANTS, Invariant, conducting
+from proofs.promises import can_help, concerns, premise_holds, rank_falls, rank_is_natural
+from proofs.ranking import (
+    PROMISES,
+    Promise,
+    bell_slot,
+    in_call,
+    waits_for_packet,
+    working,
+)
+from proofs.smt import Arithmetic
+from proofs.smt import script as write_script
+from proofs.solvers import Answer, ask
+from proofs.witnesses import premise_witness, rule_witness
 
-__all__ = ["Instantiator", "after", "fresh", "preserves"]
-
-FRESH: Final = {"slot": "any slot", "thread": "any thread", "counter": "any ticket", "key": "any filter"}
-
-
-def fresh(index: str) -> Number:
-    """The symbol that stands for an arbitrary slot, thread, ticket or filter."""
-    return symbol(FRESH[index], Sort.NUMBER)  # type: ignore[return-value]
-
-
-def statement(item: Invariant, *indices: Number) -> Bool:
-    """The conjunct, of the present state, at `indices`."""
-    return item.body(symbolic(State), *indices)
-
-
-def after(step: Transition, claim: Bool) -> Bool:
-    """`claim`, of the state after `step`, as a term over the state before it."""
-    changes: dict[Term, Term] = {}
-    for name, term in step.updates.items():
-        sort = term.sort
-        changes[symbol(name, sort)] = term
-    return substitute(claim, changes)
+__all__ = ["Obligation", "Verdict", "catalogue", "discharge", "for_system", "script"]
 
 
-def array_root(array: Term) -> Iterator[str]:
-    """The names of the state variables that an array term is made from."""
-    stack = [array]
-    while stack:
-        node = stack.pop()
-        if node.operation == "symbol":
-            yield node.name
-        elif node.operation == "store":
-            stack.append(node.arguments[0])
-        elif node.operation == "if":
-            stack.extend(node.arguments[1:])
-
-
-def index_terms(
-    roots: Iterable[Term], seen: set[Term], found: dict[str, dict[Term, None]]
-) -> None:
-    """Add to `found`, by array variable, the terms at which `roots` read or write it."""
-    stack = [root for root in roots if root not in seen]
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if node.operation in ("select", "store"):
-            for name in array_root(node.arguments[0]):
-                found.setdefault(name, {})[node.arguments[1]] = None
-        stack.extend(node.arguments)
-
-
-@attrs.define
-class Instantiator:
-    """Assumes the invariant at the indices that a question mentions.
+@attrs.frozen
+class Obligation:
+    """A named question whose answer must be yes.
 
     Attributes:
-        invariants: The conjuncts to assume.
-        rounds: How often the indices that assumed instances mention are assumed in turn.
+        id: Its name, the same in both arithmetics.
+        property: The property that it belongs to.
+        kind: safety, liveness, deadlock, vacuity or lemma.
+        arithmetic: integer or machine.
+        meaning: What is asked, in one line.
     """
 
-    invariants: Sequence[Invariant]
-    rounds: int = 2
-    _triggers: dict[str, frozenset[str]] = attrs.field(factory=dict, init=False)
+    id: str
+    property: str
+    kind: str
+    arithmetic: str
+    meaning: str
 
-    def triggers(self, item: Invariant) -> frozenset[str]:
-        """The array variables that the conjunct reads directly at its own index."""
-        known = self._triggers.get(item.name)
-        if known is None:
-            index = fresh(item.indices[0])
-            found: dict[str, dict[Term, None]] = {}
-            index_terms([statement(item, index)], set(), found)
-            known = frozenset(name for name, terms in found.items() if index in terms)
-            self._triggers[item.name] = known
-        return known
 
-    def hypotheses(self, question: Sequence[Term]) -> list[Bool]:
-        """The invariant, at every index that `question` mentions."""
-        assumed: dict[Bool, None] = {}
-        for item in self.invariants:
-            if not item.indices:
-                assumed[statement(item)] = None
-        seen: set[Term] = set()
-        found: dict[str, dict[Term, None]] = {}
-        done: set[tuple[str, Term]] = set()
-        index_terms(question, seen, found)
-        index_terms(assumed, seen, found)
-        for _ in range(self.rounds):
-            new: list[Bool] = []
-            for item in self.invariants:
-                if not item.indices:
+@attrs.frozen
+class Verdict:
+    """What came out: proved, refuted or unknown, in how many seconds, and what broke if anything."""
+
+    result: str
+    seconds: float
+    detail: str = ""
+
+
+MOST: Final = 1 << 31
+"""In machine arithmetic: a bound on tickets, places and opens outstanding at any time."""
+
+
+@attrs.frozen(eq=False)
+class Question:
+    """What an obligation asks: does `claim` follow? `parts` are its named conjuncts.
+
+    Attributes:
+        given: What may be assumed besides the invariant.
+        parts: The claims, by name; all must follow.
+        invariants: The conjuncts that may be assumed; None for none (the claim is absolute).
+        bits: Ask in bit vectors (the question is about the bits of a word).
+    """
+
+    given: tuple[Bool, ...]
+    parts: tuple[tuple[str, Bool], ...]
+    invariants: tuple[Invariant, ...] | None
+    bits: bool = False
+
+
+ORDINARY: Final = tuple(item for item in INVARIANTS if not item.machine_only)
+MASKS: Final = tuple(item for item in INVARIANTS if item.machine_only)
+COUNTERS: Final = tuple(item for item in ORDINARY if item.name.endswith(".counters"))
+
+
+def sizes(arithmetic: Arithmetic) -> list[Bool]:
+    """What is assumed of sizes, and in machine arithmetic of the number of callers."""
+    s = state_symbols()
+    bounds = [POSTED >= 1, POLLS >= 1]
+    if arithmetic is Arithmetic.MACHINE:
+        outstanding = (
+            s.lock.next - s.lock.serving,
+            s.tx.line.next - s.tx.line.head,
+            s.cmd.line.next - s.cmd.line.head,
+            s.driver.inside,
+            s.driver.handles,
+            POSTED,
+        )
+        bounds += [number < MOST for number in outstanding]
+    return bounds
+
+
+# The questions
+
+
+def step_question(step: Transition, items: tuple[Invariant, ...], bits: bool = False) -> Question:
+    """The rule keeps every conjunct."""
+    given: list[Bool] = [step.guard]
+    parts = []
+    for item in items:
+        if not touched(item, step):
+            continue
+        before, later = preserves(step, item)
+        if before is not later:
+            given.append(before)
+            parts.append((item.name, later))
+    assumed = (*MASKS, *COUNTERS, *_lock_and_life()) if bits else ORDINARY
+    return Question(tuple(given), tuple(parts), assumed, bits)
+
+
+@functools.cache
+def _lock_and_life() -> tuple[Invariant, ...]:
+    names = ("tx.taking", "cmd.taking", "tx.engine", "cmd.engine", "rx.engine", "rx.reader",
+             "life.rings", "life.commands", "tx.filling", "cmd.filling")  # fmt: skip
+    return tuple(item for item in ORDINARY if item.name in names)
+
+
+def initial_question(item: Invariant) -> Question:
+    """The conjunct holds at power-on."""
+    claim = statement(item, *map(fresh, item.indices))
+    return Question((), ((item.name, at_power_on(claim)),), None)
+
+
+def renamed(step: Transition) -> dict[Number, Number]:
+    """Other names for the rule's parameters."""
+    return {
+        item: symbol(f"{item.name}'", Sort.NUMBER)  # type: ignore[misc]
+        for item in step.parameters
+    }
+
+
+def conflicts(system: System) -> Iterator[tuple[Transition, Access, Transition, Access]]:
+    """Pairs of accesses to the same word, one by each side, at least one of them a write."""
+    for one in system.transitions:
+        if one.rule.party not in (Party.HOST, Party.MEMORY):
+            continue
+        for two in system.transitions:
+            if two.rule.party is not Party.DEVICE:
+                continue
+            for mine in one.accesses:
+                for other in two.accesses:
+                    same = (mine.ring, mine.word) == (other.ring, other.word)
+                    if same and (mine.write or other.write):
+                        yield one, mine, two, other
+
+
+def race_question(
+    one: Transition, mine: Access, two: Transition, other: Access
+) -> Question:
+    """Host and card cannot both be about to access the same word, one of them to write it."""
+    names = renamed(two)
+    clash = And(
+        one.guard,
+        substitute(two.guard, names),  # type: ignore[arg-type]
+        mine.slot == substitute(other.slot, names),  # type: ignore[arg-type]
+    )
+    return Question((), (("no race", ~clash),), ORDINARY)
+
+
+def able_to_move(system: System, s: State, t: Number, k: Number) -> Bool:
+    """Some weakly fair step is enabled, among those of the threads and slots that matter here."""
+    threads = (t, holder(s), constant(0), constant(1), s.driver.conductor, s.driver.list[0],
+               s.tx.line.who[s.tx.line.head], s.cmd.line.who[s.cmd.line.head])  # fmt: skip
+    slots = (k, s.driver.cursor, bell_slot(TRANSMIT, s), bell_slot(COMMAND, s),
+             s.tx.dev_i, s.cmd.dev_i)  # fmt: skip
+    guards = []
+    for step in system.transitions:
+        if not step.rule.fair:
+            continue
+        kinds = [item.choice.name for item in step.rule.parameters]
+        if not kinds:
+            guards.append(step.guard)
+            continue
+        choices = threads if kinds[0] in ("THREAD", "USER") else slots
+        guards += [substitute(step.guard, {step.parameters[0]: item}) for item in choices]
+    return Or(*guards)
+
+
+def not_quiescent(s: State, t: Number, k: Number) -> dict[str, Bool]:
+    """The ways in which something is still to be done, for any thread t and slot k."""
+    quiet_reader = waits_for_packet(s, t)
+    return {
+        "lock": in_line_for_lock(s, t),
+        "call": in_call(s, t) & ~quiet_reader,
+        "reader": And(
+            quiet_reader, s.rx.live, s.card.flags == Flags.CLEAR, s.rx.dev != s.rx.cons
+        ),
+        "open or close": conducting(s, t),
+        "store": Or(
+            *(p.ring(s).owner_pending[k] | p.ring(s).fields_pending[k]
+              for p in (TRANSMIT, COMMAND)),
+            s.tx.head_pending[k], s.tx.tail_pending[k],
+            s.rx.owner_pending[k], s.rx.pointer_pending[k],
+        ),
+        "doorbell": (s.tx.heard != s.tx.rung) | (s.cmd.heard != s.cmd.rung),
+        "request": Or(
+            *(working(p, s) & (p.ring(s).prod != p.ring(s).cons) for p in (TRANSMIT, COMMAND))
+        ),
+        "arrival": (s.card.flags == Flags.CLEAR) & (s.rx.stage != Stage.IDLE),
+        "interrupt": s.card.vector0 & at(s, constant(0), Label.EVENT_IDLE)
+        | s.card.vector1 & at(s, constant(1), Label.FATAL_IDLE),
+        "failure": (s.card.flags == Flags.ERROR) & ~s.driver.failed,
+    }  # fmt: skip
+
+
+def deadlock_question(system: System, cause: str) -> Question:
+    """While something is still to be done, some party can move."""
+    s, t, k = state_symbols(), fresh("thread"), fresh("slot")
+    busy = not_quiescent(s, t, k)[cause]
+    claim = Implies(busy, able_to_move(system, s, t, k))
+    return Question((), (("able to move", claim),), ORDINARY)
+
+
+# The catalogue
+
+
+@attrs.frozen(eq=False)
+class Entry:
+    """An obligation without its arithmetic, and how it is decided."""
+
+    property: str
+    kind: str
+    meaning: str
+    arithmetics: tuple[Arithmetic, ...]
+    question: Callable[[], Question] | None
+    witness: Callable[[], str] | None = None
+
+
+BOTH: Final = (Arithmetic.INTEGER, Arithmetic.MACHINE)
+
+
+class Catalogue:
+    """All obligations of a system, by id."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.entries: dict[str, Entry] = {}
+        self._safety()
+        self._deadlock()
+        self._liveness()
+        self._vacuity()
+
+    def _add(
+        self,
+        name: str,
+        prop: str,
+        kind: str,
+        meaning: str,
+        question: Callable[[], Question],
+        arithmetics: tuple[Arithmetic, ...] = BOTH,
+    ) -> None:
+        self.entries[name] = Entry(prop, kind, meaning, arithmetics, question)
+
+    def _safety(self) -> None:
+        for item in ORDINARY:
+            self._add(
+                f"initial/{item.name}", "invariant", "lemma", f"at power-on: {item.meaning}",
+                functools.partial(initial_question, item),
+            )  # fmt: skip
+        for step in self.system.transitions:
+            name = step.rule.name
+            if any(touched(item, step) for item in ORDINARY):
+                self._add(
+                    f"step/{name}", "invariant", "safety", f"kept by: {step.rule.meaning}",
+                    functools.partial(step_question, step, ORDINARY),
+                )  # fmt: skip
+            if any(touched(item, step) for item in MASKS):
+                self._add(
+                    f"index/{name}", "indices", "lemma",
+                    f"indices stay masked counters: {step.rule.meaning}",
+                    functools.partial(step_question, step, MASKS, bits=True),
+                    (Arithmetic.MACHINE,),
+                )  # fmt: skip
+        for item in PROPERTIES:
+            claim = item.body(state_symbols(), *map(fresh, item.indices))
+            question = Question((), ((item.name, claim),), ORDINARY)
+            self._add(
+                f"property/{item.name}", item.name, "safety", item.meaning,
+                functools.partial(lambda q: q, question),
+            )  # fmt: skip
+        for one, mine, two, other in conflicts(self.system):
+            name = f"race/{mine.ring}.{mine.word}/{one.rule.name}/{two.rule.name}"
+            self._add(
+                name, "race-freedom", "safety",
+                f"not both: {one.rule.meaning} / {two.rule.meaning}",
+                functools.partial(race_question, one, mine, two, other),
+            )  # fmt: skip
+
+    def _deadlock(self) -> None:
+        s, t, k = state_symbols(), fresh("thread"), fresh("slot")
+        for cause in not_quiescent(s, t, k):
+            self._add(
+                f"deadlock/{cause}", "deadlock-freedom", "deadlock",
+                f"while something is to be done ({cause}), some party can move",
+                functools.partial(deadlock_question, self.system, cause),
+            )  # fmt: skip
+
+    def _liveness(self) -> None:
+        for promise in PROMISES:
+            name = f"promise/{promise.name}"
+            self._add(
+                f"{name}/helper", promise.property, "deadlock",
+                f"somebody can help: {promise.meaning}",
+                functools.partial(self._helper, promise),
+            )  # fmt: skip
+            self._add(
+                f"{name}/rank", promise.property, "liveness",
+                f"ranks are natural numbers: {promise.meaning}",
+                functools.partial(self._natural, promise),
+            )  # fmt: skip
+            for step in self.system.transitions:
+                if step.rule.name in promise.without or not concerns(promise, step):
                     continue
-                terms: dict[Term, None] = {}
-                for name in self.triggers(item):
-                    terms.update(found.get(name, {}))
-                for term in terms:
-                    if (item.name, term) in done:
-                        continue
-                    done.add((item.name, term))
-                    new.append(statement(item, term))  # type: ignore[arg-type]
-            for claim in new:
-                assumed[claim] = None
-            index_terms(new, seen, found)
-        return list(assumed)
+                self._add(
+                    f"{name}/step/{step.rule.name}", promise.property, "liveness",
+                    f"no step back by: {step.rule.meaning}",
+                    functools.partial(self._falls, promise, step),
+                )  # fmt: skip
+
+    def _helper(self, promise: Promise) -> Question:
+        return Question((), (("helper", can_help(self.system, promise)),), ORDINARY)
+
+    def _natural(self, promise: Promise) -> Question:
+        return Question((), (("rank", rank_is_natural(promise)),), ORDINARY)
+
+    def _falls(self, promise: Promise, step: Transition) -> Question:
+        return Question((), (("rank", rank_falls(promise, step)),), ORDINARY)
+
+    def _vacuity(self) -> None:
+        for step in self.system.transitions:
+            name = step.rule.name
+            self.entries[f"vacuity/rule/{name}"] = Entry(
+                "vacuity", "vacuity", f"happens in a run from power-on: {step.rule.meaning}",
+                (Arithmetic.INTEGER,), None, functools.partial(rule_witness, name),
+            )  # fmt: skip
+        for promise in PROMISES:
+            self.entries[f"vacuity/premise/{promise.name}"] = Entry(
+                "vacuity", "vacuity", f"arises in a run from power-on: {promise.meaning}",
+                (Arithmetic.INTEGER,), None,
+                functools.partial(premise_witness, promise.name, premise_holds(promise)),
+            )  # fmt: skip
 
 
-def touched(item: Invariant, step: Transition) -> bool:
-    """Whether the step changes a variable that the conjunct reads."""
-    claim = statement(item, *map(fresh, item.indices))
-    return any(term.name in step.updates for term in variables(claim))
+@functools.cache
+def _specification() -> Catalogue:
+    return Catalogue(specification())
 
 
-def preserves(step: Transition, item: Invariant) -> tuple[Bool, Bool]:
-    """The conjunct before and after the step, at an arbitrary index."""
-    claim = statement(item, *map(fresh, item.indices))
-    return claim, after(step, claim)
+def for_system(system: System) -> Catalogue:
+    """The obligations of another system: the specification with some change."""
+    return Catalogue(system)
+
+
+def catalogue() -> list[Obligation]:
+    """All obligations of the specification, in both arithmetics."""
+    return [
+        Obligation(name, entry.property, entry.kind, arithmetic.value, entry.meaning)
+        for name, entry in _specification().entries.items()
+        for arithmetic in entry.arithmetics
+    ]
+
+
+# Deciding
+
+
+def scripts(
+    question: Question, arithmetic: Arithmetic, ring_size: int | None, comment: str = ""
+) -> Iterator[str]:
+    """The question as SMT-LIB text, with more and more of the invariant assumed."""
+    negation = Or(*(~claim for _, claim in question.parts))
+    asked = [*question.given, negation]
+    if question.invariants is None:
+        yield _write(arithmetic, asked, question, ring_size, comment)
+        return
+    for rounds in (1, 2, 3):
+        assumed = _instantiator(question.invariants, rounds).hypotheses(asked)
+        yield _write(arithmetic, [*assumed, *asked], question, ring_size, comment)
+
+
+@functools.cache
+def _instantiator(invariants: tuple[Invariant, ...], rounds: int) -> Instantiator:
+    return Instantiator(invariants, rounds)
+
+
+def _write(
+    arithmetic: Arithmetic,
+    terms: list[Bool],
+    question: Question,
+    ring_size: int | None,
+    comment: str,
+) -> str:
+    return write_script(
+        arithmetic,
+        [*sizes(arithmetic), *terms],
+        ring_size=ring_size,
+        bits=question.bits,
+        comment=comment,
+    )
+
+
+def decide(
+    question: Question, arithmetic: Arithmetic, solver: str, seed: int, ring_size: int | None
+) -> Answer:
+    """Whether the negation of the question contradicts the invariant (unsatisfiable: proved)."""
+    if all(claim.operation == "constant" and claim.value for _, claim in question.parts):
+        return Answer.UNSATISFIABLE
+    answer = Answer.UNKNOWN
+    for text in scripts(question, arithmetic, ring_size):
+        answer = ask(solver, text, seed)
+        if answer is Answer.UNSATISFIABLE:
+            break
+    return answer
+
+
+def discharge(
+    obligation: Obligation,
+    *,
+    solver: str = "z3",
+    seed: int = 0,
+    ring_size: int | None = None,
+    within: Catalogue | None = None,
+) -> Verdict:
+    """Decide an obligation. A refuted one names the conjuncts that do not follow.
+
+    Raises:
+        KeyError: no obligation has this id.
+        SolverError: the solver failed.
+    """
+    start = time.perf_counter()
+    entry = (within or _specification()).entries[obligation.id]
+    if entry.witness is not None:
+        detail = entry.witness()
+        return Verdict("refuted" if detail else "proved", time.perf_counter() - start, detail)
+    assert entry.question is not None
+    arithmetic = Arithmetic(obligation.arithmetic)
+    question = entry.question()
+    answer = decide(question, arithmetic, solver, seed, ring_size)
+    if answer is Answer.UNSATISFIABLE:
+        return Verdict("proved", time.perf_counter() - start)
+    broken = [
+        name
+        for name, claim in question.parts
+        if len(question.parts) == 1
+        or decide(attrs.evolve(question, parts=((name, claim),)), arithmetic, solver, seed, ring_size)
+        is not Answer.UNSATISFIABLE
+    ]
+    result = "refuted" if answer is Answer.SATISFIABLE else "unknown"
+    return Verdict(result, time.perf_counter() - start, ", ".join(broken))
+
+
+def script(obligation: Obligation, *, ring_size: int | None = None) -> str:
+    """The SMT-LIB text of an obligation: unsatisfiable means proved.
+
+    A vacuity check is a run, not a question; its text says so and is trivially unsatisfiable.
+    """
+    entry = _specification().entries[obligation.id]
+    arithmetic = Arithmetic(obligation.arithmetic)
+    comment = f"{obligation.id} ({obligation.arithmetic})\n{obligation.meaning}\nunsat: proved"
+    if entry.question is None:
+        return f"; {obligation.id}: decided by a run of the specification, not by a solver\n"
+    *_, last = scripts(entry.question(), arithmetic, ring_size, comment)
+    return last
+
+

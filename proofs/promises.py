@@ -20,10 +20,9 @@ from model.algebra import (
     variables,
 )
 from model.algebra import symbol as make_symbol
-from model.rules import Transition, symbolic
-from model.state import State
+from model.rules import Transition
 from model.system import System
-from proofs.obligations import after
+from proofs.hypotheses import after, state_symbols
 from proofs.ranking import Case, Process, Promise
 
 __all__ = ["can_help", "concerns", "parameters_of", "premise_holds", "rank_falls", "rank_is_natural"]
@@ -36,7 +35,7 @@ def parameters_of(promise: Promise) -> tuple[Number, ...]:
 
 def premise_holds(promise: Promise) -> Bool:
     """The premise without the goal: where there is something to show."""
-    s, arguments = symbolic(State), parameters_of(promise)
+    s, arguments = state_symbols(), parameters_of(promise)
     return promise.premise(s, *arguments) & ~promise.goal(s, *arguments)
 
 
@@ -68,7 +67,7 @@ def able(system: System, process: Process) -> Bool:
 
 def can_help(system: System, promise: Promise) -> Bool:
     """Wherever the promise has something to show, the helper of the case can act."""
-    s, arguments = symbolic(State), parameters_of(promise)
+    s, arguments = state_symbols(), parameters_of(promise)
     claims = []
     for case, applies in exclusive(promise.cases(s, *arguments)):
         helper = case.helper
@@ -83,7 +82,7 @@ def can_help(system: System, promise: Promise) -> Bool:
 
 def rank_is_natural(promise: Promise) -> Bool:
     """No part of the rank is negative."""
-    s, arguments = symbolic(State), parameters_of(promise)
+    s, arguments = state_symbols(), parameters_of(promise)
     parts = (constant(0) <= part for part in promise.rank(s, *arguments))
     return Implies(premise_holds(promise), And(*parts))
 
@@ -100,7 +99,7 @@ def falls(before: Sequence[Number], later: Sequence[Number]) -> tuple[Bool, Bool
 
 def rank_falls(promise: Promise, step: Transition) -> Bool:
     """What the step must do to the rank, to the case and to its helper."""
-    s, arguments = symbolic(State), parameters_of(promise)
+    s, arguments = state_symbols(), parameters_of(promise)
 
     def then(claim: Bool) -> Bool:
         return after(step, claim)
@@ -135,7 +134,7 @@ def rank_falls(promise: Promise, step: Transition) -> Bool:
 
 def concerns(promise: Promise, step: Transition) -> bool:
     """Whether the step could matter: it changes what the proof speaks of, or belongs to a helper."""
-    s, arguments = symbolic(State), parameters_of(promise)
+    s, arguments = state_symbols(), parameters_of(promise)
     cases = promise.cases(s, *arguments)
     terms: list[Term] = [premise_holds(promise), *promise.rank(s, *arguments)]
     for case in cases:

@@ -41,6 +41,7 @@ __all__ = [
     "breaks",
     "calls",
     "happens",
+    "lacking",
     "opens",
     "rests",
     "until",
@@ -169,6 +170,17 @@ def calls(rule: str, t: int = FIRST_USER, **parameters: int) -> Act:
     return act
 
 
+def lacking(rules: Collection[str], act: Act) -> Act:
+    """The act, while some steps that may happen do not: a slow card, or stores that linger."""
+
+    def slow(executor: Executor, state: FlatState) -> tuple[FlatState, Path]:
+        system = executor.layout.system
+        names = {item.rule.name for item in system.transitions} - set(rules)
+        return act(Executor.of(system, attrs.evolve(executor.scope, rules=names)), state)
+
+    return slow
+
+
 @attrs.frozen(eq=False)
 class Scenario:
     """Where a fault is looked for.
@@ -178,7 +190,6 @@ class Scenario:
         acts: What happens before the search, from power-on.
         story: The same in words.
         limits: Choices that are left out: rule, then parameter, to the values that it may have.
-        without: Steps that do not happen before the search although they may (a card that is slow).
         users: User threads.
         words: What an arbitrary word of memory, or a packet's length, may be.
         lies: The card is one that may write any length at any time.
@@ -188,7 +199,6 @@ class Scenario:
     acts: tuple[Act, ...] = (opens(),)
     story: str = "user 2 opens the card"
     limits: Mapping[str, Mapping[str, tuple[int, ...]]] = attrs.field(factory=dict)
-    without: frozenset[str] = frozenset()
     users: int = 1
     words: tuple[int, ...] = (9999,)
     lies: bool = False
@@ -199,8 +209,7 @@ class Scenario:
 
     def begin(self, system: System, ring_size: int) -> tuple[FlatState, FlatState, Path]:
         """Power-on, the state in which the search begins, and the path between the two."""
-        rules = {item.rule.name for item in system.transitions} - self.without
-        executor = Executor.of(system, attrs.evolve(self.scope(ring_size), rules=rules))
+        executor = Executor.of(system, self.scope(ring_size))
         first = state = executor.changed(executor.initial(), card__lies=self.lies)
         path: Path = ()
         for act in self.acts:

@@ -36,12 +36,16 @@ _NAMES: Final = {
     "select": "select", "store": "store", "less": "<", "add": "+", "sub": "-",
 }  # fmt: skip
 
+_BIT_NAMES: Final = _NAMES | {"less": "bvult", "add": "bvadd", "sub": "bvsub"}
+
 
 class _Writer:
     """Writes terms as text; a subterm that occurs twice is defined once."""
 
-    def __init__(self, arithmetic: Arithmetic) -> None:
+    def __init__(self, arithmetic: Arithmetic, bits: bool = False) -> None:
         self.arithmetic = arithmetic
+        self.bits = bits
+        self.names = _BIT_NAMES if bits else _NAMES
         self.texts: dict[Term, str] = {}
         self.lines: list[str] = []
         self.words: list[str] = []
@@ -53,7 +57,7 @@ class _Writer:
         for root in roots:
             self._visit(root, uses, order)
             uses[root] += 1
-        machine = self.arithmetic is Arithmetic.MACHINE
+        machine = self.arithmetic is Arithmetic.MACHINE and not self.bits
         for term in order:
             text = self._expression(term)
             wraps = machine and term.operation in ("add", "sub", "low_bits")
@@ -66,7 +70,7 @@ class _Writer:
 
     def _name(self, sort: Sort, text: str) -> str:
         name = f"d{len(self.lines)}"
-        self.lines.append(f"(define-fun {name} () {sort_name(sort)} {text})")
+        self.lines.append(f"(define-fun {name} () {self._sort(sort)} {text})")
         return name
 
     def _visit(self, root: Term, uses: dict[Term, int], order: list[Term]) -> None:
@@ -90,20 +94,40 @@ class _Writer:
     def _expression(self, term: Term) -> str:
         operation = term.operation
         if operation == "symbol":
-            self.lines.append(f"(declare-const |{term.name}| {sort_name(term.sort)})")
+            self.lines.append(f"(declare-const |{term.name}| {self._sort(term.sort)})")
             return f"|{term.name}|"
         if operation == "constant":
             if term.sort is Sort.BOOL:
                 return "true" if term.value else "false"
-            return literal(term.value)
+            return self.literal(term.value)
         parts = [self.texts[item] for item in term.arguments]
         if operation == "fill":
-            return f"((as const {sort_name(term.sort)}) {parts[0]})"
+            return f"((as const {self._sort(term.sort)}) {parts[0]})"
         if operation == "low_bits":
-            return _low_bits(self.arithmetic, parts[0])
-        if self.arithmetic is Arithmetic.MACHINE and operation in ("add", "sub"):
+            return self._low_bits(parts[0])
+        if self.arithmetic is Arithmetic.MACHINE and not self.bits and operation in ("add", "sub"):
             return self._wrapped(operation, parts)
-        return f"({_NAMES[operation]} {' '.join(parts)})"
+        return f"({self.names[operation]} {' '.join(parts)})"
+
+    def _sort(self, sort: Sort) -> str:
+        number = f"(_ BitVec {WORD_BITS})" if self.bits else "Int"
+        return {
+            Sort.BOOL: "Bool",
+            Sort.NUMBER: number,
+            Sort.BOOL_ARRAY: f"(Array {number} Bool)",
+            Sort.NUMBER_ARRAY: f"(Array {number} {number})",
+        }[sort]
+
+    def literal(self, value: int) -> str:
+        """A number, written out."""
+        if self.bits:
+            return f"#x{value % MODULUS:0{WORD_BITS // 4}x}"
+        return str(value) if value >= 0 else f"(- {-value})"
+
+    def _low_bits(self, counter: str) -> str:
+        if not self.bits:
+            raise ValueError("low bits have a meaning in bit vectors only")
+        return f"(bvand {counter} (bvsub |N| {self.literal(1)}))"
 
     def _wrapped(self, operation: str, parts: list[str]) -> str:
         exact = self._name(Sort.NUMBER, f"({_NAMES[operation]} {' '.join(parts)})")
@@ -112,35 +136,12 @@ class _Writer:
         return f"(ite (<= 0 {exact}) {exact} (+ {exact} {MODULUS}))"
 
 
-def literal(value: int) -> str:
-    """A number, written out."""
-    return str(value) if value >= 0 else f"(- {-value})"
-
-
-def sort_name(sort: Sort) -> str:
-    """The name of a term's sort."""
-    return {
-        Sort.BOOL: "Bool",
-        Sort.NUMBER: "Int",
-        Sort.BOOL_ARRAY: "(Array Int Bool)",
-        Sort.NUMBER_ARRAY: "(Array Int Int)",
-    }[sort]
-
-
-def _low_bits(arithmetic: Arithmetic, counter: str) -> str:
-    if arithmetic is Arithmetic.INTEGER:
-        raise ValueError("low bits have a meaning in machine arithmetic only")
-    text = literal(0)
-    for shift in range(LIMITS.max_shift, -1, -1):
-        text = f"(ite (= |N| {1 << shift}) (mod {counter} {1 << shift}) {text})"
-    return text
-
-
 def script(
     arithmetic: Arithmetic,
     assertions: Iterable[Bool],
     *,
     ring_size: int | None = None,
+    bits: bool = False,
     comment: str = "",
 ) -> str:
     """An SMT-LIB 2 text that asks whether all `assertions` can hold together.
@@ -149,22 +150,22 @@ def script(
         arithmetic: What numbers are.
         assertions: Terms over state variables, parameters and constants.
         ring_size: A power of two from 1 to 4096, or None for every ring size.
+        bits: Write words as bit vectors; for questions about the bits of a word.
         comment: What the question is, for a reader of the file.
     """
     terms = list(assertions)
-    writer = _Writer(arithmetic)
+    writer = _Writer(arithmetic, bits)
     writer.define([ring_size_symbol(), *terms])
     lines = [f"; {line}" for line in comment.splitlines()]
     lines.append("(set-logic ALL)")
     lines += writer.lines
     if ring_size is not None:
-        lines.append(f"(assert (= |N| {ring_size}))")
+        lines.append(f"(assert (= |N| {writer.literal(ring_size)}))")
     elif arithmetic is Arithmetic.INTEGER:
         lines.append("(assert (>= |N| 1))")
     else:
-        sizes = " ".join(f"(= |N| {1 << shift})" for shift in range(LIMITS.max_shift + 1))
-        lines.append(f"(assert (or {sizes}))")
-        lines.append(f"(assert (and (<= 1 |N|) (<= |N| {1 << LIMITS.max_shift})))")
+        sizes = (f"(= |N| {writer.literal(1 << shift)})" for shift in range(LIMITS.max_shift + 1))
+        lines.append(f"(assert (or {' '.join(sizes)}))")
     lines += [f"(assert (and (<= 0 {word}) (< {word} {MODULUS})))" for word in writer.words]
     lines += [f"(assert {writer.texts[term]})" for term in terms]
     lines.append("(check-sat)")

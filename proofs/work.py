@@ -9,6 +9,7 @@ and the rest goes on.
 from __future__ import annotations
 
 import collections
+import contextlib
 import multiprocessing
 import signal
 import sys
@@ -198,10 +199,8 @@ class _Worker:
     def give(self, task: Task | None) -> None:
         """Hand over a task, or None to tell the worker to end."""
         self.task = task
-        try:
+        with contextlib.suppress(OSError):  # if it is dead, the end of its pipe will tell
             self.connection.send(task)
-        except OSError:
-            pass  # it is dead, which the end of its pipe will tell
 
     def stop(self) -> None:
         """End the process, whatever it is at."""

@@ -1,0 +1,288 @@
+"""The command: prove the specification, and catch every fault.
+
+    python -m proofs.check [--list] [--assumptions] [--only GLOB] [--fault ID] ...
+
+Exit status: 0 all is as it must be; 1 a property is violated or a fault was missed; 2 something
+stayed undecided; 3 a mistake in the options; 4 the solvers disagree or the tool itself failed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import textwrap
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from rich.color import ColorSystem
+from rich.console import Console
+from rich.style import Style as RichStyle
+
+from model.properties import PROPERTIES
+from proofs.assumptions import assumption_lines
+from proofs.options import Options, UsageError, parse, suggest
+from proofs.progress import Progress, progress
+from proofs.report import Report, Style
+from proofs.show import print_trace
+from proofs.work import Event, Failure, Proof, ProofTask, SearchTask, Source, Task, run
+
+if TYPE_CHECKING:
+    from proofs.faults import Fault
+    from proofs.obligations import Obligation
+
+__all__ = ["main"]
+
+WIDTH: Final = 100
+BAD_USAGE: Final = 3
+TOOL_FAILED: Final = 4
+STYLES: Final = {"head": "bold", "good": "green", "bad": "bold red"}
+GENERAL: Final = {
+    "invariant": "The invariant holds at power-on, and every step keeps it.",
+    "race-freedom": "Host and card never touch the same word at the same time.",
+    "deadlock-freedom": "Wherever something is left to do, somebody can do it.",
+    "vacuity": "Every step can happen, and every premise can hold.",
+}
+"""What the properties say that are not in `model.properties`."""
+
+Named = TypeVar("Named", "Obligation", "Fault")
+
+
+def main(arguments: Sequence[str] | None = None, source: Source | None = None) -> int:
+    """Do what the options say; returns the exit status."""
+    try:
+        options = parse(sys.argv[1:] if arguments is None else arguments)
+        return _command(options, source)
+    except UsageError as error:
+        print(f"proofs.check: {error}", file=sys.stderr)
+        return BAD_USAGE
+    except BrokenPipeError:
+        # Whoever read the output has gone. Nothing more may be written, on the way out either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return TOOL_FAILED
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+        print(f"proofs.check: failed: {what} ({where})", file=sys.stderr)
+        return TOOL_FAILED
+
+
+def _command(options: Options, source: Source | None) -> int:
+    if options.assumptions:
+        print("\n".join(assumption_lines(WIDTH)))
+        return 0
+    began = time.monotonic()
+    known = Source.real() if source is None else source
+    if options.fault is not None:
+        obligations: list[Obligation] = []
+        faults = [_fault(options.fault, known.faults)]
+    else:
+        listed = [item for item in known.catalogue() if item.arithmetic in options.arithmetics]
+        obligations, faults = _select(options.only, listed, known.faults)
+    if options.list:
+        print("\n".join(_listing(obligations, faults)))
+        return 0
+    report = Report(options, obligations, faults)
+    console = Console(soft_wrap=True, highlight=False)
+    _run(report, known, console)
+    report.seconds = time.monotonic() - began
+    if options.fault is None:
+        for line in report.lines(_style(console)):
+            console.file.write(line + "\n")
+    else:
+        _show_fault(report, faults[0], console)
+    written = _write(report)
+    return report.status() if written else TOOL_FAILED
+
+
+# What is to be done
+
+
+def _fault(name: str, faults: Sequence[Fault]) -> Fault:
+    for fault in faults:
+        if fault.id == name:
+            return fault
+    names = [fault.id for fault in faults]
+    hint = suggest(name, names)
+    raise UsageError(f"there is no fault {name!r}{hint}; --list names all {len(names)}")
+
+
+def _select(
+    globs: Sequence[str], obligations: Sequence[Obligation], faults: Sequence[Fault]
+) -> tuple[list[Obligation], list[Fault]]:
+    """What the patterns match by id or by property; everything if there are none."""
+    names = {name for item in obligations for name in (item.id, item.property)}
+    names |= {name for fault in faults for name in (fault.id, fault.property)}
+    for glob in globs:
+        if not any(fnmatchcase(name, glob) for name in names):
+            hint = suggest(glob, sorted(names))
+            raise UsageError(
+                f"--only {glob!r} matches no obligation, property or fault{hint}; --list names all"
+            )
+    return _matching(globs, obligations), _matching(globs, faults)
+
+
+def _matching(globs: Sequence[str], items: Iterable[Named]) -> list[Named]:
+    return [
+        item
+        for item in items
+        if not globs
+        or any(fnmatchcase(item.id, glob) or fnmatchcase(item.property, glob) for glob in globs)
+    ]
+
+
+def _tasks(report: Report) -> list[Task]:
+    """Everything to do; searches take longest and come first, lest one process works alone last."""
+    options = report.options
+    tasks: list[Task] = [
+        # A fault shows at a size of its own; only who asks for that one fault may say where.
+        SearchTask(fault, options.ring_size if options.fault else None, options.seed)
+        for fault in report.faults
+    ]
+    for item in report.obligations:
+        file = None
+        if options.smt2 is not None:
+            file = options.smt2 / item.arithmetic / f"{item.id}.smt2"
+        tasks.append(ProofTask(item, options.solvers, options.ring_size, options.seed, file))
+    return tasks
+
+
+# Doing it
+
+
+def _run(report: Report, source: Source, console: Console) -> None:
+    """Do everything and note it in the report; an interrupt ends it early."""
+    tasks = _tasks(report)
+    answers = len(report.obligations) * len(report.options.solvers)
+    shown = progress(console, {"obligation": answers, "fault": len(report.faults)})
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        for event in run(source, tasks, report.options.jobs):
+            if event is None:
+                shown.tick()
+            else:
+                report.add(event)
+                _show(shown, event)
+    except KeyboardInterrupt:
+        report.interrupted = True
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        shown.close()
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _show(shown: Progress, event: Event) -> None:
+    if isinstance(event, Failure):
+        shown.say(f"failed: {event.task}: {event.message}")
+    elif isinstance(event, Proof):
+        shown.advance("obligation")
+        if event.verdict.result != "proved":
+            item = event.obligation
+            shown.say(f"{event.verdict.result}: {item.id} ({item.arithmetic}, {event.solver})")
+    else:
+        shown.advance("fault")
+        if event.catch.result != "caught":
+            shown.say(f"{event.catch.result}: {event.fault.id}")
+
+
+# Telling what came of it
+
+
+def _style(console: Console) -> Style:
+    colours = console.is_terminal and not console.no_color and not console.is_dumb_terminal
+
+    def style(role: str, text: str) -> str:
+        if not colours:
+            return text
+        return RichStyle.parse(STYLES[role]).render(text, color_system=ColorSystem.STANDARD)
+
+    return style
+
+
+def _write(report: Report) -> bool:
+    """Write the files asked for; says whether that worked."""
+    from proofs.itf import write_itf
+
+    options, good = report.options, True
+    found = [(fault.id, report.catch(fault)) for fault in report.faults]
+    traces = [(name, catch.trace) for name, catch in found if catch and catch.result == "caught"]
+    for path, write in (
+        (options.itf, lambda path: write_itf(path, traces)),
+        (options.junit, report.write_junit),
+        (options.json, report.write_json),
+    ):
+        if path is None:
+            continue
+        try:
+            write(path)
+        except OSError as error:
+            good = False
+            print(f"proofs.check: failed: {path}: {error.strerror}", file=sys.stderr)
+    return good
+
+
+def _show_fault(report: Report, fault: Fault, console: Console) -> None:
+    """Explain a fault, name the property that it breaks, and draw the run."""
+    style, out = _style(console), console.file
+    out.write(style("head", f"{fault.id}: {fault.title}") + f" ({fault.origin})\n\n")
+    for paragraph in fault.explanation.split("\n\n"):
+        out.write(textwrap.fill(paragraph, WIDTH) + "\n\n")
+    found = report.catch(fault)
+    if found is None:
+        why = report.failures[0].message if report.failures else "interrupted"
+        out.write(style("bad", f"The search did not end: {why}") + "\n")
+        return
+    if found.result != "caught":
+        size = report.options.ring_size
+        where = "" if size is None else f" at ring size {size}"
+        out.write(style("bad", f"No run was found on which it shows{where}.") + f" {found.note}\n")
+        return
+    meaning = _meaning(found.property)
+    out.write(f"It breaks {style('bad', found.property)}{': ' if meaning else ''}{meaning}\n\n")
+    print_trace(found.trace, fold=found.boot, fold_text=found.story, console=console)
+    plural = "" if found.steps == 1 else "s"
+    out.write(f"\n{found.steps} step{plural} at ring size {found.ring_size}. {found.note}\n")
+
+
+def _meaning(name: str) -> str:
+    """What a property says, in one line, or "" if its obligations have to say it."""
+    stated = {item.name: item.meaning for item in PROPERTIES}
+    return stated.get(name) or GENERAL.get(name, "")
+
+
+def _listing(obligations: Sequence[Obligation], faults: Sequence[Fault]) -> Iterator[str]:
+    """Every property, obligation and fault, one a line."""
+    counts: dict[str, int] = {}
+    kinds: dict[str, list[str]] = {}
+    meanings: dict[str, str] = {}
+    for item in obligations:
+        counts[item.property] = counts.get(item.property, 0) + 1
+        kinds.setdefault(item.id, []).append(item.arithmetic)
+        meanings[item.id] = item.meaning
+    if counts:
+        yield f"Properties ({len(counts)}), with the number of their obligations"
+        margin = max(map(len, counts))
+        for name, count in counts.items():
+            yield f"  {name:<{margin}}  {count:>6,}  {_meaning(name)}".rstrip()
+        yield ""
+        yield f"Obligations ({sum(counts.values()):,}), with their arithmetics"
+        margin = max(map(len, kinds))
+        for name, arithmetics in kinds.items():
+            yield f"  {name:<{margin}}  {', '.join(arithmetics):<16}  {meanings[name]}".rstrip()
+        yield ""
+    if faults:
+        yield f"Faults ({len(faults)}), with their origin and the property that they break"
+        margin = max(len(fault.id) for fault in faults)
+        for fault in faults:
+            yield f"  {fault.id:<{margin}}  {fault.origin:<7}  {fault.property}: {fault.title}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

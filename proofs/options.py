@@ -1,0 +1,253 @@
+"""The options of `python -m proofs.check`: what they mean and what is wrong with bad ones.
+
+Every mistake is told in one line that says what was given and what is possible, before anything is
+solved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import attrs
+
+from model.layout import LIMITS
+
+__all__ = ["Options", "UsageError", "parse", "suggest"]
+
+PROGRAM: Final = "python -m proofs.check"
+LARGEST_RING: Final = 1 << LIMITS.max_shift
+LARGEST_SEED: Final = (1 << 31) - 1
+MOST_JOBS: Final = 1024
+EXIT_STATUS: Final = """\
+exit status: 0 all is as it must be; 1 a property is violated or a fault was missed; 2 something
+stayed undecided; 3 a mistake in the options; 4 the solvers disagree or the tool failed"""
+
+
+class UsageError(ValueError):
+    """A mistake in the options; the message is one line."""
+
+
+@attrs.frozen
+class Options:
+    """What was asked for."""
+
+    list: bool
+    assumptions: bool
+    only: tuple[str, ...]
+    fault: str | None
+    ring_size: int | None
+    arithmetics: tuple[str, ...]
+    solvers: tuple[str, ...]
+    jobs: int
+    json: Path | None
+    junit: Path | None
+    smt2: Path | None
+    itf: Path | None
+    seed: int
+    command: tuple[str, ...]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message.removeprefix("argument "))
+
+
+def suggest(given: str, known: Iterable[str], count: int = 3) -> str:
+    """`"; did you mean a or b?"`, or "" if nothing known is close to what was given."""
+    close = difflib.get_close_matches(given, list(known), n=count, cutoff=0.6)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _ring_size(text: str) -> int | None:
+    if text == "any":
+        return None
+    size = _number(text)
+    if size is None or size not in {1 << shift for shift in range(LIMITS.max_shift + 1)}:
+        raise argparse.ArgumentTypeError(
+            f"must be any or a power of two from 1 to {LARGEST_RING}, not {text!r}"
+        )
+    return size
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+
+
+def _whole(first: int, last: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        value = _number(text)
+        if value is None or not first <= value <= last:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from {first} to {last}, not {text!r}"
+            )
+        return value
+
+    return whole
+
+
+def _one_of(*names: str) -> Callable[[str], tuple[str, ...]]:
+    """One of two names, or `both`."""
+
+    def choice(text: str) -> tuple[str, ...]:
+        if text == "both":
+            return names
+        if text not in names:
+            raise argparse.ArgumentTypeError(f"must be {', '.join(names)} or both, not {text!r}")
+        return (text,)
+
+    return choice
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Prove the specification of card and driver, and catch every fault.",
+        epilog=EXIT_STATUS,
+        allow_abbrev=False,
+    )
+    add: Callable[..., Any] = parser.add_argument
+    add("--list", action="store_true", help="name every property, obligation and fault")
+    add("--assumptions", action="store_true", help="name everything that is taken for granted")
+    add(
+        "--only",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="run only the obligations, properties or faults whose names match; repeatable",
+    )
+    add(
+        "--fault",
+        metavar="ID",
+        help="apply this fault: show the property that breaks and a run that breaks it; exit 1",
+    )
+    add(
+        "--ring-size",
+        type=_ring_size,
+        metavar="any|N",
+        help="prove for every ring size (the default) or for N slots; with --fault, where to look",
+    )
+    add(
+        "--arithmetic",
+        type=_one_of("integer", "machine"),
+        default=("integer", "machine"),
+        metavar="integer|machine|both",
+        help="in unbounded integers, in 32-bit words, or in both (the default)",
+    )
+    add(
+        "--solver",
+        type=_one_of("z3", "cvc5"),
+        default=("z3",),
+        metavar="z3|cvc5|both",
+        help="who decides: z3 (the default), cvc5, or both, whose answers are then compared",
+    )
+    add(
+        "--jobs",
+        type=_whole(1, MOST_JOBS),
+        default=_cores(),
+        metavar="N",
+        help="how many processes to use (default: one a core)",
+    )
+    add("--json", metavar="FILE", help="write all results as JSON, whatever becomes of the run")
+    add("--junit", metavar="FILE", help="write the results as JUnit XML")
+    add("--smt2", metavar="DIR", help="write each obligation as a file that any SMT solver reads")
+    add("--itf", metavar="DIR", help="write the run of each fault as ITF JSON, for viewers")
+    add(
+        "--seed",
+        type=_whole(0, LARGEST_SEED),
+        default=0,
+        metavar="N",
+        help="seed of solvers and searches (default: 0)",
+    )
+    return parser
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Read the options.
+
+    Raises:
+        UsageError: there is a mistake in them; nothing was done or written yet.
+    """
+    parser = _parser()
+    given, extra = parser.parse_known_args(list(arguments))
+    if extra:
+        known = [name for action in parser._actions for name in action.option_strings]
+        hint = suggest(extra[0].partition("=")[0], known, 1)
+        raise UsageError(f"there is no option {extra[0]!r}{hint or '; --help names all'}")
+    if given.fault is not None and given.only:
+        raise UsageError("--fault runs one fault and nothing else; leave --only out")
+    if given.list and given.assumptions:
+        raise UsageError("--list and --assumptions print one thing each; give one of them")
+    files = {name: _output_file(name, getattr(given, name)) for name in ("json", "junit")}
+    folders = {name: _output_folder(name, getattr(given, name)) for name in ("smt2", "itf")}
+    if files["json"] is not None and files["json"] == files["junit"]:
+        raise UsageError(f"--json and --junit must be different files, not both {given.json!r}")
+    return Options(
+        list=given.list,
+        assumptions=given.assumptions,
+        only=tuple(dict.fromkeys(given.only)),
+        fault=given.fault,
+        ring_size=given.ring_size,
+        arithmetics=given.arithmetic,
+        solvers=given.solver,
+        jobs=given.jobs,
+        seed=given.seed,
+        command=("python", "-m", "proofs.check", *arguments),
+        **files,
+        **folders,
+    )
+
+
+def _output_file(option: str, text: str | None) -> Path | None:
+    """Where to write a file; it is known to be possible, and nothing is changed yet."""
+    if text is None:
+        return None
+    path = Path(text)
+    what = f"--{option} must name a file that can be written, not {text!r}"
+    if not text:
+        raise UsageError(f"{what}: it is empty")
+    try:
+        if path.is_dir():
+            raise UsageError(f"{what}: it is a directory")
+        if not path.parent.is_dir():
+            raise UsageError(f"{what}: there is no directory {str(path.parent)!r}")
+        if not path.exists():
+            path.open("xb").close()
+            path.unlink()
+        elif path.is_file():
+            path.open("ab").close()
+    except OSError as error:
+        raise UsageError(f"{what}: {error.strerror}") from None
+    return path
+
+
+def _output_folder(option: str, text: str | None) -> Path | None:
+    """A directory to write to, made later if it does not exist."""
+    if text is None:
+        return None
+    path = Path(text)
+    what = f"--{option} must name a directory that can be written, not {text!r}"
+    if not text:
+        raise UsageError(f"{what}: it is empty")
+    existing = path
+    try:
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        if not existing.is_dir():
+            raise UsageError(f"{what}: {str(existing)!r} is no directory")
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise UsageError(f"{what}: {error.strerror}") from None
+    return path
