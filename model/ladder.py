@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
+from itertools import zip_longest
 from typing import Final, TypeAlias
 
 import attrs
@@ -108,8 +109,9 @@ def ladder(
     rule = "┼".join("─" * (width + 2) for width in WIDTHS)
     yield "─" * 5 + "┼" + rule[:-1]
     if fold:
-        words = fold_text or "not shown"
-        yield style("faint", f"1-{fold}".rjust(4) + f" │ {words} ({fold} steps)")
+        told = textwrap.wrap(f"{fold_text or 'not shown'} ({fold} steps)", WIDTH - 8)
+        for line, number in zip_longest(told, (f"1-{fold}",), fillvalue=""):
+            yield style("faint", f"{number.rjust(4)} │ {line}")
     for row in rows(trace):
         if row.number <= fold:
             continue

@@ -427,6 +427,16 @@ _PHRASES: Final[Mapping[str, str]] = {
     "rx.write_header": "rx[{rx.dev_i}]: writes header",
     "rx.complete": "rx[{<rx.dev_i}]: gives it over",
     "rx.lie": "overwrites rx[{k}] length",
+    "card.withdraw_vector0": "takes vector 0 back",
+    # steps that only faulty drivers and cards take
+    "close_counts": "closes as the last",
+    "cmd.fall_asleep": "falls asleep",
+    "interrupt_stop": "gets a signal",
+    "keep_transmit_slot": "leaves tx[{<driver.cursor}] as it is",
+    "open_refused": "is refused",
+    "rx.indices_equal": "finds rx indices equal",
+    "rx.owner_overtakes": "rx[{rx.dev_i}]: owner comes first",
+    "tx.forget": "tx: forgets the doorbell",
 }
 
 

@@ -467,8 +467,9 @@ _DRIVER: Final = (
         "counters-wrap",
         "driver",
         "In machine arithmetic counters have 32 bits and are compared by their distance. Fewer "
-        "than 2^31 tickets, places in a line, callers inside and posted doorbells are outstanding "
-        "at any moment, places of callers that gave up while the head of the line waits included.",
+        "than 2^31 tickets, places in a line, callers inside, opens and posted doorbells are "
+        "outstanding at any moment, places of callers that gave up while the head of the line "
+        "waits included.",
         "32-bit words",
         ("*.claim", "enter_*", "begin_*", "*.quit_line", "*.ring_doorbell"),
     ),

@@ -48,19 +48,15 @@ ONE_FILTER: Final = {"begin_filter": {"remove": (0,)}}
 
 @attrs.frozen
 class _Known:
-    """What is known of one barrier: what breaks without it, and where that shows."""
+    """What is known of one barrier: a short name, what breaks without it, and where that shows."""
 
+    name: str
     property: str
     explanation: str
     scenario: Scenario
     sizes: tuple[int, ...] = (1, 2)
     shows: Callable[[State], Bool] | None = None
-
-
-def barrier_id(rule: str, barrier: str) -> str:
-    """The name of the fault in which this barrier is missing."""
-    words = re.sub(r"[^a-z]+", "-", f"{rule} {barrier.rpartition(': ')[2]}".lower())
-    return f"no-barrier-{words.strip('-')}"
+    settles: bool = False
 
 
 TX_STORES: Final = frozenset({"tx.fields_visible", "tx.owner_visible"})
@@ -97,6 +93,7 @@ def failed_open(*during: Act) -> tuple[Act, ...]:
 
 _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
     ("tx.owner_visible", "release: fields before owner"): _Known(
+        "tx-fields",
         "transmit-fifo",
         """
         The driver stores the slot's fields and then owner = DEVICE, with no store barrier between.
@@ -106,6 +103,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         Scenario(SENDING | {"tx.look_ahead"}, limits=SEND_EMPTY),
     ),
     ("tx.owner_visible", "release: payload before owner"): _Known(
+        "tx-payload",
         "transmit-fifo",
         """
         The driver stores the payload, the fields, and then owner = DEVICE, and nothing makes the
@@ -118,6 +116,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         ),
     ),
     ("tx.doorbell_arrives", "owner before doorbell"): _Known(
+        "tx-doorbell",
         DEADLOCK_FREEDOM,
         """
         The write to DBELL is not ordered after the store of the owner byte and reaches the card
@@ -127,6 +126,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         Scenario(SENDING, limits=SEND_EMPTY),
     ),
     ("tx.load_owner_early", "acquire: event flags before owner"): _Known(
+        "tx-events",
         "no-lost-completion",
         """
         The handler reads EVFLAGS, which clears it, and then looks at the owner bytes. Without a
@@ -134,9 +134,14 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         packet that completes in between has its event bit cleared by that read, and the handler,
         with the old owner byte in hand, takes the slot for the card's: nobody takes it back.
         """,
-        Scenario(SENDING | {"tx.load_owner_early", "card.spurious_vector0"}, limits=SEND_EMPTY),
+        Scenario(
+            SENDING | {"tx.load_owner_early", "card.spurious_vector0", "card.withdraw_vector0"},
+            limits=SEND_EMPTY,
+        ),
+        settles=True,
     ),
     ("cmd.owner_visible", "release: fields before owner"): _Known(
+        "cmd-fields",
         "command-fifo",
         """
         The driver stores the command and then owner = DEVICE, with no store barrier between. The
@@ -145,6 +150,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         Scenario(COMMANDING | {"cmd.look_ahead"}, limits=ONE_FILTER),
     ),
     ("cmd.doorbell_arrives", "owner before doorbell"): _Known(
+        "cmd-doorbell",
         DEADLOCK_FREEDOM,
         """
         The write to DBELL is not ordered after the store of the owner byte and reaches the card
@@ -154,6 +160,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         Scenario(COMMANDING, limits=ONE_FILTER),
     ),
     ("cmd.load_owner_early", "acquire: event flags before owner"): _Known(
+        "cmd-events",
         "no-lost-completion",
         """
         Without a load barrier after the read of EVFLAGS the handler may see an owner byte that is
@@ -161,10 +168,13 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         that the handler has cleared, and is not taken back.
         """,
         Scenario(
-            COMMANDING | {"cmd.load_owner_early", "card.spurious_vector0"}, limits=ONE_FILTER
+            COMMANDING | {"cmd.load_owner_early", "card.spurious_vector0", "card.withdraw_vector0"},
+            limits=ONE_FILTER,
         ),
+        settles=True,
     ),
     ("load_result_early", "acquire: owner before result"): _Known(
+        "cmd-result",
         "own-result",
         """
         The handler loads the owner byte of a command's slot and then its error byte, with no load
@@ -174,6 +184,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         Scenario(COMMANDING | {"load_result_early", "card.spurious_vector0"}, limits=ONE_FILTER),
     ),
     ("load_header_early", "acquire: owner before header"): _Known(
+        "rx-header",
         "receive-fifo",
         """
         The reader loads the owner byte and then the header, with no load barrier between. The
@@ -184,6 +195,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         shows=lambda s: at(s, USER, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER),
     ),
     ("rx.owner_visible", "release: pointer before owner"): _Known(
+        "rx-pointer",
         RACE_FREEDOM,
         """
         To give a slot back the driver stores its buffer pointers and then owner = DEVICE, with no
@@ -193,6 +205,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         Scenario(RECEIVING, limits={"begin_read": BLOCKING}),
     ),
     ("init_command_slot", "older stores before new owner"): _Known(
+        "cmd-init",
         "command-fifo",
         """
         A command was being handed over when the card failed, and some of its stores are still in
@@ -205,6 +218,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         ),
     ),
     ("fence_command_slot", "command ring before its base"): _Known(
+        "cmd-base",
         "command-fifo",
         """
         After a reset the driver stores owner = HOST to every command slot and then tells the card
@@ -216,7 +230,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
             (RESETTING | {"cmd.look_ahead", "cmd.examine", "cmd.fetch"}),
             acts=failed_open(
                 happens("begin_filter", t=2, remove=0, key=1),
-                until(lambda s: s.threads.asleep[USER] & s.cmd.owner[constant(0)]),
+                until(lambda s: s.threads.asleep[USER] & s.cmd.owner[s.cmd.cons_i]),
             ),
             story="user 2 opens the card and adds a filter; the card fails before it has executed "
             "that; user 2 closes it",
@@ -224,6 +238,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         sizes=(1,),
     ),
     ("free_slot", "stores before transmit memory is freed"): _Known(
+        "tx-free",
         "no-store-after-free",
         """
         The driver frees the transmit buffers while stores of its own to them may still be in the
@@ -246,6 +261,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         sizes=(1,),
     ),
     ("free_slot", "stores before receive memory is freed"): _Known(
+        "rx-free",
         "no-store-after-free",
         """
         The driver frees the receive buffers while its last stores to the slots, of the pointers and
@@ -266,6 +282,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         sizes=(1,),
     ),
     ("fence_packet_slot", "transmit ring before its base"): _Known(
+        "tx-base",
         "transmit-fifo",
         """
         The driver stores owner = HOST to every transmit slot, tells the card where the ring is, and
@@ -281,6 +298,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         sizes=(1,),
     ),
     ("fence_packet_slot", "receive ring before its base"): _Known(
+        "rx-base",
         "buffer-ownership",
         """
         The driver stores buffer pointers and owner = DEVICE to every receive slot, tells the card
@@ -298,11 +316,19 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
 }
 
 
+def barrier_id(rule: str, barrier: str) -> str:
+    """The name of the fault in which this barrier is missing."""
+    known = _KNOWN.get((rule, barrier))
+    words = known.name if known else re.sub(r"[^a-z]+", "-", f"{rule} {barrier}".lower())
+    return f"no-barrier-{words.strip('-')}"
+
+
 def barrier_cases(system: System) -> Iterator[Case]:
     """One fault for each barrier of the system."""
     everything = frozenset(item.rule.name for item in system.transitions)
     for rule, barrier in barriers(system):
         known = _KNOWN.get((rule, barrier)) or _Known(
+            "",
             RACE_FREEDOM,
             f"The driver does not enforce that {rule} waits: {barrier}.",
             Scenario(everything),
@@ -319,4 +345,5 @@ def barrier_cases(system: System) -> Iterator[Case]:
             known.scenario,
             sizes=known.sizes,
             shows=known.shows,
+            settles=known.settles,
         )

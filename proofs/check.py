@@ -42,11 +42,12 @@ TOOL_FAILED: Final = 4
 STYLES: Final = {"head": "bold", "good": "green", "bad": "bold red"}
 GENERAL: Final = {
     "invariant": "The invariant holds at power-on, and every step keeps it.",
+    "indices": "Each index is the low bits of its counter, for every ring size.",
     "race-freedom": "Host and card never touch the same word at the same time.",
     "deadlock-freedom": "Wherever something is left to do, somebody can do it.",
     "vacuity": "Every step can happen, and every premise can hold.",
 }
-"""What the properties say that are not in `model.properties`."""
+"""What the properties say that neither `model.properties` nor `proofs.ranking` states."""
 
 Named = TypeVar("Named", "Obligation", "Fault")
 
@@ -135,20 +136,26 @@ def _matching(globs: Sequence[str], items: Iterable[Named]) -> list[Named]:
     ]
 
 
-def _tasks(report: Report) -> list[Task]:
-    """Everything to do; searches take longest and come first, lest one process works alone last."""
+def _batches(report: Report) -> list[list[Task]]:
+    """Everything to do; what takes longest comes first, lest one process works alone in the end.
+
+    An obligation in both arithmetics is one batch, because its terms are the same. All checks of
+    vacuity are one, because they look at the same runs.
+    """
     options = report.options
-    tasks: list[Task] = [
-        # A fault shows at a size of its own; only who asks for that one fault may say where.
-        SearchTask(fault, options.ring_size if options.fault else None, options.seed)
-        for fault in report.faults
-    ]
+    proofs: dict[str, list[Task]] = {"vacuity": []}
     for item in report.obligations:
         file = None
         if options.smt2 is not None:
             file = options.smt2 / item.arithmetic / f"{item.id}.smt2"
-        tasks.append(ProofTask(item, options.solvers, options.ring_size, options.seed, file))
-    return tasks
+        task = ProofTask(item, options.solvers, options.ring_size, options.seed, file)
+        proofs.setdefault("vacuity" if item.kind == "vacuity" else item.id, []).append(task)
+    # A fault shows at a size of its own; only who asks for that one fault may say where.
+    size = options.ring_size if options.fault else None
+    searches: list[list[Task]] = [
+        [SearchTask(fault, size, options.seed)] for fault in report.faults
+    ]
+    return [proofs.pop("vacuity"), *searches, *proofs.values()]
 
 
 # Doing it
@@ -156,12 +163,11 @@ def _tasks(report: Report) -> list[Task]:
 
 def _run(report: Report, source: Source, console: Console) -> None:
     """Do everything and note it in the report; an interrupt ends it early."""
-    tasks = _tasks(report)
     answers = len(report.obligations) * len(report.options.solvers)
     shown = progress(console, {"obligation": answers, "fault": len(report.faults)})
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        for event in run(source, tasks, report.options.jobs):
+        for event in run(source, _batches(report), report.options.jobs):
             if event is None:
                 shown.tick()
             else:
@@ -252,9 +258,12 @@ def _show_fault(report: Report, fault: Fault, console: Console) -> None:
 
 
 def _meaning(name: str) -> str:
-    """What a property says, in one line, or "" if its obligations have to say it."""
-    stated = {item.name: item.meaning for item in PROPERTIES}
-    return stated.get(name) or GENERAL.get(name, "")
+    """What a property says, or "" if nothing but its obligations says it."""
+    from proofs.ranking import PROMISES
+
+    stated = [item.meaning for item in PROPERTIES if item.name == name]
+    promised = [item.meaning for item in PROMISES if item.property == name]
+    return " ".join(dict.fromkeys([*stated, *promised])) or GENERAL.get(name, "")
 
 
 def _listing(obligations: Sequence[Obligation], faults: Sequence[Fault]) -> Iterator[str]:

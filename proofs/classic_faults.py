@@ -34,6 +34,7 @@ from proofs.scenarios import (
     Scenario,
     calls,
     happens,
+    lacking,
     opens,
     rests,
     until,
@@ -46,7 +47,10 @@ OTHER: Final = constant(3)
 BLOCKING: Final = {"nonblocking": (0,)}
 EMPTY: Final = {"begin_write": {"zero": (1,), "nonblocking": (0,)}}
 """Blocking writes of empty packets: the payload plays no part."""
-FRESH_MEMORY: Final = {"init_transmit_slot": {"stale": (0,)}, "init_receive_pointer": {"stale": (0,)}}
+FRESH_MEMORY: Final = {
+    "init_transmit_slot": {"stale": (0,)},
+    "init_receive_pointer": {"stale": (0,)},
+}
 """New memory happens to say that the host owns each slot."""
 ONE_FILTER: Final = {"begin_filter": {"remove": (0,)}}
 
@@ -264,7 +268,7 @@ FLAGS_AFTER_SCAN: Final = Case(
         Reading EVFLAGS clears it. The driver first takes back all completed slots and then reads
         EVFLAGS to acknowledge them. A packet that completes between the two sets its event bit, the
         read clears the bit, and nobody has looked at the slot: the completion was acknowledged
-        without being handled, and its announcement is gone.
+        without being handled. With its bit cleared the card has no reason to interrupt again.
         """,
         "no-lost-completion",
     ),
@@ -273,7 +277,8 @@ FLAGS_AFTER_SCAN: Final = Case(
         then("tx.reclaim_done", reads_flags_last),
         then("read_events", then_readable),
     ),
-    Scenario(SENDING | {"card.spurious_vector0"}, limits=EMPTY),
+    Scenario(SENDING | {"card.spurious_vector0", "card.withdraw_vector0"}, limits=EMPTY),
+    settles=True,
 )
 
 
@@ -507,7 +512,11 @@ RELAXED_ORDERING: Final = Case(
         """,
         "receive-fifo",
     ),
-    also(Rule("rx.owner_overtakes", Party.DEVICE, "Order of memory accesses", (), "", owner_overtakes)),
+    also(
+        Rule(
+            "rx.owner_overtakes", Party.DEVICE, "Order of memory accesses", (), "", owner_overtakes
+        )
+    ),
     Scenario(RECEIVING, limits={"begin_read": BLOCKING}),
     shows=lambda s: at(s, USER, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER),
 )
@@ -566,7 +575,7 @@ STOP_STARVES: Final = Case(
         it has fetched STOP may never come to rest on a busy net: each time one packet is done the
         next one is there. STOP never completes, and the close waits for ever.
         """,
-        "every-call-ends",
+        "open-and-close-end",
     ),
     replace("rx.arrive", arrives_nevertheless),
     Scenario(
@@ -627,7 +636,7 @@ RECLAIM_STARVES: Final = Case(
         then. The handler never leaves the transmit ring, and a command that completed long ago is
         never taken back.
         """,
-        "every-call-ends",
+        "requests-complete",
     ),
     then("tx.take", lets_others_in),
     Scenario(
@@ -638,9 +647,10 @@ RECLAIM_STARVES: Final = Case(
             until(lambda s: at(s, constant(EVENT_THREAD), Label.TX_TAKE)),
             happens("begin_filter", t=2, remove=0, key=1),
             happens("begin_write", t=3, zero=1, nonblocking=1),
+            lacking({"tx.reclaim_found", "tx.reclaim_done"}, rests()),
         ),
         story="user 2 opens the card and user 3 sends a packet; while the handler takes its slot "
-        "back, user 2 asks for a filter and user 3 sends again",
+        "back, user 2 asks for a filter and user 3 sends again; the card is done with both",
         limits={"begin_write": {"t": (3,), "zero": (1,), "nonblocking": (1,)}},
         users=2,
     ),

@@ -146,9 +146,7 @@ def also(rule: Rule) -> Change:
     """There is one more thing that may happen."""
 
     def change(system: System) -> System:
-        return attrs.evolve(
-            system, transitions=(*system.transitions, transition(rule, State))
-        )
+        return attrs.evolve(system, transitions=(*system.transitions, transition(rule, State)))
 
     return change
 

@@ -12,7 +12,7 @@ from typing import Final
 from model.algebra import And, Bool, If, Number, constant, ring_size
 from model.ring_spec import COMMAND, TRANSMIT, call_must_end, my_turn, take
 from model.rules import Choice, Parameter
-from model.state import NOBODY, POLLS, Flags, Label, Life, Outcome, Stage, State
+from model.state import Flags, Label, Life, Outcome, Stage, State
 from model.thread_spec import at, draw_ticket, get_up, holds, release, sleep
 from proofs.fault_case import Case, Fault
 from proofs.fault_changes import (
@@ -32,7 +32,6 @@ from proofs.scenarios import (
     COMMANDING,
     DEADLOCK_FREEDOM,
     FAILING,
-    HANDLER,
     RECEIVING,
     RESETTING,
     SENDING,
@@ -84,9 +83,9 @@ ZERO_LENGTH_STALL: Final = Case(
         takes a shortcut: it gives the slot back to the card and returns, but skips the line that
         advances its receive index. Driver and card now disagree about which slot comes next: the
         driver waits for the card to fill slot 0 again, while the card, which walks the ring in
-        order, puts the next packet into slot 1. The interrupt for that packet tells readers to look.
-        The reader looks at slot 0, finds it owned by the card, and sleeps. The packet lies in slot
-        1, nobody looks there, and nothing wakes the reader until the card has gone all the way
+        order, puts the next packet into slot 1. The interrupt for that packet tells readers to
+        look. The reader looks at slot 0, finds it owned by the card, and sleeps. The packet lies in
+        slot 1, nobody looks there, and nothing wakes the reader until the card has gone all the way
         round the ring; then packets come out in the wrong order. With a single slot the next slot
         is the same one, so the mistake shows from two slots on.
         """,
@@ -240,12 +239,10 @@ UNCHECKED_LENGTH: Final = Case(
 
 
 def reads_result_late(s: State, t: Number) -> None:
-    """A sleeper gets up; the caller of a command reads the error byte in its old slot now."""
-    threads = s.threads
-    late = at(s, t, Label.CMD_WAIT) & threads.answered[t]
-    slot = threads.slot[t]
-    threads.answer[t] = If(late, s.cmd.result[slot], threads.answer[t])
-    threads.code[t] = If(late, s.cmd.code[slot], threads.code[t])
+    """The command has completed: read the error byte in the slot that it used, and return it."""
+    slot = s.threads.slot[t]
+    s.threads.answer[t] = s.cmd.result[slot]
+    s.threads.outcome[t] = s.cmd.code[slot]
 
 
 RESULT_OF_ANOTHER: Final = Case(
@@ -261,7 +258,7 @@ RESULT_OF_ANOTHER: Final = Case(
         """,
         "own-result",
     ),
-    then("wake", reads_result_late),
+    then("cmd.completed", reads_result_late),
     Scenario(COMMANDING, limits=ONE_FILTER, users=2),
 )
 
@@ -798,7 +795,9 @@ FATAL_IS_FOREVER: Final = Case(
         "recoverability",
     ),
     both(
-        leaves("reset_done", "driver.failed", "FLAGS reads 0: the card works again, the flag stays"),
+        leaves(
+            "reset_done", "driver.failed", "FLAGS reads 0: the card works again, the flag stays"
+        ),
         only_when(
             "open_first",
             lambda s: ~s.driver.failed,
@@ -822,7 +821,7 @@ FATAL_IS_FOREVER: Final = Case(
 
 
 def polls_for_ever(s: State, t: Number) -> None:
-    """FLAGS does not read 0 yet: read it again, however often that was; RST again after an error."""
+    """FLAGS does not read 0 yet: read it again, however often that was; RST after an error."""
     s.require(holds(s, t, Label.POLL) & (s.card.flags != Flags.CLEAR))
     s.card.flags = constant(Flags.RESETTING)
 
@@ -837,7 +836,7 @@ RESET_SPINS: Final = Case(
         interrupt handler with the lock held. If the card does not come back, because it is dead or
         fails again each time, the machine hangs: no other thread gets the lock and no call ends.
         """,
-        "bounded-reset",
+        "open-and-close-end",
     ),
     both(replace("poll_again", polls_for_ever), never("give_up_reset")),
     Scenario(

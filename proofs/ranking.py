@@ -22,15 +22,28 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from model.algebra import TRUE, And, Bool, If, Number, Or, constant, one_of, ring_size
+from model.algebra import (
+    TRUE,
+    And,
+    Bool,
+    If,
+    Implies,
+    Number,
+    Or,
+    constant,
+    one_of,
+    ring_size,
+)
 from model.device_spec import running
 from model.ring_spec import COMMAND, TRANSMIT, RequestProgram, call_must_end
-from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life, Stage, State
+from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life, Outcome, Stage, State
 from model.thread_spec import at, holder, in_line_for_lock
 from proofs.invariants import (
     COMMAND_LABELS,
     HOLDING,
     inside_call,
+    phase,
+    submitted,
 )
 
 __all__ = ["PROMISES", "Case", "Helper", "Process", "Promise", "Relies"]
@@ -843,6 +856,66 @@ LIFE: Final = Promise(
     cases=_life_cases,
 )
 
+# After a fatal error the card can be used again
+
+
+def _answers_are_good(s: State) -> Bool:
+    """Every command of the opening conductor is answered OK, so far."""
+    c, cmd = s.driver.conductor, s.cmd
+    commanding = at(s, c, *COMMAND_LABELS)
+    answered = at(s, c, Label.STARTED, Label.ADDED_UNICAST)
+    sent = submitted(s, c)
+    answering = one_of(cmd.stage, (Stage.WRITE_RESULT, Stage.WRITE_OWNER))
+    executed = (cmd.dev == cmd.prod) | answering
+    returned = cmd.dev == cmd.prod
+    before_filter = Or(
+        phase(s, Label.START, Label.STARTED, Label.ADD_UNICAST),
+        phase(s, Label.ADDED_UNICAST) & commanding & ~(sent & executed),
+    )
+    waiting = commanding & sent & ~s.threads.answered[c]
+    return And(
+        Implies(
+            phase(s, Label.START, Label.STARTED, Label.ADD_UNICAST, Label.ADDED_UNICAST),
+            (constant(0) <= cmd.prod - cmd.dev) & (cmd.prod - cmd.dev <= 1),
+        ),
+        Implies(commanding & ~sent | at(s, c, Label.ADD_UNICAST), cmd.dev == cmd.prod),
+        Implies(before_filter, s.card.filter_count == 0),
+        Implies(commanding, s.threads.outcome[c] == Outcome.NONE),
+        Implies(commanding & s.threads.answered[c], s.threads.code[c] == Outcome.OK),
+        Implies(answered, s.threads.outcome[c] == Outcome.OK),
+        Implies(waiting & answering, cmd.done_code == Outcome.OK),
+        Implies(waiting & (cmd.stage == Stage.WRITE_OWNER), cmd.code[cmd.dev_i] == Outcome.OK),
+        Implies(waiting & returned, cmd.code[s.threads.slot[c]] == Outcome.OK),
+        Implies(waiting & returned & cmd.early_result, cmd.early_code == Outcome.OK),
+    )
+
+
+def _recovery_premise(s: State) -> Bool:
+    """An open that resets the card succeeds, if the card does not fail again meanwhile."""
+    c = s.driver.conductor
+    resetting = at(s, c, Label.RESET) | at(s, c, Label.POLL) & (s.card.flags != Flags.ERROR)
+    return And(
+        s.driver.life == Life.OPENING,
+        ~at(s, c, Label.CLOSED),
+        resetting | running(s) & ~s.driver.failed & _answers_are_good(s),
+    )
+
+
+RECOVERY: Final = Promise(
+    name="recovery",
+    property="recoverability",
+    parameters=(),
+    premise=_recovery_premise,
+    goal=lambda s: s.driver.life == Life.OPEN,
+    rank=_life_rank,
+    cases=_life_cases,
+    without={
+        "card.fatal_error": "the card does not fail again while it is being opened",
+        "give_up_reset": "the card finishes the reset before the driver's patience ends",
+        "interrupt": "no signal interrupts the open",
+    },
+)
+
 PROMISES: Final = (
     LOCK,
     FATAL_KNOWN,
@@ -854,4 +927,5 @@ PROMISES: Final = (
     ACCEPTANCE,
     CALL,
     LIFE,
+    RECOVERY,
 )

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from model.algebra import FALSE, And, Bool, Implies, Number, Or, constant, substitute
+from model.algebra import FALSE, And, Bool, Number, Or, constant, substitute
 from model.explore import Executor, Path, Predicate, Scope, open_card, run_to_rest
 from model.properties import PROPERTIES
 from model.rules import Party, Transition, symbolic
@@ -34,9 +34,9 @@ __all__ = [
     "RECEIVING",
     "RESETTING",
     "SENDING",
+    "STATE",
     "Act",
     "Scenario",
-    "STATE",
     "at_rest",
     "breaks",
     "calls",
@@ -53,9 +53,9 @@ RACE_FREEDOM: Final = "race-freedom"
 LIVENESS: Final[Mapping[str, str]] = {
     DEADLOCK_FREEDOM: "While a call has something coming, some party can move.",
     RACE_FREEDOM: "Host and card never touch the same word at the same time, one of them writing.",
-    "every-call-ends": "Every call ends, except one that waits for a packet while none comes.",
     "recoverability": "After any fatal error the card can be used again.",
-    "bounded-reset": "A reset ends, whatever the card does.",
+    "requests-complete": "Every packet and command handed over completes, or the card is reset.",
+    "open-and-close-end": "Every open and every close ends, whatever the card does.",
     "bounded-bypass": "A waiting caller is overtaken a bounded number of times.",
 }
 """Promises that are not statements about one state alone, and what they promise."""
@@ -234,7 +234,7 @@ class Scenario:
 
 
 def breaks(name: str, executor: Executor) -> Predicate:
-    """Whether a state breaks the promise with this name, for some slot, thread, ticket or filter."""
+    """Whether a state breaks the promise, for some slot, thread, ticket or filter."""
     if name == RACE_FREEDOM:
         return executor.compile(_race(executor))
     if name == DEADLOCK_FREEDOM:

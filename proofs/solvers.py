@@ -52,9 +52,10 @@ def version(solver: str) -> str:
 def _ask_z3(text: str, seed: int) -> Answer:
     context = z3.Context()
     try:
-        instance = z3.Solver(ctx=context)
+        instance = z3.SimpleSolver(ctx=context)
         instance.set("random_seed", seed)
         instance.set("rlimit", Z3_RESOURCES)
+        instance.set("arith.solver", 2)
         instance.from_string(text)
         return Answer(str(instance.check()))
     except z3.Z3Exception as error:

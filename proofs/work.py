@@ -1,9 +1,9 @@
 """Work spread over processes: what there is to do, who does it, and what becomes of it.
 
-Each task goes to a worker process, which builds the terms that it needs and keeps them for its next
-tasks. The answers do not depend on who gives them or in which order. A worker that dies, however it
-dies, costs the task it was at: that task is reported as a failure, another worker takes its place,
-and the rest goes on.
+Tasks come in batches. The tasks of a batch go to one worker process after the other, since they
+share what it has built for the first of them. The answers do not depend on who gives them or in
+which order. A worker that dies, however it dies, costs the task it was at: that task is reported as
+a failure, another worker takes its place, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -195,10 +195,13 @@ class _Worker:
         self.process.start()
         end.close()
         self.task: Task | None = None
+        self.batch: collections.deque[Task] = collections.deque()
 
-    def give(self, task: Task | None) -> None:
-        """Hand over a task, or None to tell the worker to end."""
-        self.task = task
+    def give(self, waiting: collections.deque[collections.deque[Task]]) -> None:
+        """Hand over the next task of its batch, or of the first one waiting, or tell it to end."""
+        if not self.batch and waiting:
+            self.batch = waiting.popleft()
+        task = self.task = self.batch.popleft() if self.batch else None
         with contextlib.suppress(OSError):  # if it is dead, the end of its pipe will tell
             self.connection.send(task)
 
@@ -209,8 +212,8 @@ class _Worker:
         self.connection.close()
 
 
-def run(source: Source, tasks: Sequence[Task], jobs: int) -> Iterator[Event | None]:
-    """Do `tasks`, in about the order given, on up to `jobs` processes.
+def run(source: Source, batches: Sequence[Sequence[Task]], jobs: int) -> Iterator[Event | None]:
+    """Do the tasks of all batches, in about the order given, on up to `jobs` processes.
 
     Yields what becomes of them as it becomes known, in no particular order, and None from time to
     time, so that whoever listens can show that time passes. Closing the iterator ends the workers.
@@ -219,13 +222,13 @@ def run(source: Source, tasks: Sequence[Task], jobs: int) -> Iterator[Event | No
     # long as it has no further threads, which is why `proofs.progress` starts none.
     method = "fork" if sys.platform == "linux" else "spawn"
     context = multiprocessing.get_context(method)
-    waiting = collections.deque(tasks)
+    waiting = collections.deque(collections.deque(batch) for batch in batches if batch)
     workers: dict[Connection, _Worker] = {}
 
     def hire() -> None:
         worker = _Worker(context, source, list(workers.values()))
         workers[worker.connection] = worker
-        worker.give(waiting.popleft())
+        worker.give(waiting)
 
     try:
         while waiting and len(workers) < jobs:
@@ -242,17 +245,17 @@ def run(source: Source, tasks: Sequence[Task], jobs: int) -> Iterator[Event | No
                     worker.process.join()
                     del workers[worker.connection]
                     worker.connection.close()
+                    if worker.batch:
+                        waiting.appendleft(worker.batch)
                     if worker.task is not None:
                         yield Failure(worker.task.name, _death(worker.process.exitcode))
                         if waiting:
                             hire()
                     continue
-                if not isinstance(message, _Done):
-                    yield message
-                elif waiting:
-                    worker.give(waiting.popleft())
+                if isinstance(message, _Done):
+                    worker.give(waiting)
                 else:
-                    worker.give(None)
+                    yield message
     finally:
         for worker in workers.values():
             worker.stop()

@@ -1,0 +1,243 @@
+"""Every fault that was ever seen, and the removal of every barrier, breaks the promise it names."""
+
+import functools
+import pickle
+
+import attrs
+import pytest
+
+from model.algebra import TRUE
+from model.explore import Executor
+from model.ladder import text
+from model.lasso import Lasso, find_lasso, is_fair_cycle
+from model.properties import PROPERTIES
+from model.rules import Guard
+from model.scope import FlatState, Instance, Scope
+from model.system import System, specification
+from model.trace import Trace
+from proofs.barrier_faults import barrier_cases, barrier_id
+from proofs.fault_changes import leaves, without_barrier
+from proofs.faults import FAULTS, Catch, Fault, case_of, catch, faulty, wanted
+from proofs.scenarios import LIVENESS, STATE, breaks
+
+FIELD_DEFECTS = {
+    "zero-length-stall": "R",
+    "wild-pointer-recycle": "R",
+    "fatal-is-forever": "R",
+    "free-while-started": "R",
+    "stop-failed-free": "R",
+    "result-of-another": "R",
+    "waits-for-another": "R",
+    "wake-before-advance": "R",
+    "wrong-channel": "R",
+    "open-count": "R, I",
+    "stale-owner-reopen": "R",
+    "submit-ignores-fatal": "R",
+    "reset-spins": "R",
+    "acquire-too-early": "I",
+    "dead-after-one": "I",
+    "unlock-then-sleep": "I",
+    "double-fetch": "I",
+    "unchecked-length": "I",
+    "shared-result": "I",
+    "rx-before-start": "I",
+    "open-leak": "I",
+}
+CLASSICS = {
+    "owner-before-fields",
+    "doorbell-before-owner",
+    "doorbell-wrong-index",
+    "no-doorbell",
+    "producer-unbounded",
+    "consumer-runs-ahead",
+    "flags-after-scan",
+    "one-per-interrupt",
+    "returned-before-copied",
+    "doorbell-wrong-ring",
+    "rebased-without-reset",
+    "indices-kept-over-reset",
+    "rxcomp-only",
+    "relaxed-ordering",
+    "submit-without-lock",
+    "look-cleared-late",
+    "stop-starves",
+    "scans-after-reset",
+    "reclaim-starves",
+}
+REDUNDANT = {
+    "no-barrier-cmd-init": "nothing is pending where it stands: a reset waits for older doorbells"
+}
+KNOWN = [fault for fault in FAULTS if fault.id not in REDUNDANT]
+EACH = pytest.mark.parametrize("fault", KNOWN, ids=lambda fault: fault.id)
+
+
+@functools.cache
+def caught(name: str) -> Catch:
+    (fault,) = (item for item in FAULTS if item.id == name)
+    return catch(fault)
+
+
+def complete(found: Catch, system: System) -> Executor:
+    return Executor.of(system, case_of(found.fault).scenario.scope(found.ring_size))
+
+
+def path(executor: Executor, trace: Trace) -> list[Instance]:
+    return [executor.find(step.rule, **step.parameters) for step in trace.steps]
+
+
+def values(executor: Executor, state: FlatState) -> dict[str, object]:
+    names = [variable.name for variable in executor.layout.system.variables]
+    return dict(zip(names, state, strict=True))
+
+
+# What there is
+
+
+def test_every_field_defect_is_a_fault() -> None:
+    assert {
+        fault.id: fault.origin for fault in FAULTS if fault.origin != "classic"
+    } == FIELD_DEFECTS
+
+
+def test_every_classic_is_a_fault() -> None:
+    names = {fault.id for fault in FAULTS if fault.origin == "classic"}
+    assert {name for name in names if not name.startswith("no-barrier-")} == CLASSICS
+
+
+def test_every_barrier_has_its_fault() -> None:
+    barriers = {
+        (step.rule.name, guard.name)
+        for step in specification().transitions
+        for guard in step.guards
+        if guard.barrier
+    }
+    names = {fault.id for fault in FAULTS if fault.id.startswith("no-barrier-")}
+    assert names == {barrier_id(rule, barrier) for rule, barrier in barriers}
+    assert len(names) == len(barriers)
+
+
+def test_names_are_unique() -> None:
+    assert len({fault.id for fault in FAULTS}) == len(FAULTS)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
+def test_a_fault_explains_itself(fault: Fault) -> None:
+    assert fault.property in {item.name for item in PROPERTIES} | set(LIVENESS)
+    assert fault.title
+    assert fault.explanation.endswith(".")
+    assert 2 <= len(fault.explanation.splitlines()) <= 12
+    assert pickle.loads(pickle.dumps(fault)) == fault
+
+
+def test_a_new_barrier_has_a_fault_at_once() -> None:
+    def held_back(system: System) -> System:
+        first, *others = system.transitions
+        guards = (*first.guards, Guard("a new one", TRUE, barrier=True))
+        return attrs.evolve(system, transitions=(attrs.evolve(first, guards=guards), *others))
+
+    system = held_back(specification())
+    rule = system.transitions[0].rule.name
+    cases = {case.fault.id: case for case in barrier_cases(system)}
+    case = cases[barrier_id(rule, "a new one")]
+    assert len(case.change(system).transitions[0].guards) == len(system.transitions[0].guards) - 1
+
+
+def test_a_change_of_what_is_not_there() -> None:
+    with pytest.raises(KeyError, match=r"no barrier 'none'"):
+        without_barrier("tx.owner_visible", "none")(specification())
+    with pytest.raises(KeyError, match=r"does not change driver\.life"):
+        leaves("tx.take", "driver.life", "")(specification())
+
+
+# Each is caught
+
+
+@EACH
+def test_a_fault_is_caught(fault: Fault) -> None:
+    found = caught(fault.id)
+    assert found.result == "caught"
+    assert found.property == fault.property
+    assert found.steps > 0
+    assert len(found.trace.steps) == found.boot + found.steps
+
+
+@EACH
+def test_its_run_is_one_of_the_faulty_system_and_breaks_the_promise(fault: Fault) -> None:
+    found = caught(fault.id)
+    executor = complete(found, faulty(fault))
+    power_on = executor.changed(executor.initial(), card__lies=found.trace.start["card.lies"])
+    steps = path(executor, found.trace)
+    states = executor.replay(steps, power_on)
+    assert [values(executor, state) for state in states] == list(found.trace.states())
+    case = case_of(fault)
+    if case.keeps is None:
+        bad = wanted(case, executor)
+        assert bad(states[-1])
+        assert breaks(fault.property, executor)(states[-1])
+        assert not bad(states[-2])
+    else:
+        loop = found.trace.loop
+        assert loop is not None
+        keeps = executor.compile(case.keeps(STATE))
+        assert all(keeps(state) for state in states[loop:])
+        assert is_fair_cycle(executor, Lasso(tuple(steps[:loop]), tuple(steps[loop:])), power_on)
+
+
+@EACH
+def test_the_specification_keeps_the_promise_there(fault: Fault) -> None:
+    found = caught(fault.id)
+    case = case_of(fault)
+    system = specification()
+    _, start, _ = case.scenario.begin(system, found.ring_size)
+    executor = case.scenario.restricted(system, found.ring_size)
+    if case.keeps is None:
+        bad = breaks(fault.property, complete(found, system))
+        result = executor.search(bad=bad, start=start, depth=found.steps, states=8_000)
+        assert result.path is None
+    else:
+        assert find_lasso(executor, case.keeps(STATE), start, states=4_000).lasso is None
+
+
+@pytest.mark.parametrize("name", [name for name in REDUNDANT if name in {f.id for f in FAULTS}])
+def test_a_barrier_that_nothing_needs(name: str) -> None:
+    assert caught(name).result == "missed"
+
+
+# Sizes
+
+
+def test_a_given_ring_size() -> None:
+    (fault,) = (item for item in FAULTS if item.id == "no-barrier-tx-fields")
+    found = catch(fault, ring_size=4)
+    assert (found.result, found.ring_size) == ("caught", 4)
+
+
+def test_a_size_that_hides_the_fault() -> None:
+    (fault,) = (item for item in FAULTS if item.id == "doorbell-wrong-index")
+    found = catch(fault, ring_size=1)
+    assert (found.result, found.ring_size) == ("caught", 2)
+    assert "at ring size 1" in found.note
+
+
+# The one that everybody should read
+
+
+def test_the_zero_length_stall_can_be_read() -> None:
+    found = caught("zero-length-stall")
+    shown = text(found.trace, fold=found.boot, fold_text=found.story)
+    assert "user 2: no packet in rx[0], sleeps" in shown
+    assert "rx[1] header of #1" in shown
+    assert "no-lost-packet is broken" in shown
+    assert max(map(len, shown.splitlines())) <= 110
+
+
+def test_every_ladder_is_narrow_enough() -> None:
+    for fault in KNOWN:
+        found = caught(fault.id)
+        shown = text(found.trace, fold=found.boot, fold_text=found.story)
+        assert max(map(len, shown.splitlines())) <= 110, fault.id
+
+
+def test_scopes_are_those_of_the_scenarios() -> None:
+    found = caught("waits-for-another")
+    assert case_of(found.fault).scenario.scope(1) == Scope(ring_size=1, users=2, words=(9999,))
