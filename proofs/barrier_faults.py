@@ -215,6 +215,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         Scenario(
             COMMANDING | OPENING | RESETTING | {"cmd.look_ahead"},
             acts=failed_open(),
+            story="user 2 opens the card, it fails, user 2 closes it",
         ),
     ),
     ("fence_command_slot", "command ring before its base"): _Known(

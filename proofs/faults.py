@@ -103,6 +103,9 @@ class _Search:
     path: Path | None
     loop: int | None
     states: int
+    whole: bool
+    """Nothing shorter (or, where nothing was found, nothing at all up to the depth asked for) was
+    left out because there were too many states."""
 
 
 def catch(fault: Fault, *, ring_size: int | None = None, seed: int = 0) -> Catch:
@@ -159,8 +162,14 @@ def _note(case: Case, best: _Search | None, searches: list[_Search]) -> str:
     else:
         found = "no shorter run"
     rules = len(case.scenario.rules)
-    looked = ", ".join(f"{one.states:,} at ring size {one.ring_size}" for one in searches)
-    return f"{found} with the {rules} rules that take part here (states seen: {looked})"
+    looked = ", ".join(
+        f"{one.states:,} at ring size {one.ring_size}{'' if one.whole else ', not all'}"
+        for one in searches
+    )
+    return (
+        f"{found} from where the search begins, with the {rules} rules that take part here "
+        f"(states seen: {looked})"
+    )
 
 
 def _look(case: Case, system: System, ring_size: int, depth: int | None) -> _Search:
@@ -169,14 +178,14 @@ def _look(case: Case, system: System, ring_size: int, depth: int | None) -> _Sea
     executor = scenario.restricted(system, ring_size)
     if case.keeps is not None:
         found = find_lasso(executor, case.keeps(STATE), start, states=case.states)
-        if found.lasso is None:
-            return _Search(ring_size, first, boot, None, None, found.states)
-        loop = len(found.lasso.stem)
-        return _Search(ring_size, first, boot, found.lasso.path, loop, found.states)
+        path = None if found.lasso is None else found.lasso.path
+        loop = None if found.lasso is None else len(found.lasso.stem)
+        return _Search(ring_size, first, boot, path, loop, found.states, found.exhaustive)
     complete = Executor.of(system, scenario.scope(ring_size))
     bad = wanted(case, complete)
     result = executor.search(bad=bad, start=start, states=case.states, depth=depth)
-    return _Search(ring_size, first, boot, result.path, None, result.states)
+    whole = result.path is not None or result.exhaustive or result.depth == depth
+    return _Search(ring_size, first, boot, result.path, None, result.states, whole)
 
 
 def wanted(case: Case, complete: Executor) -> Predicate:

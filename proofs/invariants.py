@@ -1475,18 +1475,28 @@ def life_started(s: State) -> Bool:
     )  # fmt: skip
 
 
-@invariant("life.no-filters", "key")
-def no_filters(s: State, key: Number) -> Bool:
-    """A card that was closed or reset has no filter."""
+def without_filters(s: State) -> Bool:
+    """The card was closed or reset, and nobody has added a filter since."""
     c = s.driver.conductor
-    clean = Or(
+    return Or(
         (s.driver.life == Life.CLOSED) & ~s.driver.needs_reset,
         phase(s, *RESETTING, *QUIET),
         at_step(s, Label.CLOSED) & ~s.driver.needs_reset,
         at_step(s, Label.FLUSHED) & (s.threads.outcome[c] == Outcome.OK),
         phase(s, Label.FLUSHED) & submitted(s, c) & last_command_executed(s),
     )
-    return Implies(clean, (s.card.filters[key] == 0) & (s.card.filter_count == 0))
+
+
+@invariant("life.no-filters", "key")
+def no_filters(s: State, key: Number) -> Bool:
+    """A card that was closed or reset has no filter."""
+    return Implies(without_filters(s), s.card.filters[key] == 0)
+
+
+@invariant("life.filter-count")
+def no_filter_count(s: State) -> Bool:
+    """A card that was closed or reset counts no filter."""
+    return Implies(without_filters(s), s.card.filter_count == 0)
 
 
 # Memory of the packet rings

@@ -886,7 +886,10 @@ def _answers_are_good(s: State) -> Bool:
         Implies(waiting & answering, cmd.done_code == Outcome.OK),
         Implies(waiting & (cmd.stage == Stage.WRITE_OWNER), cmd.code[cmd.dev_i] == Outcome.OK),
         Implies(waiting & returned, cmd.code[s.threads.slot[c]] == Outcome.OK),
-        Implies(waiting & returned & cmd.early_result, cmd.early_code == Outcome.OK),
+        Implies(
+            waiting & returned & cmd.early_result & (cmd.cons + 1 == cmd.prod),
+            cmd.early_code == Outcome.OK,
+        ),
     )
 
 
