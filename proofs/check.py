@@ -9,6 +9,7 @@ stayed undecided; 3 a mistake in the options; 4 the solvers disagree or the tool
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import textwrap
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from proofs.faults import Fault
     from proofs.obligations import Obligation
 
-__all__ = ["main"]
+__all__ = ["file_name", "main"]
 
 WIDTH: Final = 100
 BAD_USAGE: Final = 3
@@ -136,6 +137,11 @@ def _matching(globs: Sequence[str], items: Iterable[Named]) -> list[Named]:
     ]
 
 
+def file_name(identity: str) -> str:
+    """Where the text of an obligation goes, below the folder of its arithmetic."""
+    return re.sub(r"[^A-Za-z0-9_./-]", "-", identity) + ".smt2"
+
+
 def _batches(report: Report) -> list[list[Task]]:
     """Everything to do; what takes longest comes first, lest one process works alone in the end.
 
@@ -147,7 +153,7 @@ def _batches(report: Report) -> list[list[Task]]:
     for item in report.obligations:
         file = None
         if options.smt2 is not None:
-            file = options.smt2 / item.arithmetic / f"{item.id}.smt2"
+            file = options.smt2 / item.arithmetic / file_name(item.id)
         task = ProofTask(item, options.solvers, options.ring_size, options.seed, file)
         proofs.setdefault("vacuity" if item.kind == "vacuity" else item.id, []).append(task)
     # A fault shows at a size of its own; only who asks for that one fault may say where.

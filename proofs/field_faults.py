@@ -366,7 +366,7 @@ WAITS_FOR_ANOTHER: Final = Case(
         packet into the same slot already, so the slot is the card's again and the writer sleeps
         again. On a busy ring this can go on for ever, although its own packet left long ago.
         """,
-        "bounded-bypass",
+        "requests-complete",
     ),
     both(
         replace("tx.wait_for_completion", waits_for_slot),

@@ -54,9 +54,8 @@ LIVENESS: Final[Mapping[str, str]] = {
     DEADLOCK_FREEDOM: "While a call has something coming, some party can move.",
     RACE_FREEDOM: "Host and card never touch the same word at the same time, one of them writing.",
     "recoverability": "After any fatal error the card can be used again.",
-    "requests-complete": "Every packet and command handed over completes, or the card is reset.",
+    "requests-complete": "Every request completes, and its caller learns of it, or of a failure.",
     "open-and-close-end": "Every open and every close ends, whatever the card does.",
-    "bounded-bypass": "A waiting caller is overtaken a bounded number of times.",
 }
 """Promises that are not statements about one state alone, and what they promise."""
 STATE: Final = symbolic(State)

@@ -17,9 +17,11 @@ import pytest
 
 from model.explore import Executor, Scope
 from model.system import specification
-from model.trace import record
+from model.trace import Trace, record
 from proofs.assumptions import ABOUT, ASSUMPTIONS, assumption_lines
-from proofs.check import main
+from proofs.check import file_name, main
+from proofs.solvers import Answer as Decision
+from proofs.solvers import ask
 from proofs.work import Source
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -403,7 +405,9 @@ SLOW = """
 import sys, time
 sys.path.insert(0, {tests!r})
 import test_check
-from proofs.check import main
+from proofs.check import file_name, main
+from proofs.solvers import Answer as Decision
+from proofs.solvers import ask
 def stay():
     print("reached", flush=True)
     time.sleep(600)
@@ -625,6 +629,60 @@ def test_one_fault_whose_search_dies_is_a_failure(capsys):
     source = attrs.evolve(project(), catch=lambda fault, *, ring_size, seed: die())
     assert check("--fault", "no-barrier", source=source) == 4
     assert "The search did not end: its process was ended by SIGKILL" in capsys.readouterr().out
+
+
+# The real project
+
+
+@pytest.fixture(scope="module")
+def real():
+    return Source.real()
+
+
+def test_obligations_and_faults_have_names_of_their_own(real):
+    obligations = real.catalogue()
+    keys = [(item.id, item.arithmetic) for item in obligations]
+    assert len(set(keys)) == len(keys)
+    assert {item.kind for item in obligations} <= {
+        "safety", "liveness", "deadlock", "vacuity", "lemma",
+    }  # fmt: skip
+    ids = [fault.id for fault in real.faults]
+    assert len(set(ids)) == len(ids)
+    assert not set(ids) & {item.id for item in obligations}
+    names = {item.id for item in obligations}
+    assert len({file_name(name) for name in names}) == len(names)
+    assert not [name for name in names if ".." in name or name.startswith("/")]
+
+
+@pytest.mark.parametrize("size", ["any", "8"])
+def test_the_files_of_obligations_are_what_both_solvers_decide(real, size, tmp_path):
+    arguments = ["--only", "property/bounds", "--smt2", tmp_path, "--ring-size", size]
+    assert check(*arguments, source=real) == 0
+    files = sorted(tmp_path.rglob("*.smt2"))
+    assert [str(file.relative_to(tmp_path)) for file in files] == [
+        "integer/property/bounds.smt2",
+        "machine/property/bounds.smt2",
+    ]
+    for file, solver in itertools.product(files, ("z3", "cvc5")):
+        assert ask(solver, file.read_text(encoding="utf-8")) is Decision.UNSATISFIABLE
+
+
+def test_both_solvers_prove_a_property_and_its_faults_are_caught(real, tmp_path):
+    status, data = results(tmp_path, "--only", "bounds", "--solver", "both", source=real)
+    assert status == 0
+    assert {entry["solver"] for entry in data["obligations"]} == {"z3", "cvc5"}
+    assert {entry["id"] for entry in data["faults"]} >= {"double-fetch", "unchecked-length"}
+
+
+def test_the_defect_of_the_reference_driver_is_explained(real, capsys, tmp_path):
+    status, data = results(tmp_path, "--fault", "zero-length-stall", source=real)
+    assert status == 1
+    out = capsys.readouterr().out
+    assert "A packet of length 0 is legal." in out
+    assert "It breaks no-lost-packet: " in out
+    assert "host threads" in out
+    run = data["faults"][0]["run"] | {"steps": data["faults"][0]["trace"]}
+    assert len(Trace.from_json(run).steps) > data["faults"][0]["steps"]
 
 
 # Lists

@@ -1,12 +1,13 @@
 """Every fault that was ever seen, and the removal of every barrier, breaks the promise it names."""
 
 import functools
+import itertools
 import pickle
 
 import attrs
 import pytest
 
-from model.algebra import TRUE
+from model.algebra import TRUE, constant
 from model.explore import Executor
 from model.ladder import text
 from model.lasso import Lasso, find_lasso, is_fair_cycle
@@ -18,7 +19,8 @@ from model.trace import Trace
 from proofs.barrier_faults import barrier_cases, barrier_id
 from proofs.fault_changes import leaves, without_barrier
 from proofs.faults import FAULTS, Catch, Fault, case_of, catch, faulty, wanted
-from proofs.scenarios import LIVENESS, STATE, breaks
+from proofs.ranking import PROMISES
+from proofs.scenarios import DEADLOCK_FREEDOM, LIVENESS, RACE_FREEDOM, STATE, breaks
 
 FIELD_DEFECTS = {
     "zero-length-stall": "R",
@@ -66,6 +68,9 @@ CLASSICS = {
 }
 REDUNDANT = {
     "no-barrier-cmd-init": "nothing is pending where it stands: a reset waits for older doorbells"
+}
+UNSTATED = {
+    "fatal-is-forever": "no promise says yet that a closed card forgets its failure once reset"
 }
 KNOWN = [fault for fault in FAULTS if fault.id not in REDUNDANT]
 EACH = pytest.mark.parametrize("fault", KNOWN, ids=lambda fault: fault.id)
@@ -196,6 +201,40 @@ def test_the_specification_keeps_the_promise_there(fault: Fault) -> None:
         assert result.path is None
     else:
         assert find_lasso(executor, case.keeps(STATE), start, states=4_000).lasso is None
+
+
+def is_owed(executor: Executor, states: list[FlatState], loop: int) -> set[str]:
+    """Properties whose promises were due before the run's cycle and do not come in it."""
+    owed: set[str] = set()
+    for item in PROMISES:
+        ranges = [
+            range(2, executor.scope.threads) if n == "t" else range(9) for n in item.parameters
+        ]
+        for given in itertools.product(*ranges):
+            terms = [constant(value) for value in given]
+            due = executor.compile(item.premise(STATE, *terms))
+            come = executor.compile(item.goal(STATE, *terms))
+            since = max((at for at, state in enumerate(states) if come(state)), default=-1)
+            if since < loop and any(due(state) for state in states[since + 1 :]):
+                owed.add(item.property)
+    return owed
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [fault for fault in KNOWN if fault.property in LIVENESS and fault.property != RACE_FREEDOM],
+    ids=lambda fault: fault.id,
+)
+def test_what_never_comes_was_promised(fault: Fault) -> None:
+    if fault.id in UNSTATED:
+        pytest.xfail(UNSTATED[fault.id])
+    found = caught(fault.id)
+    executor = complete(found, faulty(fault))
+    states = executor.replay(path(executor, found.trace))
+    loop = len(states) - 1 if found.trace.loop is None else found.trace.loop
+    owed = is_owed(executor, states, loop)
+    assert owed
+    assert fault.property in owed | {DEADLOCK_FREEDOM}
 
 
 @pytest.mark.parametrize("name", [name for name in REDUNDANT if name in {f.id for f in FAULTS}])

@@ -1,0 +1,132 @@
+"""The invariant, watched: long random runs of the specification at several ring sizes.
+
+The proofs say that every conjunct holds in every reachable state. Here the same conjuncts, compiled
+from the same terms, are evaluated along runs: a mistake in the algebra, in the executor or in the
+way a conjunct is written down shows as a disagreement between the two.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import attrs
+import pytest
+
+from model.algebra import Bool, Sort, symbol
+from model.explore import Executor, Scope, open_card
+from model.properties import PROPERTIES, Property
+from model.rules import Choice
+from model.system import specification
+from proofs.hypotheses import FRESH, state_symbols
+from proofs.invariants import INVARIANTS, Invariant
+
+RANGES: Final = {
+    "lock.ticket-held": ("lock.serving", "lock.next"),
+    "calls.listed": (None, "driver.inside"),
+    "tx.line-member": ("tx.line.head", "tx.line.next"),
+    "cmd.line-member": ("cmd.line.head", "cmd.line.next"),
+    "tx.doorbell-on-its-way": ("tx.heard", "tx.rung"),
+    "cmd.doorbell-on-its-way": ("cmd.heard", "cmd.rung"),
+    "doorbell-index": ("tx.heard", "tx.rung"),
+}
+CHOICES: Final = {"slot": Choice.SLOT, "thread": Choice.THREAD, "key": Choice.KEY}
+Statement = Invariant | Property
+
+
+def parameter(index: str) -> Any:
+    """The name of an index in a compiled statement, and its symbol."""
+    name = {"slot": "k", "thread": "t", "counter": "j", "key": "key"}[index]
+    return name, symbol(f"?{name}", Sort.NUMBER)
+
+
+def monitor(executor: Executor, item: Statement) -> Callable[[Any], bool]:
+    """A function that tells whether the statement holds in a state, at every index."""
+    names = [parameter(index) for index in item.indices]
+    claim: Bool = item.body(state_symbols(), *(term for _, term in names))
+    if item.indices == ("counter",):
+        test = executor.compile(claim, ("j",))
+        first, last = RANGES[item.name]
+
+        def at_tickets(state: Any) -> bool:
+            start = executor.value(state, first) if first else 0
+            return all(test(state, j) for j in range(start, executor.value(state, last)))
+
+        return at_tickets
+    ranges = {name: CHOICES[index] for index, (name, _) in zip(item.indices, names, strict=True)}
+    return executor.predicate(claim, **ranges)
+
+
+@functools.cache
+def monitors(executor: Executor) -> tuple[tuple[str, Callable[[Any], bool]], ...]:
+    """A monitor for each conjunct of the invariant and each property."""
+    items: list[Statement] = [item for item in INVARIANTS if not item.machine_only]
+    items += PROPERTIES
+    return tuple((item.name, monitor(executor, item)) for item in items)
+
+
+@attrs.frozen
+class Run:
+    """A random run: its sizes, how long, and how often it is looked at."""
+
+    ring_size: int
+    users: int
+    steps: int
+    stride: int
+    opened: bool = True
+    without: tuple[str, ...] = ()
+
+
+CALM: Final = ("card.fatal_error", "interrupt", "begin_close")
+RUNS: Final = (
+    Run(1, users=3, steps=40_000, stride=7, without=CALM),
+    Run(2, users=3, steps=40_000, stride=11, without=CALM),
+    Run(4, users=4, steps=40_000, stride=23, without=CALM),
+    Run(8, users=3, steps=40_000, stride=41, without=CALM[:1]),
+    Run(64, users=3, steps=60_000, stride=601, without=CALM),
+    Run(1, users=2, steps=40_000, stride=7, opened=False),
+    Run(2, users=3, steps=40_000, stride=11, opened=False),
+    Run(4, users=2, steps=40_000, stride=23),
+    Run(8, users=2, steps=30_000, stride=41, opened=False),
+    Run(64, users=2, steps=30_000, stride=601, opened=False),
+)
+
+
+def states(executor: Executor, run: Run, seed: int) -> Iterator[Any]:
+    """States along a random run from power-on, or from a card just opened."""
+    start = open_card(executor)[0] if run.opened else executor.initial()
+    runner = executor.runner(start)
+    generator = random.Random(seed)
+    for _ in range(run.steps // run.stride):
+        runner.walk(generator, run.stride)
+        yield runner.state()
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: f"N{run.ring_size}-{run.steps}-{run.opened}")
+def test_every_conjunct_and_property_holds_along_random_runs(run: Run) -> None:
+    everything = Executor.of(specification(), Scope(run.ring_size, users=run.users))
+    some = Executor.of(
+        specification(),
+        Scope(run.ring_size, users=run.users, rules=lambda name, _: name not in run.without),
+    )
+    watched = monitors(everything)
+    for number, state in enumerate(states(some, run, seed=run.ring_size)):
+        broken = [name for name, holds in watched if not holds(state)]
+        assert not broken, f"look {number}: {broken}"
+
+
+def test_a_monitor_notices_a_broken_state() -> None:
+    executor = Executor.of(specification(), Scope(2, users=2))
+    opened, _ = open_card(executor)
+    broken = executor.changed(opened, tx__prod=executor.value(opened, "tx.prod") + 1)
+    assert [name for name, holds in monitors(executor) if not holds(broken)]
+    assert not [name for name, holds in monitors(executor) if not holds(opened)]
+
+
+def test_every_index_has_a_fresh_symbol() -> None:
+    used = {index for item in [*INVARIANTS, *PROPERTIES] for index in item.indices}
+    assert used <= set(FRESH)
+
+

@@ -1,0 +1,92 @@
+"""The proofs can fail: take any barrier or guard away and named obligations no longer hold."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from model.rules import Transition
+from model.system import System, specification
+from proofs.obligations import Catalogue, Obligation, catalogue, discharge, for_system, script
+from proofs.smt import Arithmetic
+from proofs.solvers import Answer, ask
+
+BARRIERS = [
+    (step.rule.name, guard.name)
+    for step in specification().transitions
+    for guard in step.guards
+    if guard.barrier
+]
+
+
+def changed(rule: str, without: str) -> System:
+    """The specification with one named guard of a rule taken away."""
+
+    def change(step: Transition) -> Transition:
+        if step.rule.name != rule:
+            return step
+        left = tuple(guard for guard in step.guards if guard.name != without)
+        assert len(left) == len(step.guards) - 1
+        return attrs.evolve(step, guards=left)
+
+    system = specification()
+    return System(system.variables, tuple(change(step) for step in system.transitions))
+
+
+def concerning(known: Catalogue, rule: str) -> list[str]:
+    """The safety obligations that speak of a rule."""
+    return [name for name in known.entries
+            if name == f"step/{rule}" or name.startswith("race/") and rule in name.split("/")]  # fmt: skip
+
+
+def refuted(known: Catalogue, names: list[str]) -> list[str]:
+    """Which of the obligations do not hold, in integers."""
+    return [
+        name
+        for name in names
+        if discharge(Obligation(name, "", "safety", "integer", ""), within=known).result
+        != "proved"
+    ]
+
+
+def test_there_are_barriers() -> None:
+    assert len(BARRIERS) >= 15
+
+
+@pytest.mark.parametrize(("rule", "barrier"), BARRIERS, ids=lambda text: text.replace(" ", "-"))
+def test_without_a_barrier_named_obligations_fail(rule: str, barrier: str) -> None:
+    known = for_system(changed(rule, barrier))
+    assert refuted(known, concerning(known, rule)), f"{rule} does not need {barrier!r}"
+
+
+def test_with_all_barriers_those_obligations_hold() -> None:
+    known = for_system(specification())
+    rules = dict.fromkeys(rule for rule, _ in BARRIERS)
+    assert not refuted(known, [name for rule in rules for name in concerning(known, rule)])
+
+
+def test_both_arithmetics_have_the_same_obligations_but_for_masks_and_runs() -> None:
+    listed = catalogue()
+    by_arithmetic = {
+        kind.value: {item.id for item in listed if item.arithmetic == kind.value}
+        for kind in Arithmetic
+    }
+    difference = by_arithmetic["integer"] ^ by_arithmetic["machine"]
+    assert all(name.startswith(("index/", "vacuity/")) for name in difference)
+    assert len(listed) == len({(item.id, item.arithmetic) for item in listed})
+
+
+@pytest.mark.parametrize("solver", ["z3", "cvc5"])
+@pytest.mark.parametrize("arithmetic", ["integer", "machine"])
+def test_the_exported_text_is_what_the_solvers_decide(solver: str, arithmetic: str) -> None:
+    item = Obligation("property/transmit-fifo", "transmit-fifo", "safety", arithmetic, "")
+    assert ask(solver, script(item)) is Answer.UNSATISFIABLE
+
+
+def test_a_false_claim_is_refuted_by_both_solvers() -> None:
+    known = for_system(changed("tx.owner_visible", "release: payload before owner"))
+    item = Obligation("step/tx.owner_visible", "", "safety", "integer", "")
+    for solver in ("z3", "cvc5"):
+        verdict = discharge(item, solver=solver, within=known)
+        assert verdict.result != "proved"
+        assert verdict.detail
