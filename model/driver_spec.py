@@ -426,12 +426,13 @@ def give_up_reset(s: State, t: Number) -> None:
 
 @BOOK.rule("Rings", HOST, THREAD, fair="thread")
 def init_command_slot(s: State, t: Number) -> None:
-    """Store owner = HOST to a slot of the command ring, older stores to it being visible."""
+    """Store owner = HOST to a slot of the command ring.
+
+    No barrier is needed first: doorbells arrive after the stores that they announce, and the reset
+    was written after them, so no older store to the ring is pending.
+    """
     ring, slot = s.cmd, s.driver.cursor
     s.require(holds(s, t, Label.CMD_INIT))
-    s.barrier(
-        "older stores before new owner", ~ring.owner_pending[slot] & ~ring.fields_pending[slot]
-    )
     ring.owner_new[slot] = False
     ring.owner_pending[slot] = True
     _walk_ring(s, t, Label.CMD_INIT, Label.CMD_FENCE)

@@ -369,3 +369,12 @@ def reader_woken(s: State, t: Number) -> Bool:
         at(s, t, Label.RX_OWNER) & s.threads.asleep[t],
         s.rx.ready | ~call_must_end(s, t),
     )
+
+
+@promise("recoverability")
+def recoverability(s: State) -> Bool:
+    """A closed card is usable, or the driver knows that the next open must reset it."""
+    return Implies(
+        And(s.driver.life == Life.CLOSED, s.driver.failed),
+        s.driver.needs_reset | (s.card.flags == Flags.ERROR),
+    )

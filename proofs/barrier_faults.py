@@ -204,20 +204,6 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         """,
         Scenario(RECEIVING, limits={"begin_read": BLOCKING}),
     ),
-    ("init_command_slot", "older stores before new owner"): _Known(
-        "cmd-init",
-        "command-fifo",
-        """
-        A command was being handed over when the card failed, and some of its stores are still in
-        the store buffer. After the reset the driver initialises the slot. If nothing makes the old
-        stores visible first they arrive afterwards, on top of the new contents.
-        """,
-        Scenario(
-            COMMANDING | OPENING | RESETTING | {"cmd.look_ahead"},
-            acts=failed_open(),
-            story="user 2 opens the card, it fails, user 2 closes it",
-        ),
-    ),
     ("fence_command_slot", "command ring before its base"): _Known(
         "cmd-base",
         "command-fifo",

@@ -1581,12 +1581,15 @@ def memory_initialised(s: State, k: Number) -> Bool:
 
 @invariant("memory.command-ring", "slot")
 def command_ring_initialised(s: State, k: Number) -> Bool:
-    """Slots of the command ring that were initialised are the host's."""
+    """Slots of the command ring that were initialised are the host's, and no old store is left."""
     c = s.driver.cursor
     done = at_step(s, Label.CMD_FENCE, Label.CMD_BASE) | at_step(s, Label.CMD_INIT) & (k < c)
     fenced = at_step(s, Label.CMD_BASE) | at_step(s, Label.CMD_FENCE) & (k < c)
+    setting_up = at_step(s, Label.CMD_INIT, Label.CMD_FENCE, Label.CMD_BASE)
+    untouched = ~s.cmd.live & ~setting_up | at_step(s, Label.CMD_INIT) & (c <= k)
     legal = slot_exists(k)
     return And(
+        Implies(legal & untouched, ~s.cmd.owner_pending[k] & ~s.cmd.fields_pending[k]),
         Implies(
             legal & done,
             And(
@@ -1596,4 +1599,13 @@ def command_ring_initialised(s: State, k: Number) -> Bool:
             ),
         ),
         Implies(legal & fenced, ~s.cmd.owner_pending[k]),
+    )
+
+
+@invariant("life.failure")
+def life_failure(s: State) -> Bool:
+    """A known failure is the card's present state, or a reset is under way or still to be done."""
+    return Implies(
+        s.driver.failed,
+        (s.card.flags == Flags.ERROR) | s.driver.needs_reset | at_step(s, Label.POLL),
     )

@@ -66,14 +66,7 @@ CLASSICS = {
     "scans-after-reset",
     "reclaim-starves",
 }
-REDUNDANT = {
-    "no-barrier-cmd-init": "nothing is pending where it stands: a reset waits for older doorbells"
-}
-UNSTATED = {
-    "fatal-is-forever": "no promise says yet that a closed card forgets its failure once reset"
-}
-KNOWN = [fault for fault in FAULTS if fault.id not in REDUNDANT]
-EACH = pytest.mark.parametrize("fault", KNOWN, ids=lambda fault: fault.id)
+EACH = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
 
 
 @functools.cache
@@ -226,8 +219,6 @@ def is_owed(executor: Executor, states: list[FlatState], loop: int) -> set[str]:
     ids=lambda fault: fault.id,
 )
 def test_what_never_comes_was_promised(fault: Fault) -> None:
-    if fault.id in UNSTATED:
-        pytest.xfail(UNSTATED[fault.id])
     found = caught(fault.id)
     executor = complete(found, faulty(fault))
     states = executor.replay(path(executor, found.trace))
@@ -236,10 +227,6 @@ def test_what_never_comes_was_promised(fault: Fault) -> None:
     assert owed
     assert fault.property in owed | {DEADLOCK_FREEDOM}
 
-
-@pytest.mark.parametrize("name", [name for name in REDUNDANT if name in {f.id for f in FAULTS}])
-def test_a_barrier_that_nothing_needs(name: str) -> None:
-    assert caught(name).result == "missed"
 
 
 # Sizes
