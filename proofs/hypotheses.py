@@ -14,7 +14,7 @@ from typing import Final
 
 import attrs
 
-from model.algebra import Bool, Number, Sort, Term, substitute, symbol, variables
+from model.algebra import Bool, Number, Sort, Term, TermType, substitute, symbol, variables
 from model.rules import Transition, symbolic
 from model.state import State
 from proofs.invariants import Invariant
@@ -30,7 +30,12 @@ __all__ = [
     "touched",
 ]
 
-FRESH: Final = {"slot": "any slot", "thread": "any thread", "counter": "any ticket", "key": "any filter"}
+FRESH: Final = {
+    "slot": "any slot",
+    "thread": "any thread",
+    "counter": "any ticket",
+    "key": "any filter",
+}
 
 
 def fresh(index: str) -> Number:
@@ -51,7 +56,7 @@ def statement(item: Invariant, *indices: Number) -> Bool:
     return item.body(state_symbols(), *indices)
 
 
-def after(step: Transition, claim: Bool) -> Bool:
+def after(step: Transition, claim: TermType) -> TermType:
     """`claim`, of the state after `step`, as a term over the state before it."""
     changes: dict[Term, Term] = {}
     for name, term in step.updates.items():
@@ -73,9 +78,7 @@ def array_root(array: Term) -> Iterator[str]:
             stack.extend(node.arguments[1:])
 
 
-def index_terms(
-    roots: Iterable[Term], seen: set[Term], found: dict[str, dict[Term, None]]
-) -> None:
+def index_terms(roots: Iterable[Term], seen: set[Term], found: dict[str, dict[Term, None]]) -> None:
     """Add to `found`, by array variable, the terms at which `roots` read or write it."""
     stack = [root for root in roots if root not in seen]
     while stack:
@@ -136,7 +139,7 @@ class Instantiator:
                     if (item.name, term) in done:
                         continue
                     done.add((item.name, term))
-                    new.append(statement(item, term))  # type: ignore[arg-type]
+                    new.append(statement(item, term))
             for claim in new:
                 assumed[claim] = None
             index_terms(new, seen, found)

@@ -1,8 +1,9 @@
 """What is true in every reachable state: the conjuncts of the inductive invariant.
 
-Each conjunct is stated for an arbitrary slot k, thread t, ticket j or filter `key`, so that it holds
-for every ring size and any number of threads without a quantifier in any query. A conjunct alone is
-rarely inductive; together they are, and `proofs.obligations` checks that every rule keeps each one.
+Each conjunct is stated for an arbitrary slot k, thread t, ticket j or filter `key`, so that it
+holds for every ring size and any number of threads without a quantifier in any query. A conjunct
+alone is rarely inductive; together they are, and `proofs.obligations` checks that every rule keeps
+each one.
 
 The file goes from the bottom up: the lock, the line and the list of callers; the request rings; the
 receive ring; events and sleeping; open and close; the card.
@@ -31,10 +32,9 @@ from model.algebra import (
     ring_size,
     wrap,
 )
+from model.device_spec import running
 from model.driver_spec import rx_pending, tx_pending
 from model.ring_spec import COMMAND, TRANSMIT, RequestProgram, call_must_end, my_turn
-from model.rules import Choice
-from model.device_spec import running
 from model.state import (
     CAPACITY,
     EVENT_THREAD,
@@ -206,7 +206,9 @@ def lock_ticket_held(s: State, j: Number) -> Bool:
 @invariant("lock.critical", "thread")
 def lock_critical(s: State, t: Number) -> Bool:
     """A thread in the middle of a critical section holds the lock."""
-    return Implies(at(s, t, *CRITICAL), And(s.threads.ticket[t] == s.lock.serving, ~s.threads.asleep[t]))
+    return Implies(
+        at(s, t, *CRITICAL), And(s.threads.ticket[t] == s.lock.serving, ~s.threads.asleep[t])
+    )
 
 
 @invariant("threads.labels", "thread")
@@ -266,9 +268,7 @@ def thread_back(s: State, t: Number) -> Bool:
 @invariant("threads.asleep", "thread")
 def thread_asleep(s: State, t: Number) -> Bool:
     """Threads sleep only where the program says so."""
-    return Implies(
-        s.threads.asleep[t], at(s, t, *SLEEPS_TX, *SLEEPS_CMD, *SLEEPS_LIFE, *SLEEPS_RX)
-    )
+    return Implies(s.threads.asleep[t], at(s, t, *SLEEPS_TX, *SLEEPS_CMD, *SLEEPS_LIFE, *SLEEPS_RX))
 
 
 # The list of threads inside a call
@@ -297,9 +297,7 @@ COMMAND_LABELS: Final = (
 )
 HOLDING: Final = (Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER, Label.RX_GIVE)
 """Labels at which a reader holds a receive slot."""
-CONDUCTOR_LABELS: Final = tuple(
-    label for label in Label if Label.LEAVE <= label <= Label.CLOSED
-)
+CONDUCTOR_LABELS: Final = tuple(label for label in Label if Label.LEAVE <= label <= Label.CLOSED)
 
 
 def inside_call(s: State, t: Number) -> Bool:
@@ -725,9 +723,7 @@ def command_engine(s: State) -> Bool:
     """The command engine works on a slot of the card's, and executes what was asked."""
     ring, stage = s.cmd, s.cmd.stage
     slot = ring.dev_i
-    fetched = one_of(
-        stage, (Stage.EXECUTE, Stage.STOPPING, Stage.WRITE_RESULT, Stage.WRITE_OWNER)
-    )
+    fetched = one_of(stage, (Stage.EXECUTE, Stage.STOPPING, Stage.WRITE_RESULT, Stage.WRITE_OWNER))
     busy = fetched | (stage == Stage.FETCH)
     return And(
         busy | (stage == Stage.IDLE) | (stage == Stage.LOOK),
@@ -971,7 +967,7 @@ def receive_engine(s: State) -> Bool:
 def early_owner(p: RequestProgram, s: State) -> Bool:
     """An owner byte loaded early that says HOST is still right when it is used."""
     ring = p.ring(s)
-    window = (Label.CMD_RECLAIM, Label.CMD_TAKE)
+    window: tuple[Label, ...] = (Label.CMD_RECLAIM, Label.CMD_TAKE)
     if p is TRANSMIT:
         window = (*window, Label.TX_RECLAIM, Label.TX_TAKE)
     taking = at(s, constant(EVENT_THREAD), p.take)
@@ -992,9 +988,7 @@ def early_owner(p: RequestProgram, s: State) -> Bool:
 def taking_slot(p: RequestProgram, s: State) -> Bool:
     """The handler takes back only what the card has returned."""
     ring = p.ring(s)
-    return Implies(
-        at(s, constant(EVENT_THREAD), p.take), And(ring.live, finished(ring) != 0)
-    )
+    return Implies(at(s, constant(EVENT_THREAD), p.take), And(ring.live, finished(ring) != 0))
 
 
 @invariant("cmd.early-result")
@@ -1118,9 +1112,7 @@ def delivery_announced(s: State) -> Bool:
     ring = s.rx
     announced = ring.due | ring.event | ~at(s, constant(EVENT_THREAD), Label.EVENT_IDLE)
     return And(
-        Implies(
-            And(ring.live, running(s), ring.dev != ring.cons), announced | ring.ready
-        ),
+        Implies(And(ring.live, running(s), ring.dev != ring.cons), announced | ring.ready),
         Implies(
             And(
                 ring.live,
@@ -1138,9 +1130,7 @@ def interrupt_raised(s: State) -> Bool:
     """A pending event bit has its interrupt, or the handler is about to read it."""
     return Implies(
         s.tx.event | s.cmd.event | s.rx.event,
-        s.card.raising
-        | s.card.vector0
-        | at(s, constant(EVENT_THREAD), Label.READ_EVENTS),
+        s.card.raising | s.card.vector0 | at(s, constant(EVENT_THREAD), Label.READ_EVENTS),
     )
 
 
@@ -1149,9 +1139,7 @@ def fatal_announced(s: State) -> Bool:
     """A fatal error is known to the driver or about to be."""
     return Implies(
         s.card.flags == Flags.ERROR,
-        s.driver.failed
-        | s.card.vector1
-        | at(s, constant(FATAL_THREAD), Label.MARK_FAILED),
+        s.driver.failed | s.card.vector1 | at(s, constant(FATAL_THREAD), Label.MARK_FAILED),
     )
 
 
@@ -1306,8 +1294,15 @@ def life_rings(s: State) -> Bool:
     opened = driver.life == Life.OPEN
     packets = Or(
         opened,
-        phase(s, *CLOSING_PHASES, Label.START, Label.STARTED, Label.ADD_UNICAST,
-              Label.ADDED_UNICAST, Label.OPENED),
+        phase(
+            s,
+            *CLOSING_PHASES,
+            Label.START,
+            Label.STARTED,
+            Label.ADD_UNICAST,
+            Label.ADDED_UNICAST,
+            Label.OPENED,
+        ),
     )
     commands = packets | phase(s, *QUIET) | (driver.life == Life.CLOSED) & ~driver.needs_reset
     commands = commands | at_step(s, Label.CLOSED) & ~driver.needs_reset
@@ -1426,6 +1421,7 @@ def life_started(s: State) -> Bool:
     c = driver.conductor
     waits = submitted(s, c)
     executed = last_command_executed(s)
+    commanding = at(s, c, *COMMAND_LABELS)
     before = Or(
         at_step(s, Label.LEAVE, Label.DRAIN, Label.STOP),
         phase(s, Label.STOPPED) & at(s, c, *COMMAND_LABELS) & ~waits,
@@ -1444,7 +1440,7 @@ def life_started(s: State) -> Bool:
         Implies(before, card.started),
         Implies(after, ~card.started),
         Implies(
-            phase(s, Label.STOPPED) & at(s, c, *COMMAND_LABELS) & waits & (card.flags == Flags.CLEAR),
+            phase(s, Label.STOPPED) & commanding & waits & running(s),
             card.started != executed,
         ),
         Implies(
@@ -1452,7 +1448,7 @@ def life_started(s: State) -> Bool:
             ~card.started,
         ),
         Implies(
-            phase(s, Label.STARTED) & at(s, c, *COMMAND_LABELS) & waits & (card.flags == Flags.CLEAR),
+            phase(s, Label.STARTED) & commanding & waits & running(s),
             card.started == executed,
         ),
         Implies(

@@ -71,7 +71,7 @@ class Obligation:
 
 @attrs.frozen
 class Verdict:
-    """What came out: proved, refuted or unknown, in how many seconds, and what broke if anything."""
+    """What came out: proved, refuted or unknown; in how many seconds; what broke, if anything."""
 
     result: str
     seconds: float
@@ -141,8 +141,10 @@ def step_question(step: Transition, items: tuple[Invariant, ...], bits: bool = F
 
 @functools.cache
 def _lock_and_life() -> tuple[Invariant, ...]:
-    names = ("tx.taking", "cmd.taking", "tx.engine", "cmd.engine", "rx.engine", "rx.reader",
-             "life.conductor", "life.rings", "life.commands", "tx.filling", "cmd.filling")  # fmt: skip
+    names = (
+        *("tx.taking", "cmd.taking", "tx.engine", "cmd.engine", "rx.engine", "rx.reader"),
+        *("life.conductor", "life.rings", "life.commands", "tx.filling", "cmd.filling"),
+    )
     return tuple(item for item in ORDINARY if item.name in names)
 
 
@@ -175,9 +177,7 @@ def conflicts(system: System) -> Iterator[tuple[Transition, Access, Transition, 
                         yield one, mine, two, other
 
 
-def race_question(
-    one: Transition, mine: Access, two: Transition, other: Access
-) -> Question:
+def race_question(one: Transition, mine: Access, two: Transition, other: Access) -> Question:
     """Host and card cannot both be about to access the same word, one of them to write it."""
     names = renamed(two)
     clash = And(
@@ -314,11 +314,11 @@ class Catalogue:
                     functools.partial(step_question, step, MASKS, bits=True),
                     (Arithmetic.MACHINE,),
                 )  # fmt: skip
-        for item in PROPERTIES:
-            claim = item.body(state_symbols(), *map(fresh, item.indices))
-            question = Question((), ((item.name, claim),), ORDINARY)
+        for promised in PROPERTIES:
+            claim = promised.body(state_symbols(), *map(fresh, promised.indices))
+            question = Question((), ((promised.name, claim),), ORDINARY)
             self._add(
-                f"property/{item.name}", item.name, "safety", item.meaning,
+                f"property/{promised.name}", promised.name, "safety", promised.meaning,
                 functools.partial(lambda q: q, question),
             )  # fmt: skip
         for one, mine, two, other in conflicts(self.system):
@@ -565,5 +565,3 @@ def script(obligation: Obligation, *, ring_size: int | None = None) -> str:
         return f"; {obligation.id}: decided by a run of the specification, not by a solver\n"
     *_, last = scripts(entry.question(), arithmetic, ring_size, comment)
     return last
-
-

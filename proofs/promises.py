@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-
 from model.algebra import (
     FALSE,
     TRUE,
@@ -25,7 +24,14 @@ from model.system import System
 from proofs.hypotheses import after, state_symbols
 from proofs.ranking import Case, Process, Promise
 
-__all__ = ["can_help", "concerns", "parameters_of", "premise_holds", "rank_falls", "rank_is_natural"]
+__all__ = [
+    "can_help",
+    "concerns",
+    "parameters_of",
+    "premise_holds",
+    "rank_falls",
+    "rank_is_natural",
+]
 
 
 def parameters_of(promise: Promise) -> tuple[Number, ...]:
@@ -133,7 +139,7 @@ def rank_falls(promise: Promise, step: Transition) -> Bool:
 
 
 def concerns(promise: Promise, step: Transition) -> bool:
-    """Whether the step could matter: it changes what the proof speaks of, or belongs to a helper."""
+    """Whether the step changes what the proof speaks of, or belongs to a helper."""
     s, arguments = state_symbols(), parameters_of(promise)
     cases = promise.cases(s, *arguments)
     terms: list[Term] = [premise_holds(promise), *promise.rank(s, *arguments)]

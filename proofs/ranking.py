@@ -17,6 +17,7 @@ Requests, callers and threads are arbitrary: `n` is any request, `t` any thread.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
@@ -98,7 +99,7 @@ class Promise:
     cases: Callable[..., list[Case]]
     without: Mapping[str, str] = attrs.field(factory=dict)
 
-    @property
+    @builtins.property
     def meaning(self) -> str:
         """What is promised, in one line."""
         return (self.premise.__doc__ or "").strip().split("\n")[0]
@@ -478,7 +479,7 @@ def _rest_of_transmit_engine(s: State) -> Number:
 
 def _request(p: RequestProgram) -> Promise:
     def premise(s: State, n: Number) -> Bool:
-        """Every request handed over completes and the driver learns of it, unless the card fails."""
+        """Every request handed over completes and the driver learns of it, or the card fails."""
         ring = p.ring(s)
         return And(
             working(p, s),
@@ -595,7 +596,7 @@ def _turn(p: RequestProgram) -> Promise:
         )
 
     def cases(s: State, t: Number) -> list[Case]:
-        ends, failing, waits, full, head = parts(s, t)
+        ends, failing, _, full, head = parts(s, t)
         ring = p.ring(s)
         gone = ring.line.gone[ring.line.head]
         first = at(s, head, p.turn)
@@ -735,7 +736,7 @@ DELIVERY: Final = Promise(
 
 
 def _acceptance_premise(s: State) -> Bool:
-    """A packet that arrives while a slot is the card's fills that slot; without one it is dropped."""
+    """A packet that arrives while a slot is the card's fills that slot; else it is dropped."""
     return running(s) & (s.rx.stage != Stage.IDLE)
 
 

@@ -1,7 +1,7 @@
-"""Nothing is proved of nothing: every rule happens, and every premise arises, in runs from power-on.
+"""Nothing is proved of nothing: every rule happens and every premise arises in some run.
 
-The witnesses are random runs of the executable specification with fixed seeds, in several settings:
-with a card that fails often, with several users, with a card that lies.
+The witnesses are random runs of the executable specification from power-on, with fixed seeds, in
+several settings: with a card that fails often, with several users, with a card that lies.
 """
 
 from __future__ import annotations

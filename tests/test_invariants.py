@@ -128,5 +128,3 @@ def test_a_monitor_notices_a_broken_state() -> None:
 def test_every_index_has_a_fresh_symbol() -> None:
     used = {index for item in [*INVARIANTS, *PROPERTIES] for index in item.indices}
     assert used <= set(FRESH)
-
-

@@ -35,8 +35,11 @@ def changed(rule: str, without: str) -> System:
 
 def concerning(known: Catalogue, rule: str) -> list[str]:
     """The safety obligations that speak of a rule."""
-    return [name for name in known.entries
-            if name == f"step/{rule}" or name.startswith("race/") and rule in name.split("/")]  # fmt: skip
+    return [
+        name
+        for name in known.entries
+        if name == f"step/{rule}" or (name.startswith("race/") and rule in name.split("/"))
+    ]
 
 
 def refuted(known: Catalogue, names: list[str]) -> list[str]:
@@ -44,8 +47,7 @@ def refuted(known: Catalogue, names: list[str]) -> list[str]:
     return [
         name
         for name in names
-        if discharge(Obligation(name, "", "safety", "integer", ""), within=known).result
-        != "proved"
+        if discharge(Obligation(name, "", "safety", "integer", ""), within=known).result != "proved"
     ]
 
 
