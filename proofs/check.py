@@ -142,11 +142,11 @@ def file_name(identity: str) -> str:
     return re.sub(r"[^A-Za-z0-9_./-]", "-", identity) + ".smt2"
 
 
-def _batches(report: Report) -> list[list[Task]]:
+def _batches(report: Report, source: Source) -> list[list[Task]]:
     """Everything to do; what takes longest comes first, lest one process works alone in the end.
 
-    An obligation in both arithmetics is one batch, because its terms are the same. All checks of
-    vacuity are one, because they look at the same runs.
+    A group of obligations is one batch, because it is decided together. All checks of vacuity are
+    one, because they look at the same runs.
     """
     options = report.options
     proofs: dict[str, list[Task]] = {"vacuity": []}
@@ -155,7 +155,8 @@ def _batches(report: Report) -> list[list[Task]]:
         if options.smt2 is not None:
             file = options.smt2 / item.arithmetic / file_name(item.id)
         task = ProofTask(item, options.solvers, options.ring_size, options.seed, file)
-        proofs.setdefault("vacuity" if item.kind == "vacuity" else item.id, []).append(task)
+        group = "vacuity" if item.kind == "vacuity" else source.group_of(item)
+        proofs.setdefault(group, []).append(task)
     # A fault shows at a size of its own; only who asks for that one fault may say where.
     size = options.ring_size if options.fault else None
     searches: list[list[Task]] = [
@@ -173,7 +174,7 @@ def _run(report: Report, source: Source, console: Console) -> None:
     shown = progress(console, {"obligation": answers, "fault": len(report.faults)})
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        for event in run(source, _batches(report), report.options.jobs):
+        for event in run(source, _batches(report, source), report.options.jobs):
             if event is None:
                 shown.tick()
             else:

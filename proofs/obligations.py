@@ -563,5 +563,5 @@ def script(obligation: Obligation, *, ring_size: int | None = None) -> str:
     comment = f"{obligation.id} ({obligation.arithmetic})\n{obligation.meaning}\nunsat: proved"
     if entry.question is None:
         return f"; {obligation.id}: decided by a run of the specification, not by a solver\n"
-    *_, last = scripts(entry.question(), arithmetic, ring_size, comment)
-    return last
+    (text,) = scripts(entry.question(), arithmetic, ring_size, comment, rounds=(2,))
+    return text

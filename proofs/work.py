@@ -51,6 +51,7 @@ class Source:
         script: One as SMT-LIB text.
         faults: All faults.
         catch: Looks for a run on which a fault shows.
+        group_of: Names the group of an obligation; a group is best decided by one process.
     """
 
     catalogue: Callable[[], Sequence[Obligation]]
@@ -58,14 +59,15 @@ class Source:
     script: Callable[..., str]
     faults: Sequence[Fault]
     catch: Callable[..., Catch]
+    group_of: Callable[[Obligation], str] = lambda item: item.id
 
     @classmethod
     def real(cls) -> Source:
         """The obligations and faults of this project."""
         from proofs.faults import FAULTS, catch
-        from proofs.obligations import catalogue, discharge, script
+        from proofs.obligations import catalogue, discharge, group_of, script
 
-        return cls(catalogue, discharge, script, FAULTS, catch)
+        return cls(catalogue, discharge, script, FAULTS, catch, group_of)
 
 
 @attrs.frozen
