@@ -362,9 +362,10 @@ _CARD: Final = (
     Assumption(
         "reset-ends",
         "card",
-        "A reset ends: FLAGS reads 0 at last, unless the card fails again. That the card can be "
-        "used again after a failure rests on this and on FLAGS reading 0 within the driver's "
-        "number of reads; nothing else does.",
+        "A reset ends: FLAGS reads 0 at last, unless the card fails again. That an open makes the "
+        "card usable again after a failure (recoverability) is shown where FLAGS reads 0 within "
+        "the driver's number of reads, the card does not fail again during that open, and no "
+        "signal interrupts it; nothing else rests on any of these.",
         "Registers, D",
         ("card.reset_over", "reset_done", "give_up_reset"),
     ),

@@ -8,6 +8,7 @@ stayed undecided; 3 a mistake in the options; 4 the solvers disagree or the tool
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["file_name", "main"]
 
 WIDTH: Final = 100
+UNDECIDED: Final = 2
 BAD_USAGE: Final = 3
 TOOL_FAILED: Final = 4
 STYLES: Final = {"head": "bold", "good": "green", "bad": "bold red"}
@@ -61,6 +63,9 @@ def main(arguments: Sequence[str] | None = None, source: Source | None = None) -
     except UsageError as error:
         print(f"proofs.check: {error}", file=sys.stderr)
         return BAD_USAGE
+    except KeyboardInterrupt:
+        print("proofs.check: interrupted before anything was decided", file=sys.stderr)
+        return UNDECIDED
     except BrokenPipeError:
         # Whoever read the output has gone. Nothing more may be written, on the way out either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -90,14 +95,15 @@ def _command(options: Options, source: Source | None) -> int:
         return 0
     report = Report(options, obligations, faults)
     console = Console(soft_wrap=True, highlight=False)
-    _run(report, known, console)
-    report.seconds = time.monotonic() - began
-    if options.fault is None:
-        for line in report.lines(_style(console)):
-            console.file.write(line + "\n")
-    else:
-        _show_fault(report, faults[0], console)
-    written = _write(report)
+    with _interrupts_once(report):
+        _run(report, known, console)
+        report.seconds = time.monotonic() - began
+        written = _write(report)
+        if options.fault is None:
+            for line in report.lines(_style(console)):
+                console.file.write(line + "\n")
+        else:
+            _show_fault(report, faults[0], console)
     return report.status() if written else TOOL_FAILED
 
 
@@ -172,7 +178,6 @@ def _run(report: Report, source: Source, console: Console) -> None:
     """Do everything and note it in the report; an interrupt ends it early."""
     answers = len(report.obligations) * len(report.options.solvers)
     shown = progress(console, {"obligation": answers, "fault": len(report.faults)})
-    previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         for event in run(source, _batches(report, source), report.options.jobs):
             if event is None:
@@ -183,12 +188,33 @@ def _run(report: Report, source: Source, console: Console) -> None:
     except KeyboardInterrupt:
         report.interrupted = True
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        _ignore_interrupts()
         shown.close()
 
 
+INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+def _ignore_interrupts(*_: object) -> None:
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _interrupt(number: int, frame: object) -> None:
+    _ignore_interrupts()
     raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _interrupts_once(report: Report) -> Iterator[None]:
+    """The first interrupt ends the work; no other keeps the report from being written."""
+    before = [signal.signal(number, _interrupt) for number in INTERRUPTS]
+    try:
+        yield
+    finally:
+        if not report.interrupted:  # else this process is about to end, and more may still come
+            for number, handler in zip(INTERRUPTS, before, strict=True):
+                signal.signal(number, handler)
 
 
 def _show(shown: Progress, event: Event) -> None:

@@ -1601,7 +1601,9 @@ def command_ring_initialised(s: State, k: Number) -> Bool:
 @invariant("life.failure")
 def life_failure(s: State) -> Bool:
     """A known failure is the card's present state, or a reset is under way or still to be done."""
+    error = s.card.flags == Flags.ERROR
+    after_reset = at_step(s, Label.CMD_INIT, Label.CMD_FENCE, Label.CMD_BASE)
     return Implies(
         s.driver.failed,
-        (s.card.flags == Flags.ERROR) | s.driver.needs_reset | at_step(s, Label.POLL),
+        error | ~after_reset & (s.driver.needs_reset | at_step(s, Label.POLL)),
     )
