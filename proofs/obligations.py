@@ -35,7 +35,7 @@ from proofs.ranking import (
 )
 from proofs.smt import Arithmetic
 from proofs.smt import script as write_script
-from proofs.solvers import Answer, ask
+from proofs.solvers import Answer, ask, essential
 from proofs.witnesses import premise_witness, rule_witness
 
 __all__ = [
@@ -456,9 +456,11 @@ def decide(
     """Whether the negation of the question contradicts the invariant (unsatisfiable: proved)."""
     if all(claim.operation == "constant" and claim.value for _, claim in question.parts):
         return Answer.UNSATISFIABLE
+    if solver == "cvc5" and len(question.parts) > AT_ONCE:
+        return _decide_in_parts(question, arithmetic, solver, seed, ring_size)
     answer = Answer.UNKNOWN
     for text in scripts(question, arithmetic, ring_size, rounds=rounds):
-        answer = ask(solver, text, seed)
+        answer = ask(solver, text if solver == "z3" else essential(text, seed), seed)
         if answer is Answer.UNSATISFIABLE:
             break
     return answer
@@ -484,6 +486,22 @@ def _group(within: Catalogue, name: str) -> str:
     return f"{head}/{within.places[name] // TOGETHER}"
 
 
+AT_ONCE: Final = 8
+"""How many conjuncts the second solver is asked about in one query."""
+
+
+def _decide_in_parts(
+    question: Question, arithmetic: Arithmetic, solver: str, seed: int, ring_size: int | None
+) -> Answer:
+    """Decide a question with many conjuncts a few of them at a time."""
+    for first in range(0, len(question.parts), AT_ONCE):
+        some = question.parts[first : first + AT_ONCE]
+        answer = decide(attrs.evolve(question, parts=some), arithmetic, solver, seed, ring_size)
+        if answer is not Answer.UNSATISFIABLE:
+            return answer
+    return Answer.UNSATISFIABLE
+
+
 def discharge(
     obligation: Obligation,
     *,
@@ -506,7 +524,7 @@ def discharge(
         return Verdict("refuted" if detail else "proved", time.perf_counter() - start, detail)
     arithmetic = Arithmetic(obligation.arithmetic)
     group = _group(known, obligation.id)
-    if group != obligation.id:
+    if group != obligation.id and solver == "z3":
         key = (group, arithmetic, solver, seed, ring_size)
         if key not in known.decided:
             known.decided[key] = _decide_group(known, group, arithmetic, solver, seed, ring_size)

@@ -7,12 +7,13 @@ work (resource units), never by time, and seeds are fixed.
 from __future__ import annotations
 
 import enum
+import re
 from typing import Final
 
 import cvc5
 import z3
 
-__all__ = ["Answer", "SolverError", "ask", "version"]
+__all__ = ["Answer", "SolverError", "ask", "essential", "version"]
 
 Z3_RESOURCES: Final = 40_000_000
 CVC5_RESOURCES: Final = 20_000_000
@@ -42,6 +43,50 @@ def ask(solver: str, text: str, seed: int = 0) -> Answer:
     if solver == "cvc5":
         return _ask_cvc5(text, seed)
     raise ValueError(f"unknown solver {solver!r}; known are z3 and cvc5")
+
+
+def essential(text: str, seed: int = 0) -> str:
+    """`text` with only those assertions that z3 needs to refute it; `text` itself if it cannot.
+
+    A second solver that refutes what is left has refuted the whole: fewer assertions assume less.
+    """
+    lines = text.splitlines()
+    places = [place for place, line in enumerate(lines) if line.startswith("(assert ")]
+    named = list(lines)
+    for place in places:
+        named[place] = f"(assert (! {lines[place][8:-1]} :named a{place}))"
+    context = z3.Context()
+    try:
+        instance = z3.SimpleSolver(ctx=context)
+        instance.set("random_seed", seed)
+        instance.set("rlimit", Z3_RESOURCES)
+        instance.set("arith.solver", 2)
+        instance.set("unsat_core", True)
+        instance.from_string("\n".join(["(set-option :produce-unsat-cores true)", *named]))
+        if instance.check() != z3.unsat:
+            return text
+        needed = {int(str(name)[1:]) for name in instance.unsat_core()}
+    except z3.Z3Exception as error:
+        raise SolverError(f"z3: {error}") from error
+    kept = [line for place, line in enumerate(lines) if place not in places or place in needed]
+    return "\n".join(_without_unused(kept)) + "\n"
+
+
+_DEFINED: Final = re.compile(r"\bd\d+\b")
+
+
+def _without_unused(lines: list[str]) -> list[str]:
+    """Drop definitions that nothing refers to; a definition stands before its uses."""
+    used: set[str] = set()
+    kept: list[str] = []
+    for line in reversed(lines):
+        if line.startswith("(define-fun "):
+            name = line.split(" ", 2)[1]
+            if name not in used:
+                continue
+        used.update(_DEFINED.findall(line))
+        kept.append(line)
+    return kept[::-1]
 
 
 def version(solver: str) -> str:

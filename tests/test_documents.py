@@ -1,6 +1,7 @@
 """What the documents say about files is true: each is listed once, and nothing else is."""
 
 import re
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def test_links_lead_to_files(document):
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_no_place_is_left_to_fill_in(document):
     assert "<!--" not in (ROOT / document).read_text(encoding="utf-8")
+
+
+def test_the_figure_is_what_the_specification_does():
+    made = runpy.run_path(str(ROOT / "docs" / "draw_ring.py"))
+    drawn = (ROOT / "docs" / "ring.svg").read_text(encoding="utf-8")
+    assert drawn == made["drawing"](made["seen"]())
 
 
 def test_every_command_of_the_readme_can_be_made():
