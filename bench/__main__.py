@@ -1,9 +1,11 @@
-"""Print how fast the specification runs: `python -m bench [--seconds S] [--seed N]`."""
+"""Print how fast the specification runs and how long its proofs take: `python -m bench`."""
 
 from __future__ import annotations
 
 import argparse
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -123,17 +125,61 @@ def measurements(seconds: float, seed: int) -> list[Measurement]:
     return found
 
 
+PROOFS: dict[str, tuple[str, ...]] = {
+    "everything, z3": (),
+    "steps, integers, any ring size": ("--only", "step/*", "--arithmetic", "integer"),
+    **{
+        f"steps, integers, {size} slots": (
+            *("--only", "step/*", "--arithmetic", "integer"),
+            *("--ring-size", str(size)),
+        )
+        for size in (1, 64, 4096)
+    },
+}
+"""Runs of `python -m proofs.check` that are timed, by what they prove."""
+
+
+def proof_seconds(options: tuple[str, ...]) -> float:
+    """How long a run of `python -m proofs.check` takes. Raises `CalledProcessError` if it fails."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "proofs.check", *options]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def print_proofs() -> None:
+    """Time the proofs and print a table; the last column is relative to the second row."""
+    print(f"\n{'python -m proofs.check':<36} {'seconds':>12} {'ratio':>17}")
+    seconds: dict[str, float] = {}
+    for name, options in PROOFS.items():
+        seconds[name] = proof_seconds(options)
+    base = seconds["steps, integers, any ring size"]
+    for name, taken in seconds.items():
+        print(f"{name:<36} {taken:>12.1f} {taken / base:>16.1f}x")
+
+
 def main() -> None:
     """Measure and print a table; the last column is relative to interpreting the terms."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--seconds", type=float, default=1.0, help="time for each measurement")
     parser.add_argument("--seed", type=int, default=1, help="seed of the random walks")
+    parser.add_argument(
+        "--proofs",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also time python -m proofs.check, which takes some minutes",
+    )
     options = parser.parse_args()
     found = measurements(options.seconds, options.seed)
     base = found[-1].rate
     print(f"{'measurement':<36} {'rate':>12} {'unit':<8} {'ratio':>8}")
     for item in found:
-        print(f"{item.name:<36} {item.rate:>12,.0f} {item.unit:<8} {item.rate / base:>7,.0f}x")
+        print(
+            f"{item.name:<36} {item.rate:>12,.0f} {item.unit:<8} {item.rate / base:>7,.0f}x",
+            flush=True,
+        )
+    if options.proofs:
+        print_proofs()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What is promised: the safety properties, as statements about one state.
 
 Each holds in every state that the system can reach, for every slot k and thread t. The proofs show
-it; tests evaluate it after every step of long runs; a fault is caught when one of these breaks.
+it; tests evaluate it along long runs; a fault is caught when one of these breaks.
 Promises that something will happen are in `proofs.ranking`.
 """
 

@@ -3,8 +3,9 @@
 A proof that cannot fail proves nothing. Every defect that was found in a real driver of this card
 (by reading the drivers, not by running them), every classic mistake with rings and barriers, and
 the removal of every single barrier is stated as a small change of the specification. `catch` runs
-the changed specification and finds a shortest run, from power-on, to a state that breaks the
-promise named. A fault that is not caught means that a promise is missing.
+the changed specification and finds a run from power-on that breaks the promise named: a shortest
+one within its scenario, after the fixed beginning that the scenario names, or a loop that never
+ends. A fault that is not caught means that a promise is missing.
 
 The faults themselves: `field_faults`, `classic_faults`, `barrier_faults`.
 """
@@ -156,11 +157,11 @@ def catch(fault: Fault, *, ring_size: int | None = None, seed: int = 0) -> Catch
 
 def _note(case: Case, best: _Search | None, searches: list[_Search]) -> str:
     if best is None:
-        found = "nothing found"
+        found = "Nothing found"
     elif best.loop is not None:
-        found = "a run that goes on for ever"
+        found = "A run that goes on for ever"
     else:
-        found = "no shorter run"
+        found = "No shorter run"
     rules = len(case.scenario.rules)
     looked = ", ".join(
         f"{one.states:,} at ring size {one.ring_size}{'' if one.whole else ', not all'}"

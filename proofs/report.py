@@ -216,10 +216,11 @@ class Report:
         parts: list[str] = []
         if self.status() == ALL_WELL:
             if questions:
-                parts.append(f"{questions:,} obligations are proved")
+                parts.append(_all_of(questions, "obligation", "proved"))
             if self.faults:
-                parts.append(f"{len(self.faults):,} faults are caught")
-            text = f"All {' and all '.join(parts)}, in {self.seconds:.1f} s."
+                parts.append(_all_of(len(self.faults), "fault", "caught"))
+            text = f"{' and '.join(parts)}, in {self.seconds:.1f} s."
+            text = text[0].upper() + text[1:]
             yield style("good", text)
         else:
             for what, total in (("refuted", asked), ("unknown", asked)):
@@ -367,3 +368,9 @@ def _test_case(
         # XML has no room for control characters.
         text = re.sub(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", detail)
         ElementTree.SubElement(case, kinds[result], message=result).text = text
+
+
+def _all_of(count: int, what: str, verdict: str) -> str:
+    if count == 1:
+        return f"the one {what} is {verdict}"
+    return f"all {count:,} {what}s are {verdict}"

@@ -1,7 +1,7 @@
 """The solver's meaning of a term: SMT-LIB 2 text, in integers or in machine words.
 
-Both solvers are given the same text, and `--smt2` writes it to files: what can be read is what is
-solved. In integer arithmetic numbers and array indices are unbounded and the ring size N is any
+`--smt2` writes the text to files: what can be read is what is solved. (The second solver is given
+only those assertions of it that the first one needed, which assumes less.) In integer arithmetic numbers and array indices are unbounded and the ring size N is any
 number from 1 on. In machine arithmetic every number is a 32-bit word: it lies between 0 and
 2^32 - 1, sums and differences wrap around, comparison is unsigned, and N is 1 << shift for any
 shift from 0 to 12. Words are written as integers with their wrapping spelt out, because solvers
