@@ -1,11 +1,12 @@
 """The solver's meaning of a term: SMT-LIB 2 text, in integers or in machine words.
 
 `--smt2` writes the text to files: what can be read is what is solved. (The second solver is given
-only those assertions of it that the first one needed, which assumes less.) In integer arithmetic numbers and array indices are unbounded and the ring size N is any
-number from 1 on. In machine arithmetic every number is a 32-bit word: it lies between 0 and
-2^32 - 1, sums and differences wrap around, comparison is unsigned, and N is 1 << shift for any
-shift from 0 to 12. Words are written as integers with their wrapping spelt out, because solvers
-decide that many times faster than the same question in bit vectors; the meaning is the same.
+only those assertions of it that the first one needed, which assumes less.) In integer arithmetic
+numbers and array indices are unbounded and the ring size N is any number from 1 on. In machine
+arithmetic every number is a 32-bit word: it lies between 0 and 2^32 - 1, sums and differences wrap
+around, comparison is unsigned, and N is 1 << shift for any shift from 0 to 12. Words are written as
+integers with their wrapping spelt out, because solvers decide that many times faster than the same
+question in bit vectors; the meaning is the same.
 """
 
 from __future__ import annotations
