@@ -271,6 +271,7 @@ def open_first(s: State, t: Number) -> None:
     dirty = driver.needs_reset | driver.failed
     driver.life = constant(Life.OPENING)
     driver.conductor = t
+    driver.opening = TRUE
     driver.aborting = FALSE
     driver.cursor = constant(0)
     driver.polls = POLLS
@@ -301,6 +302,7 @@ def close_last(s: State, t: Number) -> None:
     s.driver.opens = s.driver.opens - 1
     s.driver.life = constant(Life.CLOSING)
     s.driver.conductor = t
+    s.driver.opening = FALSE
     s.driver.aborting = FALSE
     wake_everyone(s)
     s.threads.label[t] = Label.LEAVE

@@ -378,3 +378,9 @@ def recoverability(s: State) -> Bool:
         And(s.driver.life == Life.CLOSED, s.driver.failed),
         s.driver.needs_reset | (s.card.flags == Flags.ERROR),
     )
+
+
+@promise("opens-answered", "thread")
+def opens_answered(s: State, t: Number) -> Bool:
+    """An open that leaves the card closed says so: it returns EIO, never OK."""
+    return Implies(at(s, t, Label.CLOSED) & s.driver.opening, s.driver.aborting)

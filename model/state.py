@@ -372,6 +372,7 @@ class DriverState(Group):
     handles: Number = number("number of opens that users hold")
     conductor: Number = number("the thread that opens or closes the card")
     aborting: Bool = flag("the open failed; the card is being stopped again")
+    opening: Bool = flag("history: the conductor's call is an open")
     cursor: Number = number("slot that initialisation, fence or release is at")
     polls: Number = number("reads of FLAGS left before a reset is given up")
     inside: Number = number("number of threads inside a call")

@@ -1607,3 +1607,10 @@ def life_failure(s: State) -> Bool:
         s.driver.failed,
         error | ~after_reset & (s.driver.needs_reset | at_step(s, Label.POLL)),
     )
+
+
+@invariant("life.answer")
+def life_answer(s: State) -> Bool:
+    """An open that is undone again knows that it failed."""
+    undone = (s.driver.life == Life.CLOSING) | at_step(s, Label.CLOSED)
+    return Implies(undone & s.driver.opening, s.driver.aborting)
