@@ -133,7 +133,7 @@ class Instantiator:
                 if not item.indices:
                     continue
                 terms: dict[Term, None] = {}
-                for name in self.triggers(item):
+                for name in sorted(self.triggers(item)):
                     terms.update(found.get(name, {}))
                 for term in terms:
                     if (item.name, term) in done:
