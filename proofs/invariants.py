@@ -788,7 +788,6 @@ def receive_counters(s: State) -> Bool:
             ring.live,
             And(constant(0) <= packets_waiting(s), packets_waiting(s) <= n, ring.based),
         ),
-        Implies(ring.live & ~s.card.started & (s.tx.stage == Stage.IDLE), TRUE),
         Implies(
             s.card.started,
             And(slot_exists(ring.dev_i), apart(ring.dev_i, ring.cons_i, packets_waiting(s))),
