@@ -57,9 +57,12 @@ class Runner:
         self._masks = [0] * len(self._groups)
         self._place = [0] * len(layout.instances)
         self._members: list[int] = []
-        for group in self._groups:
+        self._home: dict[int, tuple[int, int]] = {}
+        for place, group in enumerate(self._groups):
             self._first.append(len(self._members))
             self._members += [instance.index for instance in group]
+            for bit, instance in enumerate(group):
+                self._home[instance.index] = place, 1 << bit
         self._module: dict[str, Any] = {"M": self._masks, "change": self._change}
         self._fire: list[Callable[[], None]] = [
             self._compiled_on_first_use(instance) for instance in layout.instances
@@ -98,7 +101,23 @@ class Runner:
         value = self._module[mangled(name)]
         return tuple(value) if isinstance(value, list) else value
 
+    @property
+    def now(self) -> Mapping[str, Any]:
+        """The present value of every variable, by its `mangled` name. To be read only."""
+        return self._module
+
+    def set(self, name: str, value: int | bool) -> None:
+        """Give a variable that is no array another value, from outside the rules."""
+        self._module[mangled(name)] = value
+        for group in self._whole.get(name, ()):
+            self._refresh[group]()
+
     # Steps
+
+    def is_enabled(self, number: int) -> bool:
+        """Whether the step with this number may be taken now."""
+        group, bit = self._home[number]
+        return bool(self._masks[group] & bit)
 
     def fire(self, number: int) -> None:
         """Take the step with this number. Whether it is enabled is up to the caller."""

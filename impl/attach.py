@@ -1,0 +1,125 @@
+"""From an address to a card: which backend reaches it, and who in this process shares it.
+
+An address is SCHEME:REST. The scheme names a backend: an entry point of the group `duct.backends`,
+a function that takes REST and returns an `impl.memory.Device`. All opens of one address in a
+process share one `Attachment`, so that the card is opened once and closed once.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+import attrs
+
+from impl.controller import Controller
+from impl.errors import InvalidArgumentError, UnknownAddressError
+from impl.lifecycle import Lifecycle
+from impl.memory import Device
+from impl.runtime import Runtime
+from impl.settings import Settings
+from impl.threads import ThreadRuntime
+
+__all__ = ["ATTACHMENTS", "Attachment", "Attachments", "backends"]
+
+GROUP: Final = "duct.backends"
+Backend = Callable[[str], Device]
+
+
+def backends() -> Mapping[str, Backend]:
+    """The backends that are installed, by scheme; each is loaded when it is used first."""
+    points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    return {point.name: functools.partial(_load_and_open, point) for point in points}
+
+
+def _load_and_open(point: EntryPoint, rest: str) -> Device:
+    device: Device = point.load()(rest)
+    return device
+
+
+@attrs.define(eq=False)
+class Attachment:
+    """A card that this process has hold of."""
+
+    controller: Controller
+    lifecycle: Lifecycle
+    users: int = 0
+
+    @classmethod
+    def to(cls, device: Device, runtime: Runtime, settings: Settings) -> Attachment:
+        """Take hold of a card: its command ring is allocated, its interrupts are served."""
+        controller = Controller(device, runtime, settings)
+        controller.start()
+        return cls(controller, Lifecycle(controller))
+
+    def detach(self) -> None:
+        """Let go of the card."""
+        self.controller.device.close()
+        self.controller.runtime.close()
+
+
+class Attachments:
+    """The cards that this process has hold of, by address."""
+
+    def __init__(self, known: Callable[[], Mapping[str, Backend]] = backends) -> None:
+        self._known = known
+        self._mutex = threading.Lock()
+        self._cards: dict[str, Attachment] = {}
+
+    def join(self, address: str, settings: Settings | None) -> Attachment:
+        """The card at `address`, which the caller leaves again; settings hold for all who share it.
+
+        Raises:
+            UnknownAddressError: No backend has this scheme.
+            InvalidArgumentError: The card is in use with other settings.
+            OSError: The backend does not reach the card.
+        """
+        with self._mutex:
+            attachment = self._cards.get(address)
+            if attachment is None:
+                attachment = self._attach(address, settings or Settings())
+                self._cards[address] = attachment
+            elif settings is not None and settings != attachment.controller.settings:
+                raise InvalidArgumentError(
+                    f"{address} is in use with {attachment.controller.settings}, "
+                    f"and {settings} was asked for"
+                )
+            attachment.users += 1
+            return attachment
+
+    def leave(self, address: str) -> None:
+        """One user less. A card that nobody uses is let go of, unless it may still write."""
+        with self._mutex:
+            attachment = self._cards[address]
+            attachment.users -= 1
+            # A card that could not be stopped keeps its memory until somebody resets it.
+            if not attachment.users and not attachment.lifecycle.needs_reset:
+                del self._cards[address]
+                attachment.detach()
+
+    def _attach(self, address: str, settings: Settings) -> Attachment:
+        device = self._reach(address)
+        runtime = ThreadRuntime()
+        try:
+            return Attachment.to(device, runtime, settings)
+        except BaseException:
+            device.close()
+            runtime.close()
+            raise
+
+    def _reach(self, address: str) -> Device:
+        scheme, colon, rest = address.partition(":")
+        known = self._known()
+        if not colon or scheme not in known:
+            names = ", ".join(f"{name}:" for name in known) or "none"
+            raise UnknownAddressError(
+                f"{address!r} names no card: an address begins with one of {names}"
+            )
+        return known[scheme](rest)
+
+
+ATTACHMENTS: Final = Attachments()
+"""The cards of this process. A card is one thing, however many parts of a program use it."""

@@ -1,0 +1,326 @@
+"""One card as all its users share it: calls, the two interrupt handlers, one lock.
+
+The steps of each call, and their order, are those of `model/driver_spec.py` and
+`model/ring_spec.py`; tests compare the two access by access. Opening, closing and recovery are in
+`impl/lifecycle.py`.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import functools
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import attrs
+
+from impl.dma import command_ring
+from impl.errors import (
+    CardError,
+    CardFailedError,
+    ClosedError,
+    DuctError,
+    FilterTableFullError,
+    NoSuchFilterError,
+    WaitTimeoutError,
+    WouldBlockError,
+)
+from impl.memory import Data, Device
+from impl.packet import Header
+from impl.request import Request
+from impl.ring import CommandRing, ReceiveRing, RequestRing, TransmitRing
+from impl.runtime import CancelledError, Channel, ExpiredError, Runtime
+from impl.settings import Settings
+from model.layout import (
+    EVFLAGS,
+    FLAGS,
+    HWADDR,
+    IDENTITY,
+    VMAJ,
+    VMIN,
+    Command,
+    Info,
+    errno_of,
+    is_fatal,
+    ring_slots,
+)
+
+__all__ = ["Controller", "Life", "Wait"]
+
+Result = TypeVar("Result")
+
+
+class Life(enum.Enum):
+    """What the driver is doing with the card as a whole."""
+
+    CLOSED = "closed"
+    OPENING = "being opened"
+    OPEN = "open"
+    CLOSING = "being closed"
+
+
+@attrs.frozen
+class Wait:
+    """How long a call may wait, and for whom.
+
+    Attributes:
+        blocking: It may wait at all.
+        timeout: The seconds that it was given; None: as long as it takes.
+        deadline: When they are over, on the runtime's clock.
+        handle: The handle that the call was made through; closing it ends the call.
+        conducts: The caller is the one who opens or closes the card, and goes on while it does.
+    """
+
+    blocking: bool = True
+    timeout: float | None = None
+    deadline: float | None = None
+    handle: object = None
+    conducts: bool = False
+
+
+_REFUSALS: Final[dict[int, tuple[type[DuctError], str]]] = {
+    errno.ENOSPC: (FilterTableFullError, "the card's filter table is full"),
+    errno.ENOENT: (NoSuchFilterError, "the card has no such filter"),
+}
+
+
+class Controller:
+    """A card and everything that its users share.
+
+    Attributes:
+        info: Version and hardware address.
+        life: Whether the card is open.
+        failed: A fatal error was seen; calls end with `CardFailedError`.
+    """
+
+    def __init__(self, device: Device, runtime: Runtime, settings: Settings) -> None:
+        slots = ring_slots(settings.ring_shift)
+        self.device = device
+        self.runtime = runtime
+        self.settings = settings
+        self.info = Info(device.read(VMAJ), device.read(VMIN), device.read(HWADDR))
+        self.command_memory = command_ring(device, slots)
+        self.commands = CommandRing(device, slots)
+        self.transmit = TransmitRing(device, slots)
+        self.receive = ReceiveRing(device, slots)
+        self.life = Life.CLOSED
+        self.failed = False
+        self.inside = 0
+
+    def start(self) -> None:
+        """Start the two threads that serve interrupts; they end when the device is closed."""
+        for name, vector, serve in (
+            ("events", IDENTITY.event_vector, self.serve_events),
+            ("fatal", IDENTITY.fatal_vector, self.serve_fatal),
+        ):
+            self.runtime.start(name, functools.partial(self._serve, vector, serve))
+
+    # Calls
+
+    def send(self, destination: int, buffers: tuple[Data, ...], size: int, wait: Wait) -> None:
+        """Send a packet; return when it was sent or, if the call may not wait, when queued."""
+        self._enter(wait)
+        try:
+            self.submit(
+                self.transmit,
+                lambda: self.transmit.fill_in(destination, buffers, size),
+                wait,
+            )
+        finally:
+            self._leave()
+
+    def change_filter(self, command: Command, mask: int, address: int, wait: Wait) -> None:
+        """Have the card add or remove a filter. Raises what its answer means."""
+        self._enter(wait)
+        try:
+            self.command(command, mask, address, wait)
+        finally:
+            self._leave()
+
+    def take_packet(self, wait: Wait) -> tuple[int, Header]:
+        """Wait for a packet and take it: its slot, held until `give_back`, and its header."""
+        self._enter(wait)
+        try:
+            while not self._look(wait):
+                if not wait.blocking:
+                    raise WouldBlockError("no packet waits")
+                self._sleep(Channel.READERS, wait)
+            slot, header = self.receive.take()
+        except BaseException:
+            self._leave()
+            raise
+        self.runtime.unlock()
+        return slot, header
+
+    def give_back(self, slot: int) -> None:
+        """Hand a slot that `take_packet` took to the card again; that call ends here."""
+        self.receive.restore(slot)
+        interruption = self._lock_at_all_costs()
+        try:
+            self.receive.give_back(slot)
+        finally:
+            self._leave()
+        if interruption is not None:
+            raise interruption
+
+    def _look(self, wait: Wait) -> bool:
+        self._check(wait)
+        if self.receive.filled():
+            return True
+        self.runtime.set_readable(False)
+        return False
+
+    # Requests; the caller holds the lock
+
+    def command(self, command: Command, mask: int, address: int, wait: Wait) -> Request:
+        """Have the card execute a command. Raises what its answer means."""
+        request = self.submit(
+            self.commands, lambda: self.commands.fill_in(command, mask, address), wait
+        )
+        code = errno_of(command, request.result)
+        if code:
+            kind, message = _REFUSALS.get(
+                code, (CardError, f"the card refused it with error {request.result}")
+            )
+            raise kind(f"{command.name}, mask {mask:#010x}, address {address:#010x}: {message}")
+        return request
+
+    def submit(self, ring: RequestRing, fill_in: Callable[[], None], wait: Wait) -> Request:
+        """Wait for a slot, fill it in, hand it over, and wait until the card returns it."""
+        channel = Channel.COMMANDS if ring is self.commands else Channel.SENDERS
+        request = Request()
+        place = object()
+        ring.line.append(place)
+        try:
+            self._wait_for_turn(ring, channel, place, wait)
+            fill_in()
+            slot = ring.hand_over(request if wait.blocking else None)
+            ring.ring_doorbell(slot)
+        finally:
+            ring.line.remove(place)
+            self.show_writable()
+            # The next in line may go on.
+            self.runtime.wake(channel)
+        if wait.blocking:
+            self._wait_for_completion(ring, channel, slot, request, wait)
+        return request
+
+    def _wait_for_turn(
+        self, ring: RequestRing, channel: Channel, place: object, wait: Wait
+    ) -> None:
+        while True:
+            self._check(wait)
+            if ring.line[0] is place and ring.room:
+                return
+            if not wait.blocking:
+                raise WouldBlockError(f"all {ring.slots} transmit slots are in use or spoken for")
+            self._sleep(channel, wait)
+
+    def _wait_for_completion(
+        self, ring: RequestRing, channel: Channel, slot: int, request: Request, wait: Wait
+    ) -> None:
+        try:
+            while not request.done:
+                self._check(wait)
+                self._sleep(channel, wait)
+        except BaseException:
+            ring.abandon(slot, request)
+            raise
+
+    # Entering, leaving, sleeping
+
+    def _enter(self, wait: Wait) -> None:
+        self.runtime.lock()
+        try:
+            self._check(wait)
+        except BaseException:
+            self.runtime.unlock()
+            raise
+        self.inside += 1
+
+    def _lock_at_all_costs(self) -> BaseException | None:
+        """Get the lock; returns what a signal handler raised meanwhile."""
+        interruption: BaseException | None = None
+        while True:
+            try:
+                self.runtime.lock()
+            except BaseException as error:
+                interruption = error
+            else:
+                return interruption
+
+    def _leave(self) -> None:
+        self.inside -= 1
+        if self.life is Life.CLOSING:
+            self.runtime.wake(Channel.LIFE)
+        self.runtime.unlock()
+
+    def _check(self, wait: Wait) -> None:
+        """The call may go on. Raises `CardFailedError` if the card failed or is not open."""
+        if self.failed:
+            raise CardFailedError(
+                "the card reported a fatal error; close every open of it and open it again"
+            )
+        if self.life is not Life.OPEN and not wait.conducts:
+            raise CardFailedError(f"the card is {self.life.value}")
+
+    def _sleep(self, channel: Channel, wait: Wait) -> None:
+        try:
+            self.runtime.sleep(channel, wait.deadline, wait.handle)
+        except ExpiredError:
+            raise WaitTimeoutError(f"waited {wait.timeout:g} s for {channel.value}") from None
+        except CancelledError:
+            raise ClosedError("the driver was closed while the call was waiting") from None
+
+    def show_writable(self) -> None:
+        """Let pollers know whether a packet can be queued."""
+        self.runtime.set_writable(bool(self.transmit.room) and not self.transmit.line)
+
+    def wake_everyone(self) -> None:
+        """Whatever the sleepers wait for, they must look again; so must pollers."""
+        for channel in Channel:
+            self.runtime.wake(channel)
+        self.runtime.set_readable(True)
+        self.runtime.set_writable(True)
+
+    # Interrupts
+
+    def _serve(self, vector: int, serve: Callable[[], None]) -> None:
+        while self.device.wait_for_interrupt(vector):
+            serve()
+
+    def serve_events(self) -> None:
+        """Vector 0: take back every slot that the card returned, and see whether a packet came.
+
+        What EVFLAGS says is not relied on: a completion may be announced by an interrupt that was
+        merged with an earlier one.
+        """
+        self.runtime.lock()
+        try:
+            self.device.read(EVFLAGS)
+            # Completions that the flags announced are looked for after the flags were read.
+            self.device.acquire()
+            for ring, channel in (
+                (self.commands, Channel.COMMANDS),
+                (self.transmit, Channel.SENDERS),
+            ):
+                while ring.returned():
+                    ring.take_back()
+                    self.runtime.wake(channel)
+            self.show_writable()
+            self.runtime.set_readable(True)
+            self.runtime.wake(Channel.READERS)
+            self.runtime.wake(Channel.LIFE)
+        finally:
+            self.runtime.unlock()
+
+    def serve_fatal(self) -> None:
+        """Vector 1: if FLAGS names an error, every call ends and every sleeper wakes."""
+        self.runtime.lock()
+        try:
+            if is_fatal(self.device.read(FLAGS)):
+                self.failed = True
+                self.wake_everyone()
+        finally:
+            self.runtime.unlock()

@@ -1,0 +1,441 @@
+"""The driver as programs use it.
+
+    with DuctDriver.open("emulated:") as duct:
+        duct.send(0xEC60, b"hello")
+        print(duct.receive().payload)
+
+Any number of threads may use one driver object, and any number of driver objects one card.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import Self, TypeAlias, final
+
+from impl.attach import ATTACHMENTS, Attachment, Attachments
+from impl.controller import Wait
+from impl.errors import (
+    CardFailedError,
+    ClosedError,
+    InvalidArgumentError,
+    WouldBlockError,
+)
+from impl.memory import Data
+from impl.packet import (
+    Packet,
+    check_filter,
+    check_payload,
+    check_word,
+    message_of,
+    parse_message,
+)
+from impl.polling import Direction, Poller
+from impl.settings import Settings
+from model.layout import Command, Info
+
+__all__ = ["DuctDriver", "PacketView", "Payload"]
+
+Payload: TypeAlias = Data | Sequence[Data]
+"""The bytes of a packet: one buffer, or several that are sent one after the other."""
+
+
+@final
+class PacketView:
+    """A received packet where the card wrote it: not copied, and on loan.
+
+    Its slot is the card's again after `release`, at the end of a `with` block, or when the driver
+    object that it came from is closed. Until then the card has one slot less to receive with.
+    Whatever still refers to the payload when the driver object is closed stays readable, but shows
+    whatever the card writes there next.
+
+    Attributes:
+        source: Hardware address of the sender.
+        destination: Address that the packet was sent to.
+        payload: Its bytes, read-only. Using them after the release raises `ValueError`; slices of
+            them, and arrays over them, must be gone before.
+    """
+
+    def __init__(
+        self, driver: DuctDriver, slot: int, source: int, destination: int, payload: memoryview
+    ) -> None:
+        self.source = source
+        self.destination = destination
+        self.payload = _lend(payload)
+        self._payload = payload
+        self._driver = driver
+        self._slot = slot
+
+    def release(self) -> None:
+        """Hand the slot back to the card. A second release does nothing.
+
+        Raises:
+            BufferError: Something still refers to the payload: a slice of it, or an array over it.
+                The view is as it was; release it again when that is gone.
+        """
+        self._take_back()
+        self._driver._end_view(self)
+
+    def _take_back(self) -> None:
+        try:
+            self.payload.release()
+            self._payload.release()
+        except BufferError:
+            self.payload = _lend(self._payload)
+            raise BufferError(
+                "the payload is in use: release slices of it and arrays over it first"
+            ) from None
+
+    def _lose(self) -> None:
+        """The driver object is being closed, which ends the loan."""
+        with contextlib.suppress(BufferError):
+            self._take_back()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+@final
+class DuctDriver:
+    """One open of a card. Close it, or use it in a `with` block.
+
+    A call that may not wait (`blocking=False`) raises `WouldBlockError` where it would have to; one
+    whose `timeout`, in seconds, is over raises `WaitTimeoutError`. After a fatal error of the card
+    every call raises `CardFailedError`: close all opens, and the next open resets the card. After
+    `close` every call raises `ClosedError`. All of these are `OSError`s; see `impl.errors`.
+
+    Attributes:
+        info: Version (`major`, `minor`) and hardware address (`hwaddr`) of the card.
+    """
+
+    def __init__(self, attachment: Attachment, timeout: float | None = None) -> None:
+        self._controller = attachment.controller
+        self._lifecycle = attachment.lifecycle
+        self._leave: tuple[Attachments, str] | None = None
+        self._mutex = threading.Lock()
+        self._closed = False
+        self._views: dict[PacketView, int] = {}
+        self._descriptor: int | None = None
+        self._poller: Poller | None = None
+        self.info: Info = self._controller.info
+        self._lifecycle.open(timeout)
+
+    @classmethod
+    def open(
+        cls,
+        address: str,
+        *,
+        settings: Settings | None = None,
+        timeout: float | None = None,
+        attachments: Attachments = ATTACHMENTS,
+    ) -> Self:
+        """Open the card at `address`; the first open of a card in a process starts it.
+
+        Args:
+            address: SCHEME:REST, such as "emulated:". The scheme chooses how the card is reached.
+            settings: Sizes and times; all opens of a card share those of the first.
+            timeout: Seconds to wait for somebody else's open or close to end.
+            attachments: Who keeps count of the cards in use.
+
+        Raises:
+            UnknownAddressError: The scheme is not known.
+            InvalidArgumentError: The card is in use with other settings.
+            CardFailedError: The card does not start, or failed and is still open elsewhere.
+            WaitTimeoutError: The time is over.
+            OSError: The card cannot be reached.
+        """
+        _check_timeout(timeout)
+        attachment = attachments.join(address, settings)
+        try:
+            driver = cls(attachment, timeout)
+        except BaseException:
+            attachments.leave(address)
+            raise
+        driver._leave = attachments, address
+        return driver
+
+    # Sending
+
+    def send(
+        self,
+        destination: int,
+        payload: Payload,
+        *,
+        blocking: bool = True,
+        timeout: float | None = None,
+    ) -> None:
+        """Send a packet. Returns when the card has sent it or, without blocking, has it queued.
+
+        Args:
+            destination: The address that it goes to, 32 bits.
+            payload: 0 to 16384 bytes, in one buffer or in several.
+            blocking: Whether the call may wait.
+            timeout: The longest that it may wait, in seconds; None: as long as it takes.
+
+        Raises:
+            InvalidArgumentError: The address does not fit 32 bits.
+            PacketTooLongError: The payload is longer than a packet can be.
+            WouldBlockError, WaitTimeoutError, CardFailedError, ClosedError: See the class.
+        """
+        buffers, size = _gather(payload)
+        check_word(destination, "a destination")
+        self._controller.send(destination, buffers, size, self._wait(blocking, timeout))
+
+    def write(self, message: Data, *, blocking: bool = True, timeout: float | None = None) -> int:
+        """Send a packet as the character device takes it: a 16-byte header, then the payload.
+
+        Returns the message's length.
+
+        Raises:
+            InvalidArgumentError: It is shorter than a header, or the header names another length.
+        """
+        parsed = parse_message(message)
+        self.send(parsed.destination, parsed.payload, blocking=blocking, timeout=timeout)
+        return len(message)
+
+    # Receiving
+
+    def receive(self, *, blocking: bool = True, timeout: float | None = None) -> Packet:
+        """Wait for a packet and return a copy of it.
+
+        Raises:
+            CardError: The card announced more bytes than its buffers hold; that packet is lost.
+            WouldBlockError, WaitTimeoutError, CardFailedError, ClosedError: See the class.
+        """
+        controller = self._controller
+        slot, header = controller.take_packet(self._wait(blocking, timeout))
+        try:
+            payload = controller.receive.copy(slot, header)
+        finally:
+            controller.give_back(slot)
+        return Packet(header.source, header.destination, payload)
+
+    def receive_view(self, *, blocking: bool = True, timeout: float | None = None) -> PacketView:
+        """Wait for a packet and return it where it is, without a copy. Release it soon.
+
+        Raises:
+            The errors of `receive`.
+        """
+        controller = self._controller
+        slot, header = controller.take_packet(self._wait(blocking, timeout))
+        try:
+            payload = controller.receive.borrow(slot, header)
+            view = PacketView(self, slot, header.source, header.destination, payload)
+            with self._mutex:
+                self._check_open()
+                self._views[view] = slot
+        except BaseException:
+            controller.give_back(slot)
+            raise
+        return view
+
+    def receive_batch(
+        self, most: int, *, blocking: bool = True, timeout: float | None = None
+    ) -> list[Packet]:
+        """Wait for a packet; return it and those that are there behind it, `most` at the most.
+
+        Raises:
+            InvalidArgumentError: `most` is not 1 or more.
+            The errors of `receive`.
+        """
+        if most < 1:
+            raise InvalidArgumentError(f"a batch has 1 packet or more, not {most}")
+        packets = [self.receive(blocking=blocking, timeout=timeout)]
+        while len(packets) < most:
+            try:
+                packets.append(self.receive(blocking=False))
+            except OSError:
+                # Whatever is wrong, the next call meets it too; what was received is not lost.
+                break
+        return packets
+
+    def read(self, size: int = -1, *, blocking: bool = True, timeout: float | None = None) -> bytes:
+        """Receive a packet as the character device gives it: a 16-byte header, then the payload.
+
+        Args:
+            size: The most bytes to return; the rest of the packet is lost. Negative: all.
+            blocking: Whether the call may wait.
+            timeout: The longest that it may wait, in seconds.
+        """
+        message = message_of(self.receive(blocking=blocking, timeout=timeout))
+        return message if size < 0 else message[:size]
+
+    def __iter__(self) -> Iterator[Packet]:
+        """Packets as they come; ends when the driver is closed."""
+        while True:
+            try:
+                packet = self.receive()
+            except (CardFailedError, ClosedError):
+                # A call that begins while the driver is being closed may see that of the card.
+                if self._closed:
+                    return
+                raise
+            yield packet
+
+    # Filters
+
+    def add_multicast(self, mask: int, address: int, *, timeout: float | None = None) -> None:
+        """Receive packets too whose destination agrees with `address` in the bits of `mask`.
+
+        Bit 31 is set in both. The filter is the card's: it holds for all opens of it, until it is
+        removed or the card is closed.
+
+        Raises:
+            InvalidArgumentError: They make no multicast filter.
+            FilterTableFullError: The card has no room for it.
+            CardError: The card refused it for another reason.
+        """
+        self._change_filter(Command.ADDFILT, mask, address, timeout)
+
+    def remove_multicast(self, mask: int, address: int, *, timeout: float | None = None) -> None:
+        """Undo one `add_multicast` with the same mask and address.
+
+        Raises:
+            InvalidArgumentError: They make no multicast filter.
+            NoSuchFilterError: The card has no such filter.
+            CardError: The card refused for another reason.
+        """
+        self._change_filter(Command.RMFILT, mask, address, timeout)
+
+    def _change_filter(
+        self, command: Command, mask: int, address: int, timeout: float | None
+    ) -> None:
+        check_filter(mask, address)
+        self._controller.change_filter(command, mask, address, self._wait(True, timeout))
+
+    # Readiness
+
+    def fileno(self) -> int:
+        """A file descriptor for select, poll and epoll.
+
+        It is readable when a packet may wait, writable when a transmit slot is free, and both after
+        a fatal error. It belongs to the driver, which closes it; do not read or write it.
+        """
+        with self._mutex:
+            self._check_open()
+            if self._descriptor is None:
+                self._descriptor = self._controller.runtime.fileno()
+            return self._descriptor
+
+    # Asynchronous calls
+
+    async def send_async(self, destination: int, payload: Payload) -> None:
+        """Queue a packet, waiting for a free slot without blocking the event loop."""
+        while True:
+            try:
+                return self.send(destination, payload, blocking=False)
+            except WouldBlockError:
+                await self._ready(Direction.WRITABLE)
+
+    async def receive_async(self) -> Packet:
+        """Receive a packet, waiting for it without blocking the event loop."""
+        while True:
+            try:
+                return self.receive(blocking=False)
+            except WouldBlockError:
+                await self._ready(Direction.READABLE)
+
+    async def __aiter__(self) -> AsyncIterator[Packet]:
+        """Packets as they come; ends when the driver is closed."""
+        while True:
+            try:
+                packet = await self.receive_async()
+            except (CardFailedError, ClosedError):
+                if self._closed:
+                    return
+                raise
+            yield packet
+
+    async def _ready(self, direction: Direction) -> None:
+        descriptor = self.fileno()
+        with self._mutex:
+            self._check_open()
+            if self._poller is None:
+                self._poller = Poller(descriptor)
+            poller = self._poller
+        await poller.wait(direction)
+
+    # Closing
+
+    def close(self) -> None:
+        """End this open: its views are released, calls that wait in it end with `ClosedError`.
+
+        The last close of a card stops it. Closing twice is allowed.
+
+        Raises:
+            CardFailedError: The card neither stops nor resets. This open is closed all the same.
+        """
+        with self._mutex:
+            if self._closed:
+                return
+            self._closed = True
+            views, self._views = self._views, {}
+        # From the last to the first, each of them whatever becomes of the others.
+        with contextlib.ExitStack() as steps:
+            if self._leave is not None:
+                attachments, address = self._leave
+                steps.callback(attachments.leave, address)
+            if self._descriptor is not None:
+                steps.callback(os.close, self._descriptor)
+            steps.callback(self._lifecycle.close, self)
+            if self._poller is not None:
+                steps.callback(self._poller.close)
+            for view, slot in views.items():
+                steps.callback(self._controller.give_back, slot)
+                steps.callback(view._lose)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def _end_view(self, view: PacketView) -> None:
+        with self._mutex:
+            slot = self._views.pop(view, None)
+        if slot is not None:
+            self._controller.give_back(slot)
+
+    def _wait(self, blocking: bool, timeout: float | None) -> Wait:
+        self._check_open()
+        _check_timeout(timeout)
+        if not blocking or timeout == 0:
+            return Wait(blocking=False)
+        deadline = None if timeout is None else self._controller.runtime.now() + timeout
+        return Wait(timeout=timeout, deadline=deadline, handle=self)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the driver was closed; open the card again")
+
+
+def _lend(memory: memoryview) -> memoryview:
+    """A view of `memory`, which cannot be released while a slice of the view is left.
+
+    The slices of a memoryview alone would not keep it from being released.
+    """
+    return memoryview(pickle.PickleBuffer(memory))
+
+
+def _check_timeout(timeout: float | None) -> None:
+    if timeout is not None and not timeout >= 0:
+        raise InvalidArgumentError(f"a timeout is 0 seconds or more, not {timeout}")
+
+
+def _gather(payload: Payload) -> tuple[tuple[memoryview, ...], int]:
+    """The payload's buffers as plain bytes, and their size together."""
+    parts: Iterable[Data]
+    parts = [payload] if isinstance(payload, bytes | bytearray | memoryview) else payload
+    buffers = tuple(memoryview(part).cast("B") for part in parts)
+    return buffers, check_payload(sum(map(len, buffers)))

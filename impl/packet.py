@@ -1,0 +1,194 @@
+"""Bytes and numbers of packets: the pure part of the driver, free of memory and threads."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from impl.errors import CardError, InvalidArgumentError, PacketTooLongError
+from impl.memory import Data
+from model.layout import LIMITS, PACKET_SLOT, USER_HEADER, Structure
+
+__all__ = [
+    "FIELDS",
+    "HEADER",
+    "Header",
+    "Message",
+    "Packet",
+    "check_filter",
+    "check_payload",
+    "check_received",
+    "check_word",
+    "index_of",
+    "message_of",
+    "pack_fields",
+    "parse_message",
+    "split",
+    "unpack_header",
+]
+
+WORD_LIMIT: Final = 1 << 32
+MULTICAST_BIT: Final = 1 << 31
+
+
+@attrs.frozen
+class Span:
+    """Bytes of a slot: where they begin, and how many they are."""
+
+    offset: int
+    size: int
+
+
+def _span(structure: Structure, first: str, last: str) -> Span:
+    offset = structure[first].offset
+    return Span(offset, structure[last].end - offset)
+
+
+FIELDS: Final = _span(PACKET_SLOT, "length", "pointer")
+"""What the host writes of a packet slot: lengths, destination, source, pointers."""
+HEADER: Final = _span(PACKET_SLOT, "pktlen", "src")
+"""What the host reads of a receive slot, in one load: from the packet's length to its source."""
+
+_FIELDS: Final = struct.Struct("<4I2I4Q")
+_HEADER: Final = struct.Struct("<I16x2I")
+_MESSAGE: Final = USER_HEADER.codec
+
+
+@attrs.frozen
+class Packet:
+    """A packet that was received.
+
+    Attributes:
+        source: Hardware address of its sender.
+        destination: Address that it was sent to: the card's own, or a multicast address.
+        payload: 0 to 16384 bytes.
+    """
+
+    source: int
+    destination: int
+    payload: bytes
+
+
+@attrs.frozen
+class Header:
+    """What the card says of a packet: untrusted until `check_received` has seen it."""
+
+    length: int
+    destination: int
+    source: int
+
+
+@attrs.frozen
+class Message:
+    """A packet as the character device takes it: the destination and the payload behind it."""
+
+    destination: int
+    payload: memoryview
+
+
+def index_of(counter: int, slots: int) -> int:
+    """The slot of request number `counter` on a ring of `slots` slots, a power of two."""
+    return counter & (slots - 1)
+
+
+def split(size: int) -> tuple[int, int, int, int]:
+    """How many of `size` payload bytes (0 to 16384) each of the four page-sized buffers takes.
+
+    The buffers are filled in order, none is left out before the last one used; one that is not
+    used has length 0.
+    """
+    page = LIMITS.page_size
+    first = min(size, page)
+    second = min(size - first, page)
+    third = min(size - first - second, page)
+    return first, second, third, size - first - second - third
+
+
+def pack_fields(lengths: Sequence[int], destination: int, pointers: Sequence[int]) -> bytes:
+    """The bytes of a packet slot from its lengths to its pointers; the source is the card's own."""
+    return _FIELDS.pack(*lengths, destination, 0, *pointers)
+
+
+def unpack_header(data: bytes) -> Header:
+    """What the card wrote of a packet: the `HEADER` bytes of its slot."""
+    length, destination, source = _HEADER.unpack(data)
+    return Header(length, destination, source)
+
+
+# Checks
+
+
+def check_word(value: int, what: str) -> int:
+    """`value` if it is a number of 32 bits. Raises `InvalidArgumentError` otherwise."""
+    if not 0 <= value < WORD_LIMIT:
+        raise InvalidArgumentError(f"{what} is a number from 0 to 0xffffffff, not {value:#x}")
+    return value
+
+
+def check_payload(size: int) -> int:
+    """`size` if a packet can carry so many bytes. Raises `PacketTooLongError` otherwise."""
+    if size > LIMITS.max_packet:
+        raise PacketTooLongError(
+            f"a packet carries at most {LIMITS.max_packet} bytes, and {size} were given"
+        )
+    return size
+
+
+def check_received(header: Header) -> Header:
+    """`header` if its length is within the slot's buffers. Raises `CardError` otherwise."""
+    if header.length > LIMITS.max_packet:
+        raise CardError(
+            f"the card announced a packet of {header.length} bytes, "
+            f"but a receive slot holds {LIMITS.max_packet}"
+        )
+    return header
+
+
+def check_filter(mask: int, address: int) -> tuple[int, int]:
+    """Mask and address if they make a multicast filter: bit 31 is set in both.
+
+    Raises `InvalidArgumentError` otherwise.
+    """
+    check_word(mask, "a filter's mask")
+    check_word(address, "a filter's address")
+    if not mask & address & MULTICAST_BIT:
+        raise InvalidArgumentError(
+            "a multicast filter has bit 31 set in mask and address, "
+            f"and mask {mask:#010x}, address {address:#010x} were given"
+        )
+    return mask, address
+
+
+# The character device's messages
+
+
+def parse_message(data: Data) -> Message:
+    """What a message for the character device's `write` says: a 16-byte header and the payload.
+
+    Raises:
+        InvalidArgumentError: It is shorter than the header, or the header names another length.
+        PacketTooLongError: The payload is longer than 16384 bytes.
+    """
+    view = memoryview(data).cast("B")
+    if len(view) < USER_HEADER.size:
+        raise InvalidArgumentError(
+            f"a message begins with a header of {USER_HEADER.size} bytes, "
+            f"and it has {len(view)} bytes"
+        )
+    payload = view[USER_HEADER.size :]
+    check_payload(len(payload))
+    _, destination, length = _MESSAGE.unpack(view[: USER_HEADER.size])
+    if length != len(payload):
+        raise InvalidArgumentError(
+            f"the header announces {length} bytes of payload, and {len(payload)} follow"
+        )
+    return Message(destination, payload)
+
+
+def message_of(packet: Packet) -> bytes:
+    """The message that the character device's `read` gives for a packet."""
+    header = _MESSAGE.pack(packet.source, packet.destination, len(packet.payload))
+    return header + packet.payload

@@ -1,0 +1,102 @@
+"""What the driver's threads stand on: one lock, sleeping and waking, time, readiness.
+
+The driver's lines are the same over real threads (`impl.threads`) and under test, where a scheduler
+stands behind these words and decides who goes next.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+from collections.abc import Callable
+
+__all__ = ["CancelledError", "Channel", "ExpiredError", "Runtime"]
+
+
+class Channel(enum.Enum):
+    """What sleepers wait for. Whoever makes it true wakes all of them."""
+
+    SENDERS = "a transmit slot, or the completion of a packet"
+    COMMANDS = "a command slot, or the completion of a command"
+    READERS = "a packet"
+    LIFE = "the end of an open, a close, or a call under way"
+
+
+class ExpiredError(Exception):
+    """A sleep reached its deadline."""
+
+
+class CancelledError(Exception):
+    """A sleep was ended because the handle that it belongs to was closed."""
+
+
+class Runtime(abc.ABC):
+    """The lock of one card, its channels, the clock, and the card's readiness.
+
+    The lock goes to threads in the order in which they ask for it: no bound on waiting could be
+    promised otherwise.
+    """
+
+    @abc.abstractmethod
+    def lock(self) -> None:
+        """Wait for the lock. Returns with it, or raises without it if a signal handler raises."""
+
+    @abc.abstractmethod
+    def unlock(self) -> None:
+        """Give the lock to the next in line."""
+
+    @abc.abstractmethod
+    def sleep(self, channel: Channel, deadline: float | None = None, handle: object = None) -> None:
+        """Give up the lock and wait for `channel`, in one step; return with the lock.
+
+        It may return without a reason.
+
+        Args:
+            channel: What to wait for.
+            deadline: When to stop waiting, in seconds of `now`; None: never.
+            handle: The handle on whose behalf the caller sleeps; see `cancel`.
+
+        Raises:
+            ExpiredError: The deadline passed.
+            CancelledError: `cancel` was called for `handle`.
+            BaseException: Whatever a signal handler raises. The lock is held in every case.
+        """
+
+    @abc.abstractmethod
+    def wake(self, channel: Channel) -> None:
+        """Wake everyone who sleeps on `channel`. The caller holds the lock."""
+
+    @abc.abstractmethod
+    def cancel(self, handle: object) -> None:
+        """End all sleeps on behalf of `handle`, now and later. The caller holds the lock."""
+
+    @abc.abstractmethod
+    def now(self) -> float:
+        """The time in seconds since some moment; it never goes back."""
+
+    @abc.abstractmethod
+    def pause(self, seconds: float) -> None:
+        """Do nothing for a while, keeping the lock."""
+
+    @abc.abstractmethod
+    def set_readable(self, yes: bool) -> None:
+        """Show to pollers whether a packet may wait. The caller holds the lock."""
+
+    @abc.abstractmethod
+    def set_writable(self, yes: bool) -> None:
+        """Show to pollers whether a transmit slot is free. The caller holds the lock."""
+
+    @abc.abstractmethod
+    def fileno(self) -> int:
+        """A new file descriptor that polls as readable and writable as the card is.
+
+        The caller closes it. It is for polling only.
+        """
+
+    @abc.abstractmethod
+    def start(self, name: str, body: Callable[[], None]) -> None:
+        """Run `body` in a thread of the driver's own."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Let go of what the runtime holds, once nobody polls, sleeps or runs any more."""

@@ -1,0 +1,161 @@
+"""The runtime over real threads: a fair lock, sleepers, a clock, a pollable readiness."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, final
+
+import attrs
+
+from impl.readiness import Readiness
+from impl.runtime import CancelledError, Channel, ExpiredError, Runtime
+
+__all__ = ["FairLock", "ThreadRuntime"]
+
+LONGEST_WAIT: Final = threading.TIMEOUT_MAX
+
+
+@attrs.define(eq=False)
+class _Turn:
+    """A place in the line. `came` counts, not the alarm: a signal may strike just as that goes."""
+
+    alarm: threading.Lock = attrs.field(factory=threading.Lock)
+    came: bool = False
+
+
+@final
+class FairLock:
+    """A lock that threads get in the order in which they ask for it."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._line: deque[_Turn] = deque()
+        self._taken = False
+
+    def acquire(self) -> BaseException | None:
+        """Wait for the lock, whatever happens; returns what a signal handler raised meanwhile."""
+        with self._mutex:
+            if not self._taken:
+                self._taken = True
+                return None
+            turn = _Turn()
+            turn.alarm.acquire()
+            self._line.append(turn)
+        interruption: BaseException | None = None
+        while not turn.came:
+            try:
+                turn.alarm.acquire()
+            except BaseException as error:
+                interruption = error
+        return interruption
+
+    def release(self) -> None:
+        """Give the lock to the next in line."""
+        with self._mutex:
+            if self._line:
+                turn = self._line.popleft()
+                turn.came = True
+                turn.alarm.release()
+            else:
+                self._taken = False
+
+
+@attrs.define(eq=False)
+class _Sleeper:
+    handle: object
+    alarm: threading.Lock = attrs.field(factory=threading.Lock)
+    cancelled: bool = False
+
+
+@final
+class ThreadRuntime(Runtime):
+    """The words of `Runtime` over real threads. All sleepers' lists are guarded by the lock."""
+
+    def __init__(self) -> None:
+        self._lock = FairLock()
+        self._sleepers: dict[Channel, list[_Sleeper]] = {channel: [] for channel in Channel}
+        self._cancelled: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._readiness = Readiness()
+        self._threads: list[threading.Thread] = []
+
+    def lock(self) -> None:
+        interruption = self._lock.acquire()
+        if interruption is not None:
+            self._lock.release()
+            raise interruption
+
+    def unlock(self) -> None:
+        self._lock.release()
+
+    def sleep(self, channel: Channel, deadline: float | None = None, handle: object = None) -> None:
+        if handle is not None and handle in self._cancelled:
+            raise CancelledError
+        timeout = -1.0 if deadline is None else min(deadline - time.monotonic(), LONGEST_WAIT)
+        if deadline is not None and timeout <= 0:
+            raise ExpiredError
+        sleeper = _Sleeper(handle)
+        sleeper.alarm.acquire()
+        self._sleepers[channel].append(sleeper)
+        self._lock.release()
+        woken = False
+        interruption: BaseException | None = None
+        try:
+            woken = sleeper.alarm.acquire(timeout=timeout)
+        except BaseException as error:
+            interruption = error
+        interruption = self._lock.acquire() or interruption
+        with contextlib.suppress(ValueError):
+            self._sleepers[channel].remove(sleeper)
+        if interruption is not None:
+            raise interruption
+        if sleeper.cancelled:
+            raise CancelledError
+        # Whoever was woken on the way from its deadline to the lock was woken.
+        if not woken and sleeper.alarm.locked():
+            raise ExpiredError
+
+    def wake(self, channel: Channel) -> None:
+        sleepers = self._sleepers[channel]
+        for sleeper in sleepers:
+            sleeper.alarm.release()
+        sleepers.clear()
+
+    def cancel(self, handle: object) -> None:
+        if handle is None:  # on behalf of nobody
+            return
+        self._cancelled.add(handle)
+        for sleepers in self._sleepers.values():
+            for sleeper in [item for item in sleepers if item.handle is handle]:
+                sleeper.cancelled = True
+                sleeper.alarm.release()
+                sleepers.remove(sleeper)
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def set_readable(self, yes: bool) -> None:
+        self._readiness.set_readable(yes)
+
+    def set_writable(self, yes: bool) -> None:
+        self._readiness.set_writable(yes)
+
+    def fileno(self) -> int:
+        return self._readiness.duplicate()
+
+    def start(self, name: str, body: Callable[[], None]) -> None:
+        thread = threading.Thread(target=body, name=f"duct {name}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def close(self) -> None:
+        for thread in self._threads:
+            thread.join()
+        self._readiness.close()

@@ -1,0 +1,1 @@
+"""What the driver must be, as tests state it: contracts, and suites that every backend runs."""

@@ -1,0 +1,283 @@
+"""The specification as the judge of every access.
+
+The judge runs the specification beside the driver and the card, step by step. Each access must be a
+step that the specification allows in the state that both are in; if it is none, the run ends there
+with a `Deviation` that names the access, what is allowed instead, and where the two differ.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import attrs
+
+from impl.runtime import Channel
+from model.explore import Executor
+from model.scope import Instance, Scope
+from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Outcome
+from model.system import specification
+from model.trace import Trace, record
+from properties.program import ACCESSES, SILENT, Access, say
+
+__all__ = ["Deviation", "Judge", "Specification"]
+
+HOST, DEVICE = "HOST", "DEVICE"
+SILENT_ONLY_IF: Final = frozenset(
+    {"tx.reclaim_done", "cmd.reclaim_done", "rx.nothing_to_read", "stop_draining"}
+)
+"""Steps that take no access in some states only; `Judge._is_silent` says in which."""
+
+
+class Deviation(AssertionError):  # noqa: N818 - a finding about the code under test
+    """Driver or card did something that the specification does not allow.
+
+    Attributes:
+        reason: What was done, and what is allowed.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Specification:
+    """The specification at fixed sizes, ready to judge one run after another.
+
+    Attributes:
+        scope: The sizes.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.executor = Executor.of(specification(), scope)
+        self.runner = self.executor.runner()
+        self.initial = self.executor.initial()
+        self.numbers: dict[tuple[Any, ...], int] = {
+            (item.name, *item.values): item.index for item in self.executor.instances
+        }
+        self.by_rule = {item.name: item.rule for item in self.executor.instances}
+        self.fair = [item for item in self.executor.instances if item.process is not None]
+
+    def instance(self, number: int) -> Instance:
+        """The step with this number."""
+        return self.executor.instances[number]
+
+
+class Judge:
+    """Follows one run.
+
+    Attributes:
+        accesses: Number of accesses judged so far, by kind.
+        path: The steps of the specification taken so far.
+        stale: Whether fresh memory looks as if it were the card's.
+    """
+
+    def __init__(self, spec: Specification, *, stale: bool = False) -> None:
+        self.spec = spec
+        self.stale = int(stale)
+        self.runner = spec.runner
+        self.runner.load(spec.initial)
+        self.now: Mapping[str, Any] = self.runner.now
+        self.accesses: Counter[str] = Counter()
+        self.path: list[int] = []
+        self._expired = [False] * spec.scope.threads
+        self._numbers = spec.numbers
+        self._labels: list[int] = self.now["threads_label"]
+
+    # The specification's state
+
+    def label(self, t: int) -> Label:
+        """Where thread t is in its program."""
+        return Label(self._labels[t])
+
+    def outcome(self, t: int) -> Outcome:
+        """How the last call of thread t ended."""
+        return Outcome(self.now["threads_outcome"][t])
+
+    def holds_lock(self, t: int) -> bool:
+        """Thread t has drawn a ticket that was not served yet."""
+        now = self.now
+        return bool(
+            now["threads_ticket"][t] >= now["lock_serving"]
+            and now["lock_next"] != now["lock_serving"]
+            and not now["threads_asleep"][t]
+            and now["threads_ticket"][t] == now["lock_serving"]
+        )
+
+    def enabled(self, rule: str, *values: int) -> bool:
+        """Whether a step may be taken."""
+        number = self._numbers.get((rule, *values))
+        return number is not None and self.runner.is_enabled(number)
+
+    def number(self, rule: str, *values: int) -> int:
+        """The number of a step."""
+        return self._numbers[rule, *values]
+
+    def expired(self, t: int, yes: bool) -> None:
+        """Whether the last sleep of thread t reached its deadline."""
+        self._expired[t] = yes
+
+    # Steps
+
+    def fire(self, rule: str, *values: int) -> None:
+        """Take a step that may be taken. Raises `Deviation` if it may not."""
+        number = self._numbers.get((rule, *values))
+        if number is None or not self.runner.is_enabled(number):
+            raise self.deviation(f"{self._step(rule, values)} is not allowed now", rule, values)
+        self.runner.fire(number)
+        self.path.append(number)
+
+    def _step(self, rule: str, values: Iterable[int]) -> str:
+        known = self.spec.by_rule.get(rule)
+        if known is None:
+            return rule
+        names = (parameter.name for parameter in known.parameters)
+        inside = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=False))
+        return f"{rule} ({inside})" if inside else rule
+
+    def deviation(
+        self, reason: str, rule: str | None = None, values: tuple[int, ...] = ()
+    ) -> Deviation:
+        """What is to be raised; tells which conditions of the rule do not hold."""
+        lines = [reason]
+        if rule is not None:
+            lines += self._unmet(rule, values)
+        return Deviation("\n".join(lines))
+
+    def _unmet(self, rule: str, values: tuple[int, ...]) -> list[str]:
+        """Which named conditions of a rule do not hold, and what its accesses find."""
+        known = self.spec.by_rule.get(rule)
+        if known is None:
+            return []
+        transition = next(
+            item for item in self.spec.executor.layout.system.transitions if item.rule is known
+        )
+        lines = [f"  {rule}: {known.meaning}"]
+        state = self.runner.state()
+        names = tuple(parameter.name for parameter in known.parameters)
+        for guard in transition.guards:
+            holds = self.spec.executor.compile(guard.condition, names)
+            if not holds(state, *values):
+                kind = "barrier" if guard.barrier else "condition"
+                lines.append(f"  its {kind} does not hold: {guard.name or 'its guard'}")
+        return lines
+
+    def barriers(self, rule: str) -> list[str]:
+        """The barriers that a rule stands behind."""
+        known = self.spec.by_rule[rule]
+        lines = [f"  {rule}: {known.meaning}"]
+        for transition in self.spec.executor.layout.system.transitions:
+            if transition.rule is known:
+                lines += [f"  barrier: {item.name}" for item in transition.guards if item.barrier]
+        return lines
+
+    def settle(self, t: int) -> None:
+        """Take all steps of thread t that take no access."""
+        labels = self._labels
+        while True:
+            for rule in SILENT.get(labels[t], ()):  # type: ignore[call-overload]
+                number = self._numbers.get((rule, t))
+                if (
+                    number is not None
+                    and self.runner.is_enabled(number)
+                    and (rule not in SILENT_ONLY_IF or self._is_silent(rule, t))
+                ):
+                    self.runner.fire(number)
+                    self.path.append(number)
+                    break
+            else:
+                return
+
+    def _is_silent(self, rule: str, t: int) -> bool:
+        now = self.now
+        if rule == "stop_draining":
+            return self._expired[t]
+        if rule == "rx.nothing_to_read":
+            return bool(now["rx_held"][now["rx_cons_i"]])
+        ring = rule.partition(".")[0]
+        return bool(now[f"{ring}_cons"] == now[f"{ring}_prod"])
+
+    def observe(self, t: int, access: Access, slot: int | None = None) -> str:
+        """Thread t made an access: take the step that it is. Returns the rule.
+
+        Raises:
+            Deviation: It is none that is allowed.
+        """
+        self.accesses[access[0]] += 1
+        self.settle(t)
+        rules = ACCESSES.get(self._labels[t], {}).get(access, ())  # type: ignore[call-overload]
+        for rule in rules:
+            values = self._values(rule, t)
+            if self.enabled(rule, *values):
+                self._check_slot(rule, t, slot, access)
+                self.fire(rule, *values)
+                self.settle(t)
+                return rule
+        raise self._unexpected(t, access, rules)
+
+    def _values(self, rule: str, t: int) -> tuple[int, ...]:
+        """A step's parameters: the thread, and what memory held before it was allocated."""
+        parameters = self.spec.by_rule[rule].parameters
+        return (t, *(self.stale if item.name == "stale" else 0 for item in parameters[1:]))
+
+    def _check_slot(self, rule: str, t: int, slot: int | None, access: Access) -> None:
+        if slot is None:
+            return
+        right = self._slot_of(rule, t)
+        if right is not None and right != slot:
+            raise self.deviation(
+                f"{self.who(t)}: {say(access)} of slot {slot}, "
+                f"where the specification says slot {right}",
+            )
+
+    def _slot_of(self, rule: str, t: int) -> int | None:
+        """The slot that a step of thread t is about."""
+        now = self.now
+        ring, _, step = rule.partition(".")
+        slot: int | None = None
+        if step in {"store_head", "store_tail", "store_fields", "store_owner"}:
+            slot = now[f"{ring}_prod_i"]
+        elif step in {"reclaim_found", "reclaim_done", "take"}:
+            slot = now[f"{ring}_cons_i"]
+        elif step in {"packet_found", "nothing_to_read", "take_packet"}:
+            slot = now["rx_cons_i"]
+        elif step in {"copy_head", "copy_tail", "restore_pointer", "give_back", "ring_doorbell"}:
+            slot = now["threads_slot"][t]
+        elif rule in {
+            "init_command_slot",
+            "init_transmit_slot",
+            "init_receive_pointer",
+            "init_receive_owner",
+        }:
+            slot = now["driver_cursor"]
+        return slot
+
+    def _unexpected(self, t: int, access: Access, rules: tuple[str, ...]) -> Deviation:
+        label = self.label(t)
+        allowed = [say(item) for item in ACCESSES.get(label, {})]
+        instead = " or ".join(allowed) if allowed else "nothing"
+        reason = (
+            f"{self.who(t)}: {say(access)} is not allowed here; at {label.name} the "
+            f"specification allows: {instead}"
+        )
+        lines = [reason]
+        for rule in rules:
+            lines += self._unmet(rule, self._values(rule, t))
+        return Deviation("\n".join(lines))
+
+    @staticmethod
+    def who(t: int) -> str:
+        """A thread in words."""
+        return {EVENT_THREAD: "the event handler", FATAL_THREAD: "the fatal handler"}.get(
+            t, f"user {t}"
+        )
+
+    # Traces
+
+    def trace(self, title: str, verdict: str) -> Trace:
+        """The run so far as the common kind of trace."""
+        instances = [self.spec.instance(number) for number in self.path]
+        return record(self.spec.executor, instances, title, verdict=verdict)
