@@ -15,7 +15,7 @@ from typing import Final
 from model.algebra import FALSE, TRUE, And, Bool, If, Number, constant, ring_size
 from model.device_spec import card_resets, protocol_error
 from model.layout import Command
-from model.ring_spec import COMMAND, TRANSMIT, join_line
+from model.ring_spec import COMMAND, TRANSMIT, ZERO, join_line
 from model.rules import THREAD, USER, Choice, Parameter, Party, RuleBook
 from model.state import (
     POLLS,
@@ -44,8 +44,8 @@ BOOK: Final = RuleBook()
 HOST: Final = Party.HOST
 REGISTERS: Final = "Registers"
 CALLS: Final = "What the character device offers"
-ZERO: Final = Parameter("zero", Choice.FLAG)
 NONBLOCKING: Final = Parameter("nonblocking", Choice.FLAG)
+MORE: Final = Parameter("more", Choice.COUNT)
 KIND: Final = Parameter("remove", Choice.FLAG)
 KEY: Final = Parameter("key", Choice.KEY)
 GARBAGE: Final = Parameter("garbage", Choice.WORD)
@@ -65,11 +65,13 @@ def _begin(s: State, t: Number, label: Label) -> None:
     draw_ticket(s, t)
 
 
-@BOOK.rule(CALLS, Party.ENVIRONMENT, USER, ZERO, NONBLOCKING)
-def begin_write(s: State, t: Number, zero: Number, nonblocking: Number) -> None:
-    """A user sends a packet."""
+@BOOK.rule(CALLS, Party.ENVIRONMENT, USER, ZERO, NONBLOCKING, MORE)
+def begin_write(s: State, t: Number, zero: Number, nonblocking: Number, more: Number) -> None:
+    """A user sends a packet, or a batch of several."""
     _begin(s, t, Label.WRITE_ENTER)
+    s.require(constant(0) <= more)
     s.threads.zero[t] = zero != 0
+    s.threads.more[t] = more
     s.threads.nonblocking[t] = nonblocking != 0
 
 

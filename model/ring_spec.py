@@ -9,6 +9,7 @@ read before the owner byte was. Each place where a barrier enforces that is mark
 This file follows one request around a **request ring** (CMD or TX; the two work alike):
 
     line up -> claim -> store words -> store owner -> ring doorbell -> wait
+                 ^ next packet of a batch <-'
                  card: look -> fetch -> ... -> write owner            (device_spec)
     handler: reclaim -> take -> tell the waiter
 
@@ -28,7 +29,7 @@ from typing import Final
 import attrs
 
 from model.algebra import FALSE, And, Array, Bool, If, Number, constant, next_index, ring_size
-from model.rules import THREAD, Party, Rule, bind
+from model.rules import THREAD, Choice, Parameter, Party, Rule, bind
 from model.state import (
     CAPACITY,
     EVENT_THREAD,
@@ -42,7 +43,18 @@ from model.state import (
 )
 from model.thread_spec import draw_ticket, holds, release, sleep
 
-__all__ = ["COMMAND", "TRANSMIT", "RequestProgram", "call_must_end", "join_line", "ring_rules"]
+__all__ = [
+    "COMMAND",
+    "TRANSMIT",
+    "ZERO",
+    "RequestProgram",
+    "call_must_end",
+    "join_line",
+    "ring_rules",
+]
+
+ZERO: Final = Parameter("zero", Choice.FLAG)
+"""Whether the packet to send is empty."""
 
 
 @attrs.frozen
@@ -230,13 +242,38 @@ def store_owner(p: RequestProgram, s: State, t: Number) -> None:
 
 def ring_doorbell(p: RequestProgram, s: State, t: Number) -> None:
     """Write the slot's index to DBELL (a posted write: it reaches the card later)."""
+    post_doorbell(p, s, t)
+    if p is TRANSMIT:
+        s.require(s.threads.more[t] == 0)
+    line = p.ring(s).line
+    line.head = line.head + 1
+    s.threads.label[t] = p.next_in_line
+
+
+def post_doorbell(p: RequestProgram, s: State, t: Number) -> None:
+    """Issue the doorbell of the slot just handed over."""
     s.require(holds(s, t, p.doorbell))
     ring = p.ring(s)
     s.require(ring.rung - ring.heard < POSTED, "room for a posted write")
     ring.bell_value[ring.rung] = s.threads.slot[t]
     ring.rung = ring.rung + 1
-    ring.line.head = ring.line.head + 1
-    s.threads.label[t] = p.next_in_line
+
+
+def next_of_batch(s: State, t: Number, zero: Number) -> None:
+    """Ring the doorbell, and go on to the next packet of the batch while it is the caller's turn.
+
+    A driver may write DBELL once for several packets, before it sleeps or gives up the lock: to the
+    card that write is the same as the doorbells of all of them, arriving at one moment. The caller
+    waits for the last packet only, since packets are sent in order. If it must leave before (the
+    ring is full and it may not wait, a signal, a failure) part of the batch has been sent.
+    """
+    post_doorbell(TRANSMIT, s, t)
+    threads = s.threads
+    s.require(threads.more[t] != 0)
+    s.tx.waiter[threads.slot[t]] = NOBODY
+    threads.more[t] = threads.more[t] - 1
+    threads.zero[t] = zero != 0
+    threads.label[t] = Label.TX_TURN
 
 
 # The caller waits for the completion of its own request
@@ -479,4 +516,13 @@ def ring_rules() -> list[Rule]:
         Rule(f"tx.{body.__name__}", Party.HOST, TRANSMIT.section, (THREAD,), "thread", body)
         for body in (store_head, store_tail)
     ]
-    return [*payload, *_request_rules(TRANSMIT), *_request_rules(COMMAND), *_receive_rules()]
+    batch = Rule(
+        "tx.next_of_batch", Party.HOST, TRANSMIT.section, (THREAD, ZERO), "thread", next_of_batch
+    )
+    return [
+        *payload,
+        *_request_rules(TRANSMIT),
+        batch,
+        *_request_rules(COMMAND),
+        *_receive_rules(),
+    ]

@@ -340,6 +340,7 @@ class Threads(Group):
     back: Array[Number] = numbers(THREAD, "where to go on after a command")
     nonblocking: Array[Bool] = flags(THREAD, "the call must not wait")
     zero: Array[Bool] = flags(THREAD, "the packet to send has no payload")
+    more: Array[Number] = numbers(THREAD, "packets to send after the present one: a batch")
     kind: Array[Number] = numbers(THREAD, "the command to submit")
     key: Array[Number] = numbers(THREAD, "the filter to submit")
     place: Array[Number] = numbers(THREAD, "place in the line for a slot")

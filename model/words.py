@@ -394,6 +394,7 @@ _PHRASES: Final[Mapping[str, str]] = {
     "closed": "close completes",
     "tx.store_head": "stores start of payload",
     "tx.store_tail": "stores end of payload",
+    "tx.next_of_batch": "rings doorbell tx[{threads.slot[t]}], goes on",
     "rx.packet_found": "loads rx[{rx.cons_i}] owner: HOST",
     "rx.nothing_to_read": "no packet in rx[{rx.cons_i}]",
     "rx.read_must_end": "must stop reading",
@@ -490,8 +491,12 @@ def choices(step: Step) -> str:
     parts: list[str] = []
     for name, value in step.parameters.items():
         match name:
-            case "zero" | "nonblocking" if value:
-                parts.append("empty" if name == "zero" else name)
+            case "zero" if value and "nonblocking" in step.parameters:
+                parts.append("empty")
+            case "nonblocking" if value:
+                parts.append("no wait")
+            case "more" if value:
+                parts.append(f"+{value}")
             case "key" if "t" in step.parameters:
                 parts.append(f"filter {value}")
             case "length":

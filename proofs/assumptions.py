@@ -505,6 +505,16 @@ _PROOF: Final = (
         ("*.store_fields", "*.fetch", "*.take", "rx.take_packet"),
     ),
     Assumption(
+        "one-write-for-a-batch",
+        "proof",
+        "A driver that hands several packets over may write DBELL once, with the last slot's "
+        "index, before it sleeps or gives up the lock. In the model each packet has a doorbell of "
+        "its own; that one write is these doorbells arriving at one moment, and the card cannot "
+        "tell the difference.",
+        "model",
+        ("tx.next_of_batch", "tx.ring_doorbell", "tx.doorbell_arrives"),
+    ),
+    Assumption(
         "filters-are-keys",
         "proof",
         "A filter, its mask and address, is one opaque key; two filters are the same or not.",

@@ -236,7 +236,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
             frozenset({"free_slot"}),
             acts=(
                 opens(),
-                lacking(TX_STORES, calls("begin_write", zero=1, nonblocking=1)),
+                lacking(TX_STORES, calls("begin_write", zero=1, nonblocking=1, more=0)),
                 happens("begin_close", t=2),
                 lacking(TX_STORES, until(lambda s: holds(s, USER, Label.DRAIN))),
                 happens("stop_draining", t=2),

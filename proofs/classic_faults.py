@@ -220,6 +220,50 @@ UNBOUNDED_PRODUCER: Final = Case(
     Scenario(SENDING, limits={"begin_write": {"zero": (1,), "nonblocking": (1,)}}),
 )
 
+# Several packets, one doorbell
+
+BATCHING: Final = Scenario(
+    SENDING | {"tx.next_of_batch"},
+    limits={**EMPTY, "tx.next_of_batch": {"zero": (1,)}},
+    counts=(1,),
+)
+"""Blocking writes of two empty packets each."""
+
+BATCH_UNRUNG: Final = Case(
+    classic(
+        "batch-sleeps-unrung",
+        "a batch rings only after its last packet, but sleeps on a full ring before that",
+        """
+        To spare register writes the driver hands over several packets and rings the doorbell once,
+        after the last one. With fewer free slots than packets it finds the ring full on the way and
+        sleeps until the card returns a slot. But the card was not told of the packets that it has
+        been given already: it rests, no slot ever comes back, and the writer sleeps for ever.
+        """,
+        DEADLOCK_FREEDOM,
+    ),
+    leaves("tx.next_of_batch", "tx.rung", "Go on to the next packet; the doorbell is rung later."),
+    BATCHING,
+    sizes=(1,),
+    shows=lambda s: at(s, USER, Label.TX_TURN),
+)
+
+BATCH_WAITER: Final = Case(
+    classic(
+        "batch-waits-for-first",
+        "each packet of a batch has its writer told, and the first completion ends the wait",
+        """
+        A writer of several packets waits for the last one, since the card sends them in order. The
+        driver notes the writer as the one to be told at every slot of the batch and not at the last
+        one only. When the first packet is sent the writer is told that its packet is done, and
+        returns while the others are still on their way.
+        """,
+        "own-result",
+    ),
+    leaves("tx.next_of_batch", "tx.waiter", "Ring the doorbell; the writer is told of this too."),
+    BATCHING,
+    sizes=(2,),
+)
+
 # Taking a slot back
 
 
@@ -643,10 +687,10 @@ RECLAIM_STARVES: Final = Case(
         (SENDING | COMMANDING) - {"begin_filter"},
         acts=(
             opens(),
-            happens("begin_write", t=3, zero=1, nonblocking=1),
+            happens("begin_write", t=3, zero=1, nonblocking=1, more=0),
             until(lambda s: at(s, constant(EVENT_THREAD), Label.TX_TAKE)),
             happens("begin_filter", t=2, remove=0, key=1),
-            happens("begin_write", t=3, zero=1, nonblocking=1),
+            happens("begin_write", t=3, zero=1, nonblocking=1, more=0),
             lacking({"tx.reclaim_found", "tx.reclaim_done"}, rests()),
         ),
         story="user 2 opens the card and user 3 sends a packet; while the handler takes its slot "
@@ -669,6 +713,8 @@ CLASSIC: Final[tuple[Case, ...]] = (
     NO_DOORBELL,
     WRONG_RING,
     UNBOUNDED_PRODUCER,
+    BATCH_UNRUNG,
+    BATCH_WAITER,
     CONSUMER_RUNS_AHEAD,
     FLAGS_AFTER_SCAN,
     ONE_PER_INTERRUPT,

@@ -376,7 +376,7 @@ WAITS_FOR_ANOTHER: Final = Case(
         SENDING,
         acts=(
             opens(),
-            happens("begin_write", t=2, zero=1, nonblocking=0),
+            happens("begin_write", t=2, zero=1, nonblocking=0, more=0),
             until(lambda s: s.threads.asleep[USER]),
         ),
         story="user 2 opens the card, sends a packet, and sleeps until it is sent",
@@ -627,7 +627,7 @@ STALE_OWNER_REOPEN: Final = Case(
         SENDING,
         acts=(
             opens(),
-            lacking({"tx.look"}, calls("begin_write", zero=1, nonblocking=1)),
+            lacking({"tx.look"}, calls("begin_write", zero=1, nonblocking=1, more=0)),
             happens("begin_close", t=2),
             lacking({"tx.look"}, until(lambda s: holds(s, USER, Label.DRAIN))),
             happens("stop_draining", t=2),

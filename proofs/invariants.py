@@ -265,6 +265,12 @@ def thread_back(s: State, t: Number) -> Bool:
     )  # fmt: skip
 
 
+@invariant("threads.batch", "thread")
+def thread_batch(s: State, t: Number) -> Bool:
+    """A batch has no fewer than no packets left."""
+    return constant(0) <= s.threads.more[t]
+
+
 @invariant("threads.asleep", "thread")
 def thread_asleep(s: State, t: Number) -> Bool:
     """Threads sleep only where the program says so."""
@@ -645,6 +651,7 @@ def doorbell_issuer(p: RequestProgram, s: State, t: Number) -> Bool:
             ring.prod == ring.rung + 1,
             ring.cons != ring.prod,
             s.threads.request[t] == ring.rung,
+            ring.waiter[slot] == If(s.threads.nonblocking[t], NOBODY, t),
             slot_exists(slot),
             next_index(slot) == ring.prod_i,
             ring.line.head == s.threads.place[t],

@@ -42,6 +42,7 @@ from model.thread_spec import at, holder, in_line_for_lock
 from proofs.invariants import (
     COMMAND_LABELS,
     HOLDING,
+    filling,
     inside_call,
     phase,
     submitted,
@@ -186,6 +187,12 @@ def opening(s: State, t: Number) -> Number:
     return If(at(s, t, Label.OPEN_ENTER), 2, If(s.driver.life == Life.OPENING, 1, 0))
 
 
+def batch(s: State, t: Number) -> Number:
+    """Packets that thread t has still to send after the present one."""
+    sending = at(s, t, Label.WRITE_ENTER, Label.TX_TURN, *filling(TRANSMIT), Label.TX_DOORBELL)
+    return If(sending, s.threads.more[t], 0)
+
+
 def rounds_left(s: State, t: Number) -> Number:
     """How many rounds the loop that thread t is in has left at most."""
     label = s.threads.label[t]
@@ -314,6 +321,7 @@ def _lock_rank(s: State, t: Number) -> tuple[Number, ...]:
         s.threads.ticket[t] - s.lock.serving,
         opening(s, h),
         script(s, h),
+        batch(s, h),
         position(s.threads.label[h], ORDER),
         rounds_left(s, h),
         part_of_round(s, h),
@@ -587,6 +595,7 @@ def _turn(p: RequestProgram) -> Promise:
             If(waits, 2, If(failing, 1, 0)),
             If(ends & s.threads.asleep[t], 1, 0),
             If(waits, s.threads.place[t] - line.head, 0),
+            If(waits & ~line.gone[line.head], batch(s, head), 0) if p is TRANSMIT else constant(0),
             If(full, 1, 0),
             If(
                 first,
@@ -794,6 +803,7 @@ CALL: Final = Promise(
     premise=_call_premise,
     goal=lambda s, t: ~_call_premise(s, t),
     rank=lambda s, t: (
+        batch(s, t),
         _stage_of_call(s, t),
         If(at(s, t, Label.RX_OWNER) & s.threads.asleep[t], 1, 0),
     ),

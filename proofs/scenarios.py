@@ -191,6 +191,7 @@ class Scenario:
         limits: Choices that are left out: rule, then parameter, to the values that it may have.
         users: User threads.
         words: What an arbitrary word of memory, or a packet's length, may be.
+        counts: How many more packets a write may bring.
         lies: The card is one that may write any length at any time.
     """
 
@@ -200,11 +201,12 @@ class Scenario:
     limits: Mapping[str, Mapping[str, tuple[int, ...]]] = attrs.field(factory=dict)
     users: int = 1
     words: tuple[int, ...] = (9999,)
+    counts: tuple[int, ...] = (0,)
     lies: bool = False
 
     def scope(self, ring_size: int) -> Scope:
         """The scenario's sizes, with every rule allowed."""
-        return Scope(ring_size=ring_size, users=self.users, words=self.words)
+        return Scope(ring_size=ring_size, users=self.users, words=self.words, counts=self.counts)
 
     def begin(self, system: System, ring_size: int) -> tuple[FlatState, FlatState, Path]:
         """Power-on, the state in which the search begins, and the path between the two."""

@@ -258,7 +258,7 @@ def test_the_card_opens(size: int) -> None:
 
 def test_a_packet_is_sent_and_everything_rests() -> None:
     run = executor(2)
-    begin = run.find("begin_write", t=3, zero=0, nonblocking=0)
+    begin = run.find("begin_write", t=3, zero=0, nonblocking=0, more=0)
     state, path = run_to_rest(run, run.fire(opened(2), begin))
     assert run.value(state, "tx.sent") == 1
     assert [step.name for step in path][-1] in {"mark_readable", "exit_call"}
