@@ -46,6 +46,7 @@ REGISTERS: Final = "Registers"
 CALLS: Final = "What the character device offers"
 NONBLOCKING: Final = Parameter("nonblocking", Choice.FLAG)
 MORE: Final = Parameter("more", Choice.COUNT)
+PEEK: Final = Parameter("peek", Choice.FLAG)
 KIND: Final = Parameter("remove", Choice.FLAG)
 KEY: Final = Parameter("key", Choice.KEY)
 GARBAGE: Final = Parameter("garbage", Choice.WORD)
@@ -60,6 +61,7 @@ def _begin(s: State, t: Number, label: Label) -> None:
     s.threads.outcome[t] = Outcome.NONE
     s.threads.back[t] = Label.EXIT
     s.threads.nonblocking[t] = False
+    s.threads.peek[t] = False
     s.threads.answered[t] = False
     s.threads.label[t] = label
     draw_ticket(s, t)
@@ -75,10 +77,11 @@ def begin_write(s: State, t: Number, zero: Number, nonblocking: Number, more: Nu
     s.threads.nonblocking[t] = nonblocking != 0
 
 
-@BOOK.rule(CALLS, Party.ENVIRONMENT, USER, NONBLOCKING)
-def begin_read(s: State, t: Number, nonblocking: Number) -> None:
-    """A user asks for a packet."""
+@BOOK.rule(CALLS, Party.ENVIRONMENT, USER, NONBLOCKING, PEEK)
+def begin_read(s: State, t: Number, nonblocking: Number, peek: Number) -> None:
+    """A user asks for a packet, or only for the length of the next one."""
     _begin(s, t, Label.READ_ENTER)
+    s.threads.peek[t] = peek != 0
     s.threads.nonblocking[t] = nonblocking != 0
 
 

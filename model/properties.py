@@ -33,6 +33,7 @@ from model.state import (
     Flags,
     Label,
     Life,
+    Outcome,
     Stage,
     State,
 )
@@ -124,9 +125,17 @@ def command_fifo(s: State) -> Bool:
     )
 
 
+def looked(s: State, t: Number) -> Bool:
+    """Thread t has looked at the next packet, and left it where it is."""
+    return And(at(s, t, Label.EXIT), s.threads.peek[t], s.threads.outcome[t] == Outcome.OK)
+
+
 @promise("receive-fifo", "thread")
 def receive_fifo(s: State, t: Number) -> Bool:
-    """Packets reach readers once each, in order, and whole: nobody reads a stale or torn word."""
+    """Packets reach readers once each, in order, and whole, and a peek tells the next one's length.
+
+    Nobody reads a stale or torn word.
+    """
     threads = s.threads
     packet = threads.packet[t]
     holding = at(s, t, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER, Label.RX_GIVE)
@@ -134,6 +143,8 @@ def receive_fifo(s: State, t: Number) -> Bool:
     return And(
         Implies(at(s, t, Label.RX_HEADER), s.rx.dev != s.rx.cons),
         Implies(holding, threads.got[t] == packet),
+        Implies(looked(s, t), And(s.rx.dev != s.rx.cons, threads.got[t] == s.rx.cons)),
+        Implies(looked(s, t) & ~s.card.lies, threads.length[t] == s.rx.length[s.rx.cons_i]),
         Implies(
             copied & ~s.card.lies,
             (threads.got_head[t] == packet) & (threads.got_tail[t] == packet),
@@ -242,9 +253,12 @@ def doorbell_index(s: State, j: Number) -> Bool:
 
 @promise("bounds", "thread")
 def bounds(s: State, t: Number) -> Bool:
-    """No reader copies more bytes than the slot's buffers hold, whatever the card writes."""
+    """No reader copies, or is told of, more bytes than a slot holds, whatever the card writes."""
     holding = at(s, t, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER, Label.RX_GIVE)
-    return Implies(holding, s.threads.copied[t] <= CAPACITY)
+    return And(
+        Implies(holding, s.threads.copied[t] <= CAPACITY),
+        Implies(looked(s, t), s.threads.length[t] <= CAPACITY),
+    )
 
 
 @promise("mutual-exclusion", "thread")

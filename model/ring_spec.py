@@ -16,6 +16,7 @@ This file follows one request around a **request ring** (CMD or TX; the two work
 and one packet around the **receive ring**:
 
     card: fill a slot, write owner -> reader: load owner -> take -> copy -> give back
+                                                         -> peek: its length, nothing more
 
 Counters `prod`, `dev` and `cons` say how many requests the host handed over, the card returned, and
 the host took back: `cons <= dev <= prod <= cons + N`. Indices follow them around the ring.
@@ -431,21 +432,39 @@ def read_must_end(s: State, t: Number) -> None:
     s.threads.label[t] = Label.EXIT
 
 
-def take_packet(s: State, t: Number) -> None:
-    """Load the header once, check its length, and hold the slot; the next reader may go on."""
-    s.require(holds(s, t, Label.RX_HEADER))
+def load_header(s: State) -> tuple[Number, Number]:
+    """Load the header at cons once: the packet that it belongs to, and its length."""
     ring = s.rx
     slot = ring.cons_i
     s.reads("rx", "header", slot)
     tag = If(ring.early_header, ring.early_tag, ring.header[slot])
     length = If(ring.early_header, ring.early_length, ring.length[slot])
+    ring.early_header = FALSE
+    return tag, length
+
+
+def peek_packet(s: State, t: Number) -> None:
+    """Load the header once, check its length, and return that; the packet stays where it is."""
+    s.require(holds(s, t, Label.RX_HEADER) & s.threads.peek[t])
+    tag, length = load_header(s)
+    s.threads.got[t] = tag
+    s.threads.length[t] = length
+    s.threads.outcome[t] = If(length <= CAPACITY, Outcome.OK, Outcome.EIO)
+    s.threads.label[t] = Label.EXIT
+
+
+def take_packet(s: State, t: Number) -> None:
+    """Load the header once, check its length, and hold the slot; the next reader may go on."""
+    s.require(holds(s, t, Label.RX_HEADER) & ~s.threads.peek[t])
+    ring = s.rx
+    slot = ring.cons_i
+    tag, length = load_header(s)
     legal = length <= CAPACITY
     s.threads.slot[t] = slot
     s.threads.packet[t] = ring.cons
     s.threads.got[t] = tag
     s.threads.copied[t] = If(legal, length, 0)
     s.threads.outcome[t] = If(legal, Outcome.OK, Outcome.EIO)
-    ring.early_header = FALSE
     ring.held[slot] = True
     ring.holder[slot] = t
     ring.cons = ring.cons + 1
@@ -498,6 +517,7 @@ def _receive_rules() -> list[Rule]:
         packet_found,
         nothing_to_read,
         read_must_end,
+        peek_packet,
         take_packet,
         copy_head,
         copy_tail,

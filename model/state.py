@@ -339,6 +339,7 @@ class Threads(Group):
     outcome: Array[Number] = numbers(THREAD, "how the call ended")
     back: Array[Number] = numbers(THREAD, "where to go on after a command")
     nonblocking: Array[Bool] = flags(THREAD, "the call must not wait")
+    peek: Array[Bool] = flags(THREAD, "the read only looks at the next packet")
     zero: Array[Bool] = flags(THREAD, "the packet to send has no payload")
     more: Array[Number] = numbers(THREAD, "packets to send after the present one: a batch")
     kind: Array[Number] = numbers(THREAD, "the command to submit")
@@ -353,6 +354,7 @@ class Threads(Group):
     got: Array[Number] = numbers(THREAD, "the packet that the header read belongs to")
     got_head: Array[Number] = numbers(THREAD, "the packet that the early payload word belongs to")
     got_tail: Array[Number] = numbers(THREAD, "the packet that the late payload word belongs to")
+    length: Array[Number] = numbers(THREAD, "length of the packet that a peek looked at, in bytes")
     copied: Array[Number] = numbers(THREAD, "bytes copied out of the slot's buffers")
     # sleeping: one wake-up flag for each thread and channel
     wake_tx: Array[Bool] = flags(THREAD, "woken on the channel of senders")

@@ -398,6 +398,7 @@ _PHRASES: Final[Mapping[str, str]] = {
     "rx.packet_found": "loads rx[{rx.cons_i}] owner: HOST",
     "rx.nothing_to_read": "no packet in rx[{rx.cons_i}]",
     "rx.read_must_end": "must stop reading",
+    "rx.peek_packet": "reads rx[{rx.cons_i}] header, #{threads.got[t]}",
     "rx.take_packet": "reads rx[{<rx.cons_i}] header, #{threads.got[t]}",
     "rx.copy_head": "copies start of #{threads.got_head[t]}",
     "rx.copy_tail": "copies end of #{threads.got_tail[t]}",
@@ -495,6 +496,8 @@ def choices(step: Step) -> str:
                 parts.append("empty")
             case "nonblocking" if value:
                 parts.append("no wait")
+            case "peek" if value:
+                parts.append("peek")
             case "more" if value:
                 parts.append(f"+{value}")
             case "key" if "t" in step.parameters:

@@ -10,7 +10,7 @@ from typing import Final
 
 from model.algebra import FALSE, And, Bool, If, Number, constant
 from model.device_spec import running
-from model.ring_spec import TRANSMIT, store_owner
+from model.ring_spec import TRANSMIT, call_must_end, loaded_rx_owner, store_owner
 from model.rules import Party, Rule
 from model.state import CAPACITY, EVENT_THREAD, POSTED, Label, Stage, State
 from model.thread_spec import at, draw_ticket, holds, release
@@ -28,6 +28,7 @@ from proofs.scenarios import (
     DEADLOCK_FREEDOM,
     OPENING,
     RACE_FREEDOM,
+    READING,
     RECEIVING,
     RESETTING,
     SENDING,
@@ -44,7 +45,6 @@ __all__ = ["CLASSIC"]
 
 USER: Final = constant(2)
 OTHER: Final = constant(3)
-BLOCKING: Final = {"nonblocking": (0,)}
 EMPTY: Final = {"begin_write": {"zero": (1,), "nonblocking": (0,)}}
 """Blocking writes of empty packets: the payload plays no part."""
 FRESH_MEMORY: Final = {
@@ -385,9 +385,35 @@ EARLY_RETURN: Final = Case(
         then("rx.give_back", copies_later),
         then("rx.copy_tail", copied_at_last),
     ),
-    Scenario(RECEIVING, limits={"begin_read": BLOCKING}),
+    Scenario(RECEIVING, limits={"begin_read": READING}),
     sizes=(1,),
     shows=lambda s: s.threads.label[USER] == Label.RX_HEAD,
+)
+
+
+def looks_unasked(s: State, t: Number) -> None:
+    """Load the owner byte; a reader that only wants the length goes on whatever it says."""
+    found = ~s.rx.held[s.rx.cons_i] & ~loaded_rx_owner(s)
+    s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
+    s.require(s.threads.peek[t] | found)
+    s.rx.early = FALSE
+    s.threads.label[t] = Label.RX_HEADER
+
+
+PEEK_UNASKED: Final = Case(
+    classic(
+        "peek-without-owner",
+        "the length of the next packet is read without asking who owns the slot",
+        """
+        A reader may ask how long the next packet is and leave it where it is. It takes nothing, so
+        the driver thinks that it may look whoever owns the slot. But then it reads the header while
+        the card is writing it: what it returns is the length of an older packet, or of half a one.
+        """,
+        RACE_FREEDOM,
+    ),
+    replace("rx.packet_found", looks_unasked),
+    Scenario(RECEIVING, limits={"begin_read": {"nonblocking": (0,), "peek": (1,)}}),
+    sizes=(1,),
 )
 
 
@@ -425,7 +451,7 @@ RXCOMP_ONLY: Final = Case(
         then("rx.take_packet", one_packet_taken),
     ),
     Scenario(
-        RECEIVING, limits={"begin_read": BLOCKING, "rx.arrive": {"length": (0,)}}, words=(9999, 0)
+        RECEIVING, limits={"begin_read": READING, "rx.arrive": {"length": (0,)}}, words=(9999, 0)
     ),
     sizes=(2,),
     settles=True,
@@ -561,7 +587,7 @@ RELAXED_ORDERING: Final = Case(
             "rx.owner_overtakes", Party.DEVICE, "Order of memory accesses", (), "", owner_overtakes
         )
     ),
-    Scenario(RECEIVING, limits={"begin_read": BLOCKING}),
+    Scenario(RECEIVING, limits={"begin_read": READING}),
     shows=lambda s: at(s, USER, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER),
 )
 
@@ -719,6 +745,7 @@ CLASSIC: Final[tuple[Case, ...]] = (
     FLAGS_AFTER_SCAN,
     ONE_PER_INTERRUPT,
     EARLY_RETURN,
+    PEEK_UNASKED,
     RXCOMP_ONLY,
     NO_LOCK,
     REBASED,

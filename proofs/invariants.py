@@ -34,6 +34,7 @@ from model.algebra import (
 )
 from model.device_spec import running
 from model.driver_spec import rx_pending, tx_pending
+from model.properties import looked
 from model.ring_spec import COMMAND, TRANSMIT, RequestProgram, call_must_end, my_turn
 from model.state import (
     CAPACITY,
@@ -269,6 +270,15 @@ def thread_back(s: State, t: Number) -> Bool:
 def thread_batch(s: State, t: Number) -> Bool:
     """A batch has no fewer than no packets left."""
     return constant(0) <= s.threads.more[t]
+
+
+@invariant("threads.peek", "thread")
+def thread_peek(s: State, t: Number) -> Bool:
+    """A reader that only looks takes nothing."""
+    return Implies(
+        s.threads.peek[t],
+        at(s, t, Label.IDLE, Label.READ_ENTER, Label.RX_OWNER, Label.RX_HEADER, Label.EXIT),
+    )
 
 
 @invariant("threads.asleep", "thread")
@@ -923,6 +933,24 @@ def reader(s: State, t: Number) -> Bool:
             And(ring.live, ring.dev != ring.cons, ~ring.held[ring.cons_i], ~ring.early),
         ),
         Implies(at(s, t, Label.RX_OWNER), ring.live),
+    )
+
+
+@invariant("rx.looked", "thread")
+def reader_looked(s: State, t: Number) -> Bool:
+    """What a reader learned without taking it is the next packet, as long as it has the lock."""
+    ring, threads = s.rx, s.threads
+    return Implies(
+        looked(s, t),
+        And(
+            threads.ticket[t] == s.lock.serving,
+            ~threads.asleep[t],
+            ring.live,
+            ring.dev != ring.cons,
+            threads.got[t] == ring.cons,
+            threads.length[t] <= CAPACITY,
+            s.card.lies | (threads.length[t] == ring.length[ring.cons_i]),
+        ),
     )
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "LIVENESS",
     "OPENING",
     "RACE_FREEDOM",
+    "READING",
     "RECEIVING",
     "RESETTING",
     "SENDING",
@@ -60,6 +61,8 @@ LIVENESS: Final[Mapping[str, str]] = {
 """Promises that are not statements about one state alone, and what they promise."""
 STATE: Final = symbolic(State)
 FIRST_USER: Final = 2
+READING: Final = {"nonblocking": (0,), "peek": (0,)}
+"""Reads wait for a packet and take it."""
 
 
 # Parts of the system, by the names of their rules
@@ -93,7 +96,8 @@ COMMANDING: Final = HANDLER | _request("cmd") | frozenset({
 """Users change filters, or open and close submit commands; nothing fails and nobody gives up."""
 RECEIVING: Final = HANDLER | frozenset({
     "begin_read", "enter_read", "exit_call",
-    "rx.packet_found", "rx.nothing_to_read", "rx.take_packet", "rx.copy_head", "rx.copy_tail",
+    "rx.packet_found", "rx.nothing_to_read", "rx.peek_packet", "rx.take_packet",
+    "rx.copy_head", "rx.copy_tail",
     "rx.restore_pointer", "rx.give_back", "rx.pointer_visible", "rx.owner_visible",
     "rx.arrive", "rx.examine", "rx.fetch", "rx.write_head", "rx.write_tail", "rx.write_header",
     "rx.complete", "rx.set_event",

@@ -55,6 +55,7 @@ CLASSICS = {
     "flags-after-scan",
     "one-per-interrupt",
     "returned-before-copied",
+    "peek-without-owner",
     "doorbell-wrong-ring",
     "batch-sleeps-unrung",
     "batch-waits-for-first",
