@@ -15,7 +15,7 @@ from typing import Final
 from model.algebra import FALSE, TRUE, And, Bool, If, Number, constant, ring_size
 from model.device_spec import card_resets, protocol_error
 from model.layout import Command
-from model.ring_spec import COMMAND, TRANSMIT, ZERO, join_line
+from model.ring_spec import COMMAND, TRANSMIT, ZERO, join_line, packet_waits
 from model.rules import THREAD, USER, Choice, Parameter, Party, RuleBook
 from model.state import (
     POLLS,
@@ -185,9 +185,22 @@ def read_events(s: State, t: Number) -> None:
 
 @BOOK.rule("Rings: Events", HOST, THREAD, fair="thread")
 def mark_readable(s: State, t: Number) -> None:
-    """Declare the card readable, so that readers look; wake whoever drains it; done."""
-    s.require(holds(s, t, Label.RX_READY))
+    """Load the next receive slot's owner byte: a packet waits, so the card is readable; done."""
+    s.require(holds(s, t, Label.RX_READY) & s.rx.live & packet_waits(s))
     s.rx.ready = TRUE
+    _events_served(s, t)
+
+
+@BOOK.rule("Rings: Events", HOST, THREAD, fair="thread")
+def no_packet_waits(s: State, t: Number) -> None:
+    """No packet waits, or the receive ring is not in use: it may be freed, so do not look; done."""
+    s.require(holds(s, t, Label.RX_READY) & (~s.rx.live | ~packet_waits(s)))
+    _events_served(s, t)
+
+
+def _events_served(s: State, t: Number) -> None:
+    """Wake whoever drains the card."""
+    s.rx.early = FALSE
     s.threads.wake_life.fill(True)
     s.threads.label[t] = Label.EVENT_IDLE
     release(s)

@@ -25,7 +25,8 @@ from model.algebra import (
 )
 from model.device_spec import running
 from model.driver_spec import rx_pending, tx_pending
-from model.ring_spec import COMMAND, TRANSMIT, RequestProgram, call_must_end, my_turn
+from model.memory_spec import SCAN
+from model.ring_spec import COMMAND, HOLDING, TRANSMIT, RequestProgram, call_must_end, my_turn
 from model.state import (
     CAPACITY,
     EVENT_THREAD,
@@ -138,7 +139,7 @@ def receive_fifo(s: State, t: Number) -> Bool:
     """
     threads = s.threads
     packet = threads.packet[t]
-    holding = at(s, t, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER, Label.RX_GIVE)
+    holding = at(s, t, *HOLDING)
     copied = at(s, t, Label.RX_POINTER, Label.RX_GIVE) & (threads.copied[t] != 0)
     return And(
         Implies(at(s, t, Label.RX_HEADER), s.rx.dev != s.rx.cons),
@@ -254,7 +255,7 @@ def doorbell_index(s: State, j: Number) -> Bool:
 @promise("bounds", "thread")
 def bounds(s: State, t: Number) -> Bool:
     """No reader copies, or is told of, more bytes than a slot holds, whatever the card writes."""
-    holding = at(s, t, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER, Label.RX_GIVE)
+    holding = at(s, t, *HOLDING)
     return And(
         Implies(holding, s.threads.copied[t] <= CAPACITY),
         Implies(looked(s, t), s.threads.length[t] <= CAPACITY),
@@ -267,8 +268,8 @@ def mutual_exclusion(s: State, t: Number) -> Bool:
     critical = at(
         s, t,
         Label.TX_HEAD, Label.TX_TAIL, Label.TX_FIELDS, Label.TX_OWNER, Label.TX_DOORBELL,
-        Label.CMD_FIELDS, Label.CMD_OWNER, Label.CMD_DOORBELL, Label.RX_HEADER,
-        Label.CMD_RECLAIM, Label.CMD_TAKE, Label.TX_RECLAIM, Label.TX_TAKE,
+        Label.CMD_FIELDS, Label.CMD_OWNER, Label.CMD_DOORBELL, Label.RX_HEADER, Label.RX_NEXT,
+        Label.CMD_RECLAIM, Label.CMD_TAKE, Label.TX_RECLAIM, Label.TX_TAKE, Label.RX_READY,
         Label.RESET, Label.POLL, Label.CMD_INIT, Label.CMD_BASE, Label.FREE,
         Label.INIT_TX, Label.INIT_POINTER, Label.INIT_RX, Label.BASE,
     )  # fmt: skip
@@ -362,9 +363,23 @@ def no_lost_completion(s: State) -> Bool:
 def no_lost_packet(s: State) -> Bool:
     """While a packet waits, the card is readable or the handler is about to say so."""
     ring = s.rx
+    event = constant(EVENT_THREAD)
     called = ring.event & (s.card.raising | s.card.vector0)
-    coming = ring.due | called | ~at(s, constant(EVENT_THREAD), Label.EVENT_IDLE)
+    stale = ring.early & ring.early_owner
+    looking = at(s, event, *SCAN) & ~stale
+    coming = ring.due | called | at(s, event, Label.READ_EVENTS) | looking
     return Implies(And(ring.live, running(s), ring.dev != ring.cons), coming | ring.ready)
+
+
+@promise("precise-readiness")
+def precise_readiness(s: State) -> Bool:
+    """The card is readable only while a packet waits, or while readers must end.
+
+    Whoever takes the last packet says that it is not, before it lets go of the lock.
+    """
+    must_end = s.driver.failed | (s.driver.life == Life.CLOSING)
+    taken = lock_is_held(s) & at(s, holder(s), Label.RX_NEXT)
+    return Implies(And(s.rx.live, s.rx.ready, ~must_end), (s.rx.dev != s.rx.cons) | taken)
 
 
 @promise("failure-seen")

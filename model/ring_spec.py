@@ -15,8 +15,10 @@ This file follows one request around a **request ring** (CMD or TX; the two work
 
 and one packet around the **receive ring**:
 
-    card: fill a slot, write owner -> reader: load owner -> take -> copy -> give back
-                                                         -> peek: its length, nothing more
+    card: fill a slot, write owner
+    handler: load owner -> readable
+    reader: load owner -> take -> look at next -> copy -> give back
+                       -> peek
 
 Counters `prod`, `dev` and `cons` say how many requests the host handed over, the card returned, and
 the host took back: `cons <= dev <= prod <= cons + N`. Indices follow them around the ring.
@@ -46,11 +48,13 @@ from model.thread_spec import draw_ticket, holds, release, sleep
 
 __all__ = [
     "COMMAND",
+    "HOLDING",
     "TRANSMIT",
     "ZERO",
     "RequestProgram",
     "call_must_end",
     "join_line",
+    "packet_waits",
     "ring_rules",
 ]
 
@@ -394,19 +398,27 @@ def _request_rules(p: RequestProgram) -> list[Rule]:
 
 # The receive ring: a reader takes a packet and gives the slot back
 
+HOLDING: Final = (Label.RX_NEXT, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER, Label.RX_GIVE)
+"""Labels at which a reader holds a receive slot."""
+
 
 def loaded_rx_owner(s: State) -> Bool:
-    """What a reader's load of the owner byte at cons yields: true = DEVICE."""
+    """What a load of the owner byte at cons by reader or handler yields: true = DEVICE."""
     ring = s.rx
     slot = ring.cons_i
     present = If(ring.owner_pending[slot], ring.owner_new[slot], ring.owner[slot])
     return If(ring.early, ring.early_owner, present)
 
 
+def packet_waits(s: State) -> Bool:
+    """The slot at cons holds a packet, by its owner byte as loaded; no slow reader holds it."""
+    return ~s.rx.held[s.rx.cons_i] & ~loaded_rx_owner(s)
+
+
 def packet_found(s: State, t: Number) -> None:
     """Load the owner byte: the card filled the slot, and no slow reader still holds it."""
     s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
-    s.require(~s.rx.held[s.rx.cons_i] & ~loaded_rx_owner(s))
+    s.require(packet_waits(s))
     s.rx.early = FALSE
     s.threads.label[t] = Label.RX_HEADER
 
@@ -414,7 +426,7 @@ def packet_found(s: State, t: Number) -> None:
 def nothing_to_read(s: State, t: Number) -> None:
     """No packet: not readable any more; return EAGAIN or sleep until the handler says otherwise."""
     s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
-    s.require(s.rx.held[s.rx.cons_i] | loaded_rx_owner(s))
+    s.require(~packet_waits(s))
     s.rx.early = FALSE
     s.rx.ready = FALSE
     returns = s.threads.nonblocking[t]
@@ -447,6 +459,7 @@ def peek_packet(s: State, t: Number) -> None:
     """Load the header once, check its length, and return that; the packet stays where it is."""
     s.require(holds(s, t, Label.RX_HEADER) & s.threads.peek[t])
     tag, length = load_header(s)
+    s.rx.early = FALSE
     s.threads.got[t] = tag
     s.threads.length[t] = length
     s.threads.outcome[t] = If(length <= CAPACITY, Outcome.OK, Outcome.EIO)
@@ -454,7 +467,7 @@ def peek_packet(s: State, t: Number) -> None:
 
 
 def take_packet(s: State, t: Number) -> None:
-    """Load the header once, check its length, and hold the slot; the next reader may go on."""
+    """Load the header once, check its length, and hold the slot."""
     s.require(holds(s, t, Label.RX_HEADER) & ~s.threads.peek[t])
     ring = s.rx
     slot = ring.cons_i
@@ -469,7 +482,19 @@ def take_packet(s: State, t: Number) -> None:
     ring.holder[slot] = t
     ring.cons = ring.cons + 1
     ring.cons_i = next_index(slot)
-    s.threads.label[t] = If(legal & (length != 0), Label.RX_HEAD, Label.RX_POINTER)
+    s.threads.label[t] = Label.RX_NEXT
+
+
+def look_at_next(s: State, t: Number) -> None:
+    """Load the next slot's owner byte: no packet, not readable any more; the next reader may go on.
+
+    Nobody has closed the card, nor noticed a failure, since the lock was taken: so no reader loses
+    the wake-up that tells it to end.
+    """
+    s.require(holds(s, t, Label.RX_NEXT))
+    s.rx.ready = s.rx.ready & packet_waits(s)
+    s.rx.early = FALSE
+    s.threads.label[t] = If(s.threads.copied[t] != 0, Label.RX_HEAD, Label.RX_POINTER)
     release(s)
 
 
@@ -519,6 +544,7 @@ def _receive_rules() -> list[Rule]:
         read_must_end,
         peek_packet,
         take_packet,
+        look_at_next,
         copy_head,
         copy_tail,
         restore_pointer,

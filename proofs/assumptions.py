@@ -78,7 +78,10 @@ _PROCESSOR: Final = (
         "A load by a processor yields that processor's own latest store to the word, also while "
         "the card cannot see it yet.",
         _USUAL,
-        ("*.reclaim_*", "*.load_owner_early", "load_rx_owner_early", "rx.packet_found"),
+        (
+            *("*.reclaim_*", "*.load_owner_early", "load_rx_owner_early", "rx.packet_found"),
+            *("rx.look_at_next", "mark_readable", "no_packet_waits"),
+        ),
     ),
     Assumption(
         "lock-orders-processors",
@@ -142,7 +145,7 @@ _PROCESSOR: Final = (
         "processor",
         "An owner byte is loaded, stored and transferred whole.",
         _USUAL,
-        ("*.owner_visible", "*.examine", "*.reclaim_found", "rx.packet_found"),
+        ("*.owner_visible", "*.examine", "*.reclaim_found", "rx.packet_found", "mark_readable"),
     ),
     Assumption(
         "coherent-dma",

@@ -173,6 +173,21 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         ),
         settles=True,
     ),
+    ("load_rx_owner_early", "acquire: event flags before owner"): _Known(
+        "rx-events",
+        "no-lost-packet",
+        """
+        The handler reads EVFLAGS, which clears it, and then looks whether a packet waits. Without a
+        load barrier between the two the owner byte may be loaded first. A packet that is delivered
+        in between has its event bit cleared by that read, and the handler, with the old owner byte
+        in hand, sees no packet: the card does not become readable and no reader wakes.
+        """,
+        Scenario(
+            RECEIVING | {"load_rx_owner_early", "card.spurious_vector0", "card.withdraw_vector0"},
+            limits={"begin_read": READING},
+        ),
+        settles=True,
+    ),
     ("load_result_early", "acquire: owner before result"): _Known(
         "cmd-result",
         "own-result",

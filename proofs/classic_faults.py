@@ -12,7 +12,7 @@ from model.algebra import FALSE, And, Bool, If, Number, constant
 from model.device_spec import running
 from model.ring_spec import TRANSMIT, call_must_end, loaded_rx_owner, store_owner
 from model.rules import Party, Rule
-from model.state import CAPACITY, EVENT_THREAD, POSTED, Label, Stage, State
+from model.state import CAPACITY, EVENT_THREAD, POSTED, Label, Life, Stage, State
 from model.thread_spec import at, draw_ticket, holds, release
 from proofs.fault_case import Case, Fault
 from proofs.fault_changes import (
@@ -353,7 +353,7 @@ ONE_PER_INTERRUPT: Final = Case(
 
 
 def returns_first(s: State, t: Number) -> None:
-    """Load the header, and go to give the slot back before anything is copied."""
+    """Look at the next slot, and go to give this one back before anything is copied."""
     s.threads.label[t] = Label.RX_POINTER
 
 
@@ -381,7 +381,7 @@ EARLY_RETURN: Final = Case(
         RACE_FREEDOM,
     ),
     both(
-        then("rx.take_packet", returns_first),
+        then("rx.look_at_next", returns_first),
         then("rx.give_back", copies_later),
         then("rx.copy_tail", copied_at_last),
     ),
@@ -450,6 +450,69 @@ RXCOMP_ONLY: Final = Case(
         leaves("mark_readable", "rx.ready", "Nothing more to do: done."),
         then("rx.take_packet", one_packet_taken),
     ),
+    Scenario(
+        RECEIVING, limits={"begin_read": READING, "rx.arrive": {"length": (0,)}}, words=(9999, 0)
+    ),
+    sizes=(2,),
+    settles=True,
+)
+
+
+def readable_anyway(s: State, t: Number) -> None:
+    """No packet waits; an open card is declared readable all the same."""
+    s.rx.ready = s.rx.ready | (s.driver.life == Life.OPEN)
+
+
+READABLE_ANYWAY: Final = Case(
+    classic(
+        "readable-at-every-event",
+        "the card is declared readable at every interrupt, whether a packet waits or not",
+        """
+        The handler does not look whether a packet waits: whatever the interrupt was for, it makes
+        the card readable. A program that watches the file is told to read, finds nothing, and goes
+        back to watch; with every packet that it sends itself it is woken for nothing.
+        """,
+        "precise-readiness",
+    ),
+    then("no_packet_waits", readable_anyway),
+    Scenario(RECEIVING | {"card.spurious_vector0"}, limits={"begin_read": READING}),
+    sizes=(1,),
+)
+
+LAST_LEAVES_READABLE: Final = Case(
+    classic(
+        "last-packet-leaves-readable",
+        "whoever takes the last packet leaves the card readable",
+        """
+        A reader takes a packet and leaves without a look at the next slot. If that was the last
+        packet the card stays readable, until somebody tries to read and finds nothing. A program
+        that reads one packet whenever it is told that one waits gets stuck in its second read.
+        """,
+        "precise-readiness",
+    ),
+    leaves("rx.look_at_next", "rx.ready", "The next reader may go on."),
+    Scenario(RECEIVING, limits={"begin_read": READING}),
+    sizes=(1,),
+)
+
+
+def clears_unseen(s: State, t: Number) -> None:
+    """Not readable any more, without a look at the next slot; the next reader may go on."""
+    s.rx.ready = FALSE
+
+
+CLEARED_UNSEEN: Final = Case(
+    classic(
+        "readiness-cleared-unseen",
+        "a reader declares the card not readable although the next packet is there",
+        """
+        Two packets share one interrupt, and the handler has made the card readable. The first
+        reader takes its packet and clears that, without a look whether another one waits. The
+        second packet lies in its slot, and no reader is woken for it until a third one comes.
+        """,
+        "no-lost-packet",
+    ),
+    then("rx.look_at_next", clears_unseen),
     Scenario(
         RECEIVING, limits={"begin_read": READING, "rx.arrive": {"length": (0,)}}, words=(9999, 0)
     ),
@@ -747,6 +810,9 @@ CLASSIC: Final[tuple[Case, ...]] = (
     EARLY_RETURN,
     PEEK_UNASKED,
     RXCOMP_ONLY,
+    READABLE_ANYWAY,
+    LAST_LEAVES_READABLE,
+    CLEARED_UNSEEN,
     NO_LOCK,
     REBASED,
     INDICES_KEPT,

@@ -216,7 +216,6 @@ def trusts_payload(s: State, t: Number, inside: Number) -> None:
     """Load the header, and copy as many bytes as a length inside the payload says."""
     s.threads.copied[t] = inside
     s.threads.outcome[t] = Outcome.OK
-    s.threads.label[t] = Label.RX_HEAD
 
 
 UNCHECKED_LENGTH: Final = Case(

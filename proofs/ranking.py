@@ -36,12 +36,11 @@ from model.algebra import (
     ring_size,
 )
 from model.device_spec import running
-from model.ring_spec import COMMAND, TRANSMIT, RequestProgram, call_must_end
+from model.ring_spec import COMMAND, HOLDING, TRANSMIT, RequestProgram, call_must_end
 from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life, Outcome, Stage, State
 from model.thread_spec import at, holder, in_line_for_lock
 from proofs.invariants import (
     COMMAND_LABELS,
-    HOLDING,
     filling,
     inside_call,
     phase,
@@ -160,8 +159,9 @@ ORDER: Final = {
     Label.TX_NEXT_IN_LINE: 43, Label.CMD_NEXT_IN_LINE: 43,
     Label.TX_WAIT: 42, Label.CMD_WAIT: 42,
     Label.TX_ABANDON: 41, Label.CMD_ABANDON: 41,
-    Label.RX_OWNER: 40,
-    Label.RX_HEADER: 39,
+    Label.RX_OWNER: 41,
+    Label.RX_HEADER: 40,
+    Label.RX_NEXT: 39,
     Label.RX_HEAD: 38,
     Label.RX_TAIL: 37,
     Label.RX_POINTER: 36,
@@ -706,8 +706,13 @@ def _delivery_premise(s: State, n: Number, t: Number) -> Bool:
     )
 
 
+def _outdated(s: State) -> Bool:
+    """Reader or handler will find no packet, by a load of the next slot's owner that came early."""
+    return s.rx.early & s.rx.early_owner & ~at(s, holder(s), Label.RX_HEADER)
+
+
 def _delivery_rank(s: State, n: Number, t: Number) -> tuple[Number, ...]:
-    stale = s.rx.early & s.rx.early_owner
+    stale = _outdated(s)
     asleep = s.threads.asleep[t]
     unready = asleep & ~s.rx.ready
     active = ~at(s, EVENT, Label.EVENT_IDLE)
@@ -720,7 +725,7 @@ def _delivery_rank(s: State, n: Number, t: Number) -> tuple[Number, ...]:
 
 
 def _delivery_cases(s: State, n: Number, t: Number) -> list[Case]:
-    stale = s.rx.early & s.rx.early_owner
+    stale = _outdated(s)
     asleep = s.threads.asleep[t]
     return [
         Case("outdated look ends", stale, lock(holder(s))),

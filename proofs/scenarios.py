@@ -69,7 +69,7 @@ READING: Final = {"nonblocking": (0,), "peek": (0,)}
 
 HANDLER: Final = frozenset({
     "event_interrupt", "read_events", "cmd.reclaim_done", "tx.reclaim_done", "mark_readable",
-    "wake", "card.raise_vector0",
+    "no_packet_waits", "wake", "card.raise_vector0",
 })  # fmt: skip
 """The event handler that finds nothing to take back, and sleepers that wake."""
 
@@ -97,7 +97,7 @@ COMMANDING: Final = HANDLER | _request("cmd") | frozenset({
 RECEIVING: Final = HANDLER | frozenset({
     "begin_read", "enter_read", "exit_call",
     "rx.packet_found", "rx.nothing_to_read", "rx.peek_packet", "rx.take_packet",
-    "rx.copy_head", "rx.copy_tail",
+    "rx.look_at_next", "rx.copy_head", "rx.copy_tail",
     "rx.restore_pointer", "rx.give_back", "rx.pointer_visible", "rx.owner_visible",
     "rx.arrive", "rx.examine", "rx.fetch", "rx.write_head", "rx.write_tail", "rx.write_header",
     "rx.complete", "rx.set_event",

@@ -15,7 +15,7 @@ from model.system import System, specification
 STATE = symbolic(State)
 USER = constant(2)
 SCOPE = Scope(ring_size=1, users=1, words=(9999,), counts=(0,))
-HANDLER = {"event_interrupt", "read_events", "mark_readable", "cmd.reclaim_done"}
+HANDLER = {"event_interrupt", "read_events", "mark_readable", "no_packet_waits", "cmd.reclaim_done"}
 SENDING = HANDLER | {"begin_write", "enter_write", "wake", "exit_call", "card.raise_vector0"}
 
 
