@@ -382,6 +382,17 @@ def precise_readiness(s: State) -> Bool:
     return Implies(And(s.rx.live, s.rx.ready, ~must_end), (s.rx.dev != s.rx.cons) | taken)
 
 
+@promise("no-slot-lost", "slot")
+def no_slot_lost(s: State, k: Number) -> Bool:
+    """A receive slot that was taken is in the hands of a reader, unless readers must end."""
+    t = s.rx.holder[k]
+    must_end = s.driver.failed | (s.driver.life == Life.CLOSING)
+    return Implies(
+        And(s.rx.live, ~must_end, slot_exists(k), s.rx.held[k]),
+        at(s, t, *HOLDING) & (s.threads.slot[t] == k),
+    )
+
+
 @promise("failure-seen")
 def failure_seen(s: State) -> Bool:
     """A fatal error is known to the driver, or vector 1 is on its way."""

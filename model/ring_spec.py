@@ -537,6 +537,25 @@ def give_back(s: State, t: Number) -> None:
     s.threads.label[t] = Label.EXIT
 
 
+def keep(s: State, t: Number) -> None:
+    """The card failed or is being closed: leave; the next initialisation sets the slot right.
+
+    Nothing is lost by that: no further packet is wanted, and the slot stays the host's.
+    """
+    s.require(holds(s, t, Label.RX_GIVE) & call_must_end(s, t))
+    s.threads.label[t] = Label.EXIT
+
+
+def keep_untouched(s: State, t: Number) -> None:
+    """The same, without having stored the pointers: only ask for the lock, to leave.
+
+    To look without the lock is safe: a call that must end goes on having to.
+    """
+    s.require((s.threads.label[t] == Label.RX_POINTER) & call_must_end(s, t))
+    s.threads.label[t] = Label.EXIT
+    draw_ticket(s, t)
+
+
 def _receive_rules() -> list[Rule]:
     bodies: list[Callable[..., None]] = [
         packet_found,
@@ -549,6 +568,8 @@ def _receive_rules() -> list[Rule]:
         copy_tail,
         restore_pointer,
         give_back,
+        keep,
+        keep_untouched,
     ]
     return [
         Rule(f"rx.{body.__name__}", Party.HOST, "Rings: Receive", (THREAD,), "thread", body)

@@ -277,7 +277,7 @@ class ReceiveRing(Group):
     cons: Number = number("number of packets taken by readers")
     cons_i: Number = number("slot of packet cons")
     first: Number = number("history: number of the packet that slot 0 carried at set-up")
-    held: Array[Bool] = flags(SLOT, "a reader took the slot and has not given it back")
+    held: Array[Bool] = flags(SLOT, "a reader took the slot and has not, or will not, give it back")
     holder: Array[Number] = numbers(SLOT, "history: that reader")
     live: Bool = flag("the ring is initialised and the card knows it")
     ready: Bool = flag("readable: a packet waits, or readers must end, so they should look")

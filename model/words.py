@@ -406,6 +406,8 @@ _PHRASES: Final[Mapping[str, str]] = {
     "rx.copy_tail": "copies end of #{threads.got_tail[t]}",
     "rx.restore_pointer": "stores rx[{threads.slot[t]}] pointer",
     "rx.give_back": "stores rx owner",
+    "rx.keep": "does not give rx[{threads.slot[t]}] back",
+    "rx.keep_untouched": "does not give rx[{threads.slot[t]}] back",
     "load_result_early": "loads error byte ahead: #{cmd.early_tag}",
     "load_rx_owner_early": "loads rx owner ahead: {rx.early_owner|owner}",
     "load_header_early": "loads rx header ahead: #{rx.early_tag}",

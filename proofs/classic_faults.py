@@ -521,6 +521,31 @@ CLEARED_UNSEEN: Final = Case(
 )
 
 
+def never_gives_back(s: State, t: Number) -> None:
+    """Leave, whatever the state of the card, without giving the slot back."""
+    s.require(holds(s, t, Label.RX_GIVE))
+    s.threads.label[t] = Label.EXIT
+
+
+SLOT_LEAKS: Final = Case(
+    classic(
+        "slot-never-returned",
+        "a reader may leave without giving its slot back, although the card goes on",
+        """
+        A reader that looks at a packet in place must give the slot back when it is done. Only when
+        the card has failed or is being closed may it leave the slot as it is, since the next open
+        sets up all slots anew. The driver takes that way out on an open card too, say when a
+        reader is killed: the slot is nobody's, the card never gets past it, and drops all packets
+        once it gets there.
+        """,
+        "no-slot-lost",
+    ),
+    replace("rx.keep", never_gives_back),
+    Scenario(RECEIVING | {"rx.keep"}, limits={"begin_read": READING}),
+    sizes=(1,),
+)
+
+
 # Without the lock
 
 
@@ -813,6 +838,7 @@ CLASSIC: Final[tuple[Case, ...]] = (
     READABLE_ANYWAY,
     LAST_LEAVES_READABLE,
     CLEARED_UNSEEN,
+    SLOT_LEAKS,
     NO_LOCK,
     REBASED,
     INDICES_KEPT,

@@ -854,18 +854,24 @@ def slot_filled(s: State, k: Number) -> Bool:
 
 @invariant("rx.slot-held", "slot")
 def slot_held(s: State, k: Number) -> Bool:
-    """A slot that a reader holds is the host's and no other reader's."""
+    """A slot that a reader holds is the host's and no other reader's, unless readers must end."""
     ring = s.rx
     t = ring.holder[k]
+    must_end = s.driver.failed | (s.driver.life == Life.CLOSING)
     return Implies(
         And(ring.live, slot_exists(k), ring.held[k]),
         And(
             packets_waiting(s) <= wrap(k, ring.cons_i),
             ~ring.owner[k],
             ~ring.owner_pending[k],
-            at(s, t, *HOLDING),
-            s.threads.slot[t] == k,
-            Implies(ring.pointer_pending[k], at(s, t, Label.RX_GIVE)),
+            Implies(
+                ~must_end,
+                And(
+                    at(s, t, *HOLDING),
+                    s.threads.slot[t] == k,
+                    Implies(ring.pointer_pending[k], at(s, t, Label.RX_GIVE)),
+                ),
+            ),
         ),
     )
 

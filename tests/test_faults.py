@@ -65,6 +65,7 @@ CLASSICS = {
     "readable-at-every-event",
     "last-packet-leaves-readable",
     "readiness-cleared-unseen",
+    "slot-never-returned",
     "relaxed-ordering",
     "submit-without-lock",
     "look-cleared-late",
