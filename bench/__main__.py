@@ -28,6 +28,7 @@ TRANSMIT_ONLY = frozenset(
         "event_interrupt",
         "read_events",
         "mark_readable",
+        "no_packet_waits",
         "cmd.reclaim_done",
         "card.raise_vector0",
         "card.spurious_vector0",

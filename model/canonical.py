@@ -180,6 +180,7 @@ HISTORY: Final = (
     "threads.got",
     "threads.got_head",
     "threads.got_tail",
+    "threads.length",
 )
 """Numbers that no step depends on; folding drops them."""
 FOREIGN: Final = 1_000_000

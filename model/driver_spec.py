@@ -15,7 +15,7 @@ from typing import Final
 from model.algebra import FALSE, TRUE, And, Bool, If, Number, constant, ring_size
 from model.device_spec import card_resets, protocol_error
 from model.layout import Command
-from model.ring_spec import COMMAND, TRANSMIT, join_line
+from model.ring_spec import COMMAND, TRANSMIT, ZERO, join_line, packet_waits
 from model.rules import THREAD, USER, Choice, Parameter, Party, RuleBook
 from model.state import (
     POLLS,
@@ -44,8 +44,9 @@ BOOK: Final = RuleBook()
 HOST: Final = Party.HOST
 REGISTERS: Final = "Registers"
 CALLS: Final = "What the character device offers"
-ZERO: Final = Parameter("zero", Choice.FLAG)
 NONBLOCKING: Final = Parameter("nonblocking", Choice.FLAG)
+MORE: Final = Parameter("more", Choice.COUNT)
+PEEK: Final = Parameter("peek", Choice.FLAG)
 KIND: Final = Parameter("remove", Choice.FLAG)
 KEY: Final = Parameter("key", Choice.KEY)
 GARBAGE: Final = Parameter("garbage", Choice.WORD)
@@ -60,23 +61,27 @@ def _begin(s: State, t: Number, label: Label) -> None:
     s.threads.outcome[t] = Outcome.NONE
     s.threads.back[t] = Label.EXIT
     s.threads.nonblocking[t] = False
+    s.threads.peek[t] = False
     s.threads.answered[t] = False
     s.threads.label[t] = label
     draw_ticket(s, t)
 
 
-@BOOK.rule(CALLS, Party.ENVIRONMENT, USER, ZERO, NONBLOCKING)
-def begin_write(s: State, t: Number, zero: Number, nonblocking: Number) -> None:
-    """A user sends a packet."""
+@BOOK.rule(CALLS, Party.ENVIRONMENT, USER, ZERO, NONBLOCKING, MORE)
+def begin_write(s: State, t: Number, zero: Number, nonblocking: Number, more: Number) -> None:
+    """A user sends a packet, or a batch of several."""
     _begin(s, t, Label.WRITE_ENTER)
+    s.require(constant(0) <= more)
     s.threads.zero[t] = zero != 0
+    s.threads.more[t] = more
     s.threads.nonblocking[t] = nonblocking != 0
 
 
-@BOOK.rule(CALLS, Party.ENVIRONMENT, USER, NONBLOCKING)
-def begin_read(s: State, t: Number, nonblocking: Number) -> None:
-    """A user asks for a packet."""
+@BOOK.rule(CALLS, Party.ENVIRONMENT, USER, NONBLOCKING, PEEK)
+def begin_read(s: State, t: Number, nonblocking: Number, peek: Number) -> None:
+    """A user asks for a packet, or only for the length of the next one."""
     _begin(s, t, Label.READ_ENTER)
+    s.threads.peek[t] = peek != 0
     s.threads.nonblocking[t] = nonblocking != 0
 
 
@@ -180,9 +185,22 @@ def read_events(s: State, t: Number) -> None:
 
 @BOOK.rule("Rings: Events", HOST, THREAD, fair="thread")
 def mark_readable(s: State, t: Number) -> None:
-    """Declare the card readable, so that readers look; wake whoever drains it; done."""
-    s.require(holds(s, t, Label.RX_READY))
+    """Load the next receive slot's owner byte: a packet waits, so the card is readable; done."""
+    s.require(holds(s, t, Label.RX_READY) & s.rx.live & packet_waits(s))
     s.rx.ready = TRUE
+    _events_served(s, t)
+
+
+@BOOK.rule("Rings: Events", HOST, THREAD, fair="thread")
+def no_packet_waits(s: State, t: Number) -> None:
+    """No packet waits, or the receive ring is not in use: it may be freed, so do not look; done."""
+    s.require(holds(s, t, Label.RX_READY) & (~s.rx.live | ~packet_waits(s)))
+    _events_served(s, t)
+
+
+def _events_served(s: State, t: Number) -> None:
+    """Wake whoever drains the card."""
+    s.rx.early = FALSE
     s.threads.wake_life.fill(True)
     s.threads.label[t] = Label.EVENT_IDLE
     release(s)

@@ -106,13 +106,19 @@ def rx_owner_visible(s: State, k: Number) -> None:
 # card may still write, so one set of early values is enough.
 
 
-def handler_may_look_ahead(p: RequestProgram, s: State, barrier: bool = True) -> Bool:
-    """The handler stands after the barrier behind its EVFLAGS read, this ring's loop before it."""
-    before = (
-        (Label.CMD_RECLAIM, Label.CMD_TAKE)
-        if p is COMMAND
-        else (Label.CMD_RECLAIM, Label.CMD_TAKE, Label.TX_RECLAIM, Label.TX_TAKE)
-    )
+SCAN: Final = (
+    Label.CMD_RECLAIM,
+    Label.CMD_TAKE,
+    Label.TX_RECLAIM,
+    Label.TX_TAKE,
+    Label.RX_READY,
+)
+"""Where the handler looks at the rings, behind its EVFLAGS read, in order."""
+
+
+def handler_may_look_ahead(s: State, last: Label, barrier: bool = True) -> Bool:
+    """The handler stands after the barrier behind its EVFLAGS read, and not beyond `last`."""
+    before = SCAN[: SCAN.index(last) + 1]
     labels = before if barrier else (Label.READ_EVENTS, *before)
     return And(lock_is_held(s), holds(s, holder(s), *labels), holder(s) == EVENT_THREAD)
 
@@ -122,8 +128,8 @@ def load_owner_early(p: RequestProgram, s: State) -> None:
     ring = p.ring(s)
     taking = holds(s, holder(s), p.take)
     slot = If(taking, next_index(ring.cons_i), ring.cons_i)
-    s.barrier("acquire: event flags before owner", handler_may_look_ahead(p, s, barrier=True))
-    s.require(handler_may_look_ahead(p, s, barrier=False))
+    s.barrier("acquire: event flags before owner", handler_may_look_ahead(s, p.take, barrier=True))
+    s.require(handler_may_look_ahead(s, p.take, barrier=False))
     s.require(~ring.early & (ring.cons != ring.prod) & (~taking | (ring.cons + 1 != ring.prod)))
     ring.early = TRUE
     ring.early_owner = If(ring.owner_pending[slot], ring.owner_new[slot], ring.owner[slot])
@@ -142,12 +148,18 @@ def load_result_early(s: State) -> None:
 
 
 def load_rx_owner_early(s: State) -> None:
-    """The reader's load of the owner byte is satisfied ahead of its turn."""
-    slot = s.rx.cons_i
-    s.require(lock_is_held(s) & holds(s, holder(s), Label.RX_OWNER))
-    s.require(~s.rx.early)
-    s.rx.early = TRUE
-    s.rx.early_owner = If(s.rx.owner_pending[slot], s.rx.owner_new[slot], s.rx.owner[slot])
+    """The next load of an owner byte by a reader or the handler is satisfied ahead of its turn."""
+    ring = s.rx
+    taking = holds(s, holder(s), Label.RX_HEADER)
+    slot = If(taking, next_index(ring.cons_i), ring.cons_i)
+    reads = lock_is_held(s) & holds(s, holder(s), Label.RX_OWNER, Label.RX_HEADER, Label.RX_NEXT)
+    ahead, sooner = (
+        handler_may_look_ahead(s, Label.RX_READY, barrier) & ring.live for barrier in (True, False)
+    )
+    s.barrier("acquire: event flags before owner", reads | ahead)
+    s.require((reads | sooner) & ~ring.early)
+    ring.early = TRUE
+    ring.early_owner = If(ring.owner_pending[slot], ring.owner_new[slot], ring.owner[slot])
 
 
 def load_header_early(s: State) -> None:

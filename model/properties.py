@@ -25,7 +25,8 @@ from model.algebra import (
 )
 from model.device_spec import running
 from model.driver_spec import rx_pending, tx_pending
-from model.ring_spec import COMMAND, TRANSMIT, RequestProgram, call_must_end, my_turn
+from model.memory_spec import SCAN
+from model.ring_spec import COMMAND, HOLDING, TRANSMIT, RequestProgram, call_must_end, my_turn
 from model.state import (
     CAPACITY,
     EVENT_THREAD,
@@ -33,6 +34,7 @@ from model.state import (
     Flags,
     Label,
     Life,
+    Outcome,
     Stage,
     State,
 )
@@ -124,16 +126,26 @@ def command_fifo(s: State) -> Bool:
     )
 
 
+def looked(s: State, t: Number) -> Bool:
+    """Thread t has looked at the next packet, and left it where it is."""
+    return And(at(s, t, Label.EXIT), s.threads.peek[t], s.threads.outcome[t] == Outcome.OK)
+
+
 @promise("receive-fifo", "thread")
 def receive_fifo(s: State, t: Number) -> Bool:
-    """Packets reach readers once each, in order, and whole: nobody reads a stale or torn word."""
+    """Packets reach readers once each, in order, and whole, and a peek tells the next one's length.
+
+    Nobody reads a stale or torn word.
+    """
     threads = s.threads
     packet = threads.packet[t]
-    holding = at(s, t, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER, Label.RX_GIVE)
+    holding = at(s, t, *HOLDING)
     copied = at(s, t, Label.RX_POINTER, Label.RX_GIVE) & (threads.copied[t] != 0)
     return And(
         Implies(at(s, t, Label.RX_HEADER), s.rx.dev != s.rx.cons),
         Implies(holding, threads.got[t] == packet),
+        Implies(looked(s, t), And(s.rx.dev != s.rx.cons, threads.got[t] == s.rx.cons)),
+        Implies(looked(s, t) & ~s.card.lies, threads.length[t] == s.rx.length[s.rx.cons_i]),
         Implies(
             copied & ~s.card.lies,
             (threads.got_head[t] == packet) & (threads.got_tail[t] == packet),
@@ -242,9 +254,12 @@ def doorbell_index(s: State, j: Number) -> Bool:
 
 @promise("bounds", "thread")
 def bounds(s: State, t: Number) -> Bool:
-    """No reader copies more bytes than the slot's buffers hold, whatever the card writes."""
-    holding = at(s, t, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER, Label.RX_GIVE)
-    return Implies(holding, s.threads.copied[t] <= CAPACITY)
+    """No reader copies, or is told of, more bytes than a slot holds, whatever the card writes."""
+    holding = at(s, t, *HOLDING)
+    return And(
+        Implies(holding, s.threads.copied[t] <= CAPACITY),
+        Implies(looked(s, t), s.threads.length[t] <= CAPACITY),
+    )
 
 
 @promise("mutual-exclusion", "thread")
@@ -253,8 +268,8 @@ def mutual_exclusion(s: State, t: Number) -> Bool:
     critical = at(
         s, t,
         Label.TX_HEAD, Label.TX_TAIL, Label.TX_FIELDS, Label.TX_OWNER, Label.TX_DOORBELL,
-        Label.CMD_FIELDS, Label.CMD_OWNER, Label.CMD_DOORBELL, Label.RX_HEADER,
-        Label.CMD_RECLAIM, Label.CMD_TAKE, Label.TX_RECLAIM, Label.TX_TAKE,
+        Label.CMD_FIELDS, Label.CMD_OWNER, Label.CMD_DOORBELL, Label.RX_HEADER, Label.RX_NEXT,
+        Label.CMD_RECLAIM, Label.CMD_TAKE, Label.TX_RECLAIM, Label.TX_TAKE, Label.RX_READY,
         Label.RESET, Label.POLL, Label.CMD_INIT, Label.CMD_BASE, Label.FREE,
         Label.INIT_TX, Label.INIT_POINTER, Label.INIT_RX, Label.BASE,
     )  # fmt: skip
@@ -348,9 +363,34 @@ def no_lost_completion(s: State) -> Bool:
 def no_lost_packet(s: State) -> Bool:
     """While a packet waits, the card is readable or the handler is about to say so."""
     ring = s.rx
+    event = constant(EVENT_THREAD)
     called = ring.event & (s.card.raising | s.card.vector0)
-    coming = ring.due | called | ~at(s, constant(EVENT_THREAD), Label.EVENT_IDLE)
+    stale = ring.early & ring.early_owner
+    looking = at(s, event, *SCAN) & ~stale
+    coming = ring.due | called | at(s, event, Label.READ_EVENTS) | looking
     return Implies(And(ring.live, running(s), ring.dev != ring.cons), coming | ring.ready)
+
+
+@promise("precise-readiness")
+def precise_readiness(s: State) -> Bool:
+    """The card is readable only while a packet waits, or while readers must end.
+
+    Whoever takes the last packet says that it is not, before it lets go of the lock.
+    """
+    must_end = s.driver.failed | (s.driver.life == Life.CLOSING)
+    taken = lock_is_held(s) & at(s, holder(s), Label.RX_NEXT)
+    return Implies(And(s.rx.live, s.rx.ready, ~must_end), (s.rx.dev != s.rx.cons) | taken)
+
+
+@promise("no-slot-lost", "slot")
+def no_slot_lost(s: State, k: Number) -> Bool:
+    """A receive slot that was taken is in the hands of a reader, unless readers must end."""
+    t = s.rx.holder[k]
+    must_end = s.driver.failed | (s.driver.life == Life.CLOSING)
+    return Implies(
+        And(s.rx.live, ~must_end, slot_exists(k), s.rx.held[k]),
+        at(s, t, *HOLDING) & (s.threads.slot[t] == k),
+    )
 
 
 @promise("failure-seen")

@@ -9,12 +9,16 @@ read before the owner byte was. Each place where a barrier enforces that is mark
 This file follows one request around a **request ring** (CMD or TX; the two work alike):
 
     line up -> claim -> store words -> store owner -> ring doorbell -> wait
+                 ^ next packet of a batch <-'
                  card: look -> fetch -> ... -> write owner            (device_spec)
     handler: reclaim -> take -> tell the waiter
 
 and one packet around the **receive ring**:
 
-    card: fill a slot, write owner -> reader: load owner -> take -> copy -> give back
+    card: fill a slot, write owner
+    handler: load owner -> readable
+    reader: load owner -> take -> look at next -> copy -> give back
+                       -> peek
 
 Counters `prod`, `dev` and `cons` say how many requests the host handed over, the card returned, and
 the host took back: `cons <= dev <= prod <= cons + N`. Indices follow them around the ring.
@@ -28,7 +32,7 @@ from typing import Final
 import attrs
 
 from model.algebra import FALSE, And, Array, Bool, If, Number, constant, next_index, ring_size
-from model.rules import THREAD, Party, Rule, bind
+from model.rules import THREAD, Choice, Parameter, Party, Rule, bind
 from model.state import (
     CAPACITY,
     EVENT_THREAD,
@@ -42,7 +46,20 @@ from model.state import (
 )
 from model.thread_spec import draw_ticket, holds, release, sleep
 
-__all__ = ["COMMAND", "TRANSMIT", "RequestProgram", "call_must_end", "join_line", "ring_rules"]
+__all__ = [
+    "COMMAND",
+    "HOLDING",
+    "TRANSMIT",
+    "ZERO",
+    "RequestProgram",
+    "call_must_end",
+    "join_line",
+    "packet_waits",
+    "ring_rules",
+]
+
+ZERO: Final = Parameter("zero", Choice.FLAG)
+"""Whether the packet to send is empty."""
 
 
 @attrs.frozen
@@ -230,13 +247,38 @@ def store_owner(p: RequestProgram, s: State, t: Number) -> None:
 
 def ring_doorbell(p: RequestProgram, s: State, t: Number) -> None:
     """Write the slot's index to DBELL (a posted write: it reaches the card later)."""
+    post_doorbell(p, s, t)
+    if p is TRANSMIT:
+        s.require(s.threads.more[t] == 0)
+    line = p.ring(s).line
+    line.head = line.head + 1
+    s.threads.label[t] = p.next_in_line
+
+
+def post_doorbell(p: RequestProgram, s: State, t: Number) -> None:
+    """Issue the doorbell of the slot just handed over."""
     s.require(holds(s, t, p.doorbell))
     ring = p.ring(s)
     s.require(ring.rung - ring.heard < POSTED, "room for a posted write")
     ring.bell_value[ring.rung] = s.threads.slot[t]
     ring.rung = ring.rung + 1
-    ring.line.head = ring.line.head + 1
-    s.threads.label[t] = p.next_in_line
+
+
+def next_of_batch(s: State, t: Number, zero: Number) -> None:
+    """Ring the doorbell, and go on to the next packet of the batch while it is the caller's turn.
+
+    A driver may write DBELL once for several packets, before it sleeps or gives up the lock: to the
+    card that write is the same as the doorbells of all of them, arriving at one moment. The caller
+    waits for the last packet only, since packets are sent in order. If it must leave before (the
+    ring is full and it may not wait, a signal, a failure) part of the batch has been sent.
+    """
+    post_doorbell(TRANSMIT, s, t)
+    threads = s.threads
+    s.require(threads.more[t] != 0)
+    s.tx.waiter[threads.slot[t]] = NOBODY
+    threads.more[t] = threads.more[t] - 1
+    threads.zero[t] = zero != 0
+    threads.label[t] = Label.TX_TURN
 
 
 # The caller waits for the completion of its own request
@@ -356,19 +398,27 @@ def _request_rules(p: RequestProgram) -> list[Rule]:
 
 # The receive ring: a reader takes a packet and gives the slot back
 
+HOLDING: Final = (Label.RX_NEXT, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER, Label.RX_GIVE)
+"""Labels at which a reader holds a receive slot."""
+
 
 def loaded_rx_owner(s: State) -> Bool:
-    """What a reader's load of the owner byte at cons yields: true = DEVICE."""
+    """What a load of the owner byte at cons by reader or handler yields: true = DEVICE."""
     ring = s.rx
     slot = ring.cons_i
     present = If(ring.owner_pending[slot], ring.owner_new[slot], ring.owner[slot])
     return If(ring.early, ring.early_owner, present)
 
 
+def packet_waits(s: State) -> Bool:
+    """The slot at cons holds a packet, by its owner byte as loaded; no slow reader holds it."""
+    return ~s.rx.held[s.rx.cons_i] & ~loaded_rx_owner(s)
+
+
 def packet_found(s: State, t: Number) -> None:
     """Load the owner byte: the card filled the slot, and no slow reader still holds it."""
     s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
-    s.require(~s.rx.held[s.rx.cons_i] & ~loaded_rx_owner(s))
+    s.require(packet_waits(s))
     s.rx.early = FALSE
     s.threads.label[t] = Label.RX_HEADER
 
@@ -376,7 +426,7 @@ def packet_found(s: State, t: Number) -> None:
 def nothing_to_read(s: State, t: Number) -> None:
     """No packet: not readable any more; return EAGAIN or sleep until the handler says otherwise."""
     s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
-    s.require(s.rx.held[s.rx.cons_i] | loaded_rx_owner(s))
+    s.require(~packet_waits(s))
     s.rx.early = FALSE
     s.rx.ready = FALSE
     returns = s.threads.nonblocking[t]
@@ -394,26 +444,57 @@ def read_must_end(s: State, t: Number) -> None:
     s.threads.label[t] = Label.EXIT
 
 
-def take_packet(s: State, t: Number) -> None:
-    """Load the header once, check its length, and hold the slot; the next reader may go on."""
-    s.require(holds(s, t, Label.RX_HEADER))
+def load_header(s: State) -> tuple[Number, Number]:
+    """Load the header at cons once: the packet that it belongs to, and its length."""
     ring = s.rx
     slot = ring.cons_i
     s.reads("rx", "header", slot)
     tag = If(ring.early_header, ring.early_tag, ring.header[slot])
     length = If(ring.early_header, ring.early_length, ring.length[slot])
+    ring.early_header = FALSE
+    return tag, length
+
+
+def peek_packet(s: State, t: Number) -> None:
+    """Load the header once, check its length, and return that; the packet stays where it is."""
+    s.require(holds(s, t, Label.RX_HEADER) & s.threads.peek[t])
+    tag, length = load_header(s)
+    s.rx.early = FALSE
+    s.threads.got[t] = tag
+    s.threads.length[t] = length
+    s.threads.outcome[t] = If(length <= CAPACITY, Outcome.OK, Outcome.EIO)
+    s.threads.label[t] = Label.EXIT
+
+
+def take_packet(s: State, t: Number) -> None:
+    """Load the header once, check its length, and hold the slot."""
+    s.require(holds(s, t, Label.RX_HEADER) & ~s.threads.peek[t])
+    ring = s.rx
+    slot = ring.cons_i
+    tag, length = load_header(s)
     legal = length <= CAPACITY
     s.threads.slot[t] = slot
     s.threads.packet[t] = ring.cons
     s.threads.got[t] = tag
     s.threads.copied[t] = If(legal, length, 0)
     s.threads.outcome[t] = If(legal, Outcome.OK, Outcome.EIO)
-    ring.early_header = FALSE
     ring.held[slot] = True
     ring.holder[slot] = t
     ring.cons = ring.cons + 1
     ring.cons_i = next_index(slot)
-    s.threads.label[t] = If(legal & (length != 0), Label.RX_HEAD, Label.RX_POINTER)
+    s.threads.label[t] = Label.RX_NEXT
+
+
+def look_at_next(s: State, t: Number) -> None:
+    """Load the next slot's owner byte: no packet, not readable any more; the next reader may go on.
+
+    Nobody has closed the card, nor noticed a failure, since the lock was taken: so no reader loses
+    the wake-up that tells it to end.
+    """
+    s.require(holds(s, t, Label.RX_NEXT))
+    s.rx.ready = s.rx.ready & packet_waits(s)
+    s.rx.early = FALSE
+    s.threads.label[t] = If(s.threads.copied[t] != 0, Label.RX_HEAD, Label.RX_POINTER)
     release(s)
 
 
@@ -456,16 +537,39 @@ def give_back(s: State, t: Number) -> None:
     s.threads.label[t] = Label.EXIT
 
 
+def keep(s: State, t: Number) -> None:
+    """The card failed or is being closed: leave; the next initialisation sets the slot right.
+
+    Nothing is lost by that: no further packet is wanted, and the slot stays the host's.
+    """
+    s.require(holds(s, t, Label.RX_GIVE) & call_must_end(s, t))
+    s.threads.label[t] = Label.EXIT
+
+
+def keep_untouched(s: State, t: Number) -> None:
+    """The same, without having stored the pointers: only ask for the lock, to leave.
+
+    To look without the lock is safe: a call that must end goes on having to.
+    """
+    s.require((s.threads.label[t] == Label.RX_POINTER) & call_must_end(s, t))
+    s.threads.label[t] = Label.EXIT
+    draw_ticket(s, t)
+
+
 def _receive_rules() -> list[Rule]:
     bodies: list[Callable[..., None]] = [
         packet_found,
         nothing_to_read,
         read_must_end,
+        peek_packet,
         take_packet,
+        look_at_next,
         copy_head,
         copy_tail,
         restore_pointer,
         give_back,
+        keep,
+        keep_untouched,
     ]
     return [
         Rule(f"rx.{body.__name__}", Party.HOST, "Rings: Receive", (THREAD,), "thread", body)
@@ -479,4 +583,13 @@ def ring_rules() -> list[Rule]:
         Rule(f"tx.{body.__name__}", Party.HOST, TRANSMIT.section, (THREAD,), "thread", body)
         for body in (store_head, store_tail)
     ]
-    return [*payload, *_request_rules(TRANSMIT), *_request_rules(COMMAND), *_receive_rules()]
+    batch = Rule(
+        "tx.next_of_batch", Party.HOST, TRANSMIT.section, (THREAD, ZERO), "thread", next_of_batch
+    )
+    return [
+        *payload,
+        *_request_rules(TRANSMIT),
+        batch,
+        *_request_rules(COMMAND),
+        *_receive_rules(),
+    ]

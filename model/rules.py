@@ -69,6 +69,7 @@ class Choice(enum.Enum):
     FLAG = "0 or 1"
     KEY = "filter (one mask and address)"
     WORD = "arbitrary contents of a word of memory"
+    COUNT = "any number from 0 on"
 
 
 @attrs.frozen

@@ -79,6 +79,7 @@ class Scope:
         polls: Reads of FLAGS before a reset is given up.
         keys: Filters (pairs of mask and address) that occur.
         words: What an arbitrary word of memory or a packet's length may be.
+        counts: How many more packets a write may bring.
         rules: Which steps may be taken: names of rules, or a predicate on the rule's name and the
             values of its parameters; all when None.
     """
@@ -89,6 +90,7 @@ class Scope:
     polls: int = attrs.field(default=1, validator=_is_positive)
     keys: int = attrs.field(default=2, validator=_is_positive)
     words: tuple[int, ...] = (0, 1500)
+    counts: tuple[int, ...] = (0, 2)
     rules: Collection[str] | RuleFilter | None = attrs.field(default=None, eq=False)
 
     @property
@@ -123,6 +125,8 @@ class Scope:
                 return tuple(range(self.keys))
             case Choice.WORD:
                 return self.words
+            case Choice.COUNT:
+                return self.counts
 
     def capacity(self, variable: Variable) -> int:
         """How many entries an array has. For counters a power of two, see the module's text."""

@@ -82,49 +82,50 @@ class Label(enum.IntEnum):
     READ_ENTER = 21
     RX_OWNER = 22
     RX_HEADER = 23
-    RX_HEAD = 24
-    RX_TAIL = 25
-    RX_POINTER = 26
-    RX_GIVE = 27
+    RX_NEXT = 24
+    RX_HEAD = 25
+    RX_TAIL = 26
+    RX_POINTER = 27
+    RX_GIVE = 28
     # every call ends here
-    EXIT = 28
+    EXIT = 29
     # open and close
-    OPEN_ENTER = 29
-    CLOSE_ENTER = 30
-    LEAVE = 31
-    DRAIN = 32
-    STOP = 33
-    STOPPED = 34
-    FLUSH = 35
-    FLUSHED = 36
-    RESET = 37
-    POLL = 38
-    CMD_INIT = 39
-    CMD_FENCE = 40
-    CMD_BASE = 41
-    FREE = 42
-    INIT_TX = 43
-    INIT_POINTER = 44
-    INIT_RX = 45
-    INIT_FENCE = 46
-    BASE = 47
-    START = 48
-    STARTED = 49
-    ADD_UNICAST = 50
-    ADDED_UNICAST = 51
-    OPENED = 52
-    CLOSED = 53
+    OPEN_ENTER = 30
+    CLOSE_ENTER = 31
+    LEAVE = 32
+    DRAIN = 33
+    STOP = 34
+    STOPPED = 35
+    FLUSH = 36
+    FLUSHED = 37
+    RESET = 38
+    POLL = 39
+    CMD_INIT = 40
+    CMD_FENCE = 41
+    CMD_BASE = 42
+    FREE = 43
+    INIT_TX = 44
+    INIT_POINTER = 45
+    INIT_RX = 46
+    INIT_FENCE = 47
+    BASE = 48
+    START = 49
+    STARTED = 50
+    ADD_UNICAST = 51
+    ADDED_UNICAST = 52
+    OPENED = 53
+    CLOSED = 54
     # the event handler
-    EVENT_IDLE = 54
-    READ_EVENTS = 55
-    CMD_RECLAIM = 56
-    CMD_TAKE = 57
-    TX_RECLAIM = 58
-    TX_TAKE = 59
-    RX_READY = 60
+    EVENT_IDLE = 55
+    READ_EVENTS = 56
+    CMD_RECLAIM = 57
+    CMD_TAKE = 58
+    TX_RECLAIM = 59
+    TX_TAKE = 60
+    RX_READY = 61
     # the fatal handler
-    FATAL_IDLE = 61
-    MARK_FAILED = 62
+    FATAL_IDLE = 62
+    MARK_FAILED = 63
 
 
 class Outcome(enum.IntEnum):
@@ -276,10 +277,10 @@ class ReceiveRing(Group):
     cons: Number = number("number of packets taken by readers")
     cons_i: Number = number("slot of packet cons")
     first: Number = number("history: number of the packet that slot 0 carried at set-up")
-    held: Array[Bool] = flags(SLOT, "a reader took the slot and has not given it back")
+    held: Array[Bool] = flags(SLOT, "a reader took the slot and has not, or will not, give it back")
     holder: Array[Number] = numbers(SLOT, "history: that reader")
     live: Bool = flag("the ring is initialised and the card knows it")
-    ready: Bool = flag("readable: a packet may wait, so readers should look")
+    ready: Bool = flag("readable: a packet waits, or readers must end, so they should look")
     # the store buffer
     owner_new: Array[Bool] = flags(SLOT, "the owner byte last stored, true = DEVICE")
     owner_pending: Array[Bool] = flags(SLOT, "that store is not visible to the device yet")
@@ -293,8 +294,8 @@ class ReceiveRing(Group):
     head: Array[Number] = numbers(SLOT, "the packet an early word of the buffer belongs to")
     tail: Array[Number] = numbers(SLOT, "the packet a late word of the buffer belongs to")
     exists: Array[Bool] = flags(SLOT, "slot and buffer are allocated")
-    # loads that the reader's processor satisfied early
-    early: Bool = flag("the owner byte at cons_i was loaded ahead of its turn")
+    # loads that the processor of a reader or of the handler satisfied early
+    early: Bool = flag("the owner byte of the next slot to look at was loaded ahead of its turn")
     early_owner: Bool = flag("the value so loaded, true = DEVICE")
     early_header: Bool = flag("the header at cons_i was loaded ahead of its turn")
     early_tag: Number = number("the packet that the header so loaded belongs to")
@@ -339,7 +340,9 @@ class Threads(Group):
     outcome: Array[Number] = numbers(THREAD, "how the call ended")
     back: Array[Number] = numbers(THREAD, "where to go on after a command")
     nonblocking: Array[Bool] = flags(THREAD, "the call must not wait")
+    peek: Array[Bool] = flags(THREAD, "the read only looks at the next packet")
     zero: Array[Bool] = flags(THREAD, "the packet to send has no payload")
+    more: Array[Number] = numbers(THREAD, "packets to send after the present one: a batch")
     kind: Array[Number] = numbers(THREAD, "the command to submit")
     key: Array[Number] = numbers(THREAD, "the filter to submit")
     place: Array[Number] = numbers(THREAD, "place in the line for a slot")
@@ -352,6 +355,7 @@ class Threads(Group):
     got: Array[Number] = numbers(THREAD, "the packet that the header read belongs to")
     got_head: Array[Number] = numbers(THREAD, "the packet that the early payload word belongs to")
     got_tail: Array[Number] = numbers(THREAD, "the packet that the late payload word belongs to")
+    length: Array[Number] = numbers(THREAD, "length of the packet that a peek looked at, in bytes")
     copied: Array[Number] = numbers(THREAD, "bytes copied out of the slot's buffers")
     # sleeping: one wake-up flag for each thread and channel
     wake_tx: Array[Bool] = flags(THREAD, "woken on the channel of senders")

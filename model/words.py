@@ -351,7 +351,8 @@ _PHRASES: Final[Mapping[str, str]] = {
     "exit_call": "leaves",
     "event_interrupt": "takes vector 0",
     "read_events": "reads EVFLAGS",
-    "mark_readable": "leaves",
+    "mark_readable": "finds a packet",
+    "no_packet_waits": "finds no packet",
     "fatal_interrupt": "takes vector 1",
     "mark_failed": "reads FLAGS",
     "wake": "wakes up",
@@ -394,14 +395,19 @@ _PHRASES: Final[Mapping[str, str]] = {
     "closed": "close completes",
     "tx.store_head": "stores start of payload",
     "tx.store_tail": "stores end of payload",
+    "tx.next_of_batch": "rings doorbell tx[{threads.slot[t]}], goes on",
     "rx.packet_found": "loads rx[{rx.cons_i}] owner: HOST",
     "rx.nothing_to_read": "no packet in rx[{rx.cons_i}]",
     "rx.read_must_end": "must stop reading",
+    "rx.peek_packet": "reads rx[{rx.cons_i}] header, #{threads.got[t]}",
     "rx.take_packet": "reads rx[{<rx.cons_i}] header, #{threads.got[t]}",
+    "rx.look_at_next": "looks at the next slot",
     "rx.copy_head": "copies start of #{threads.got_head[t]}",
     "rx.copy_tail": "copies end of #{threads.got_tail[t]}",
     "rx.restore_pointer": "stores rx[{threads.slot[t]}] pointer",
     "rx.give_back": "stores rx owner",
+    "rx.keep": "does not give rx[{threads.slot[t]}] back",
+    "rx.keep_untouched": "does not give rx[{threads.slot[t]}] back",
     "load_result_early": "loads error byte ahead: #{cmd.early_tag}",
     "load_rx_owner_early": "loads rx owner ahead: {rx.early_owner|owner}",
     "load_header_early": "loads rx header ahead: #{rx.early_tag}",
@@ -490,8 +496,14 @@ def choices(step: Step) -> str:
     parts: list[str] = []
     for name, value in step.parameters.items():
         match name:
-            case "zero" | "nonblocking" if value:
-                parts.append("empty" if name == "zero" else name)
+            case "zero" if value and "nonblocking" in step.parameters:
+                parts.append("empty")
+            case "nonblocking" if value:
+                parts.append("no wait")
+            case "peek" if value:
+                parts.append("peek")
+            case "more" if value:
+                parts.append(f"+{value}")
             case "key" if "t" in step.parameters:
                 parts.append(f"filter {value}")
             case "length":

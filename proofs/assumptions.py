@@ -78,7 +78,10 @@ _PROCESSOR: Final = (
         "A load by a processor yields that processor's own latest store to the word, also while "
         "the card cannot see it yet.",
         _USUAL,
-        ("*.reclaim_*", "*.load_owner_early", "load_rx_owner_early", "rx.packet_found"),
+        (
+            *("*.reclaim_*", "*.load_owner_early", "load_rx_owner_early", "rx.packet_found"),
+            *("rx.look_at_next", "mark_readable", "no_packet_waits"),
+        ),
     ),
     Assumption(
         "lock-orders-processors",
@@ -142,7 +145,7 @@ _PROCESSOR: Final = (
         "processor",
         "An owner byte is loaded, stored and transferred whole.",
         _USUAL,
-        ("*.owner_visible", "*.examine", "*.reclaim_found", "rx.packet_found"),
+        ("*.owner_visible", "*.examine", "*.reclaim_found", "rx.packet_found", "mark_readable"),
     ),
     Assumption(
         "coherent-dma",
@@ -503,6 +506,16 @@ _PROOF: Final = (
         "holds for any contents.",
         "model",
         ("*.store_fields", "*.fetch", "*.take", "rx.take_packet"),
+    ),
+    Assumption(
+        "one-write-for-a-batch",
+        "proof",
+        "A driver that hands several packets over may write DBELL once, with the last slot's "
+        "index, before it sleeps or gives up the lock. In the model each packet has a doorbell of "
+        "its own; that one write is these doorbells arriving at one moment, and the card cannot "
+        "tell the difference.",
+        "model",
+        ("tx.next_of_batch", "tx.ring_doorbell", "tx.doorbell_arrives"),
     ),
     Assumption(
         "filters-are-keys",

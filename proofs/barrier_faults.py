@@ -25,6 +25,7 @@ from proofs.scenarios import (
     DEADLOCK_FREEDOM,
     OPENING,
     RACE_FREEDOM,
+    READING,
     RECEIVING,
     RESETTING,
     SENDING,
@@ -41,7 +42,6 @@ from proofs.scenarios import (
 __all__ = ["barrier_cases", "barrier_id"]
 
 USER: Final = constant(2)
-BLOCKING: Final = {"nonblocking": (0,)}
 SEND_EMPTY: Final = {"begin_write": {"zero": (1,), "nonblocking": (0,)}}
 ONE_FILTER: Final = {"begin_filter": {"remove": (0,)}}
 
@@ -173,6 +173,21 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         ),
         settles=True,
     ),
+    ("load_rx_owner_early", "acquire: event flags before owner"): _Known(
+        "rx-events",
+        "no-lost-packet",
+        """
+        The handler reads EVFLAGS, which clears it, and then looks whether a packet waits. Without a
+        load barrier between the two the owner byte may be loaded first. A packet that is delivered
+        in between has its event bit cleared by that read, and the handler, with the old owner byte
+        in hand, sees no packet: the card does not become readable and no reader wakes.
+        """,
+        Scenario(
+            RECEIVING | {"load_rx_owner_early", "card.spurious_vector0", "card.withdraw_vector0"},
+            limits={"begin_read": READING},
+        ),
+        settles=True,
+    ),
     ("load_result_early", "acquire: owner before result"): _Known(
         "cmd-result",
         "own-result",
@@ -191,7 +206,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         processor may load the header first, while the card still owns the slot: the reader takes
         length and addresses of whatever lay in the slot before.
         """,
-        Scenario(RECEIVING | {"load_header_early"}, limits={"begin_read": BLOCKING}),
+        Scenario(RECEIVING | {"load_header_early"}, limits={"begin_read": READING}),
         shows=lambda s: at(s, USER, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER),
     ),
     ("rx.owner_visible", "release: pointer before owner"): _Known(
@@ -202,7 +217,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         store barrier between. The owner byte may become visible first, and the card reads the
         pointers while the driver's store to them is still on its way.
         """,
-        Scenario(RECEIVING, limits={"begin_read": BLOCKING}),
+        Scenario(RECEIVING, limits={"begin_read": READING}),
     ),
     ("fence_command_slot", "command ring before its base"): _Known(
         "cmd-base",
@@ -236,7 +251,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
             frozenset({"free_slot"}),
             acts=(
                 opens(),
-                lacking(TX_STORES, calls("begin_write", zero=1, nonblocking=1)),
+                lacking(TX_STORES, calls("begin_write", zero=1, nonblocking=1, more=0)),
                 happens("begin_close", t=2),
                 lacking(TX_STORES, until(lambda s: holds(s, USER, Label.DRAIN))),
                 happens("stop_draining", t=2),
@@ -260,7 +275,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
             acts=(
                 opens(),
                 happens("rx.arrive", key=0, length=9999),
-                lacking(RX_STORES, calls("begin_read", nonblocking=0)),
+                lacking(RX_STORES, calls("begin_read", nonblocking=0, peek=0)),
                 lacking(RX_STORES, until_free()),
             ),
             story="user 2 opens the card, reads a packet, and closes the card at once; the card "

@@ -10,9 +10,9 @@ from typing import Final
 
 from model.algebra import FALSE, And, Bool, If, Number, constant
 from model.device_spec import running
-from model.ring_spec import TRANSMIT, store_owner
+from model.ring_spec import TRANSMIT, call_must_end, loaded_rx_owner, store_owner
 from model.rules import Party, Rule
-from model.state import CAPACITY, EVENT_THREAD, POSTED, Label, Stage, State
+from model.state import CAPACITY, EVENT_THREAD, POSTED, Label, Life, Stage, State
 from model.thread_spec import at, draw_ticket, holds, release
 from proofs.fault_case import Case, Fault
 from proofs.fault_changes import (
@@ -28,6 +28,7 @@ from proofs.scenarios import (
     DEADLOCK_FREEDOM,
     OPENING,
     RACE_FREEDOM,
+    READING,
     RECEIVING,
     RESETTING,
     SENDING,
@@ -44,7 +45,6 @@ __all__ = ["CLASSIC"]
 
 USER: Final = constant(2)
 OTHER: Final = constant(3)
-BLOCKING: Final = {"nonblocking": (0,)}
 EMPTY: Final = {"begin_write": {"zero": (1,), "nonblocking": (0,)}}
 """Blocking writes of empty packets: the payload plays no part."""
 FRESH_MEMORY: Final = {
@@ -220,6 +220,50 @@ UNBOUNDED_PRODUCER: Final = Case(
     Scenario(SENDING, limits={"begin_write": {"zero": (1,), "nonblocking": (1,)}}),
 )
 
+# Several packets, one doorbell
+
+BATCHING: Final = Scenario(
+    SENDING | {"tx.next_of_batch"},
+    limits={**EMPTY, "tx.next_of_batch": {"zero": (1,)}},
+    counts=(1,),
+)
+"""Blocking writes of two empty packets each."""
+
+BATCH_UNRUNG: Final = Case(
+    classic(
+        "batch-sleeps-unrung",
+        "a batch rings only after its last packet, but sleeps on a full ring before that",
+        """
+        To spare register writes the driver hands over several packets and rings the doorbell once,
+        after the last one. With fewer free slots than packets it finds the ring full on the way and
+        sleeps until the card returns a slot. But the card was not told of the packets that it has
+        been given already: it rests, no slot ever comes back, and the writer sleeps for ever.
+        """,
+        DEADLOCK_FREEDOM,
+    ),
+    leaves("tx.next_of_batch", "tx.rung", "Go on to the next packet; the doorbell is rung later."),
+    BATCHING,
+    sizes=(1,),
+    shows=lambda s: at(s, USER, Label.TX_TURN),
+)
+
+BATCH_WAITER: Final = Case(
+    classic(
+        "batch-waits-for-first",
+        "each packet of a batch has its writer told, and the first completion ends the wait",
+        """
+        A writer of several packets waits for the last one, since the card sends them in order. The
+        driver notes the writer as the one to be told at every slot of the batch and not at the last
+        one only. When the first packet is sent the writer is told that its packet is done, and
+        returns while the others are still on their way.
+        """,
+        "own-result",
+    ),
+    leaves("tx.next_of_batch", "tx.waiter", "Ring the doorbell; the writer is told of this too."),
+    BATCHING,
+    sizes=(2,),
+)
+
 # Taking a slot back
 
 
@@ -309,7 +353,7 @@ ONE_PER_INTERRUPT: Final = Case(
 
 
 def returns_first(s: State, t: Number) -> None:
-    """Load the header, and go to give the slot back before anything is copied."""
+    """Look at the next slot, and go to give this one back before anything is copied."""
     s.threads.label[t] = Label.RX_POINTER
 
 
@@ -337,13 +381,39 @@ EARLY_RETURN: Final = Case(
         RACE_FREEDOM,
     ),
     both(
-        then("rx.take_packet", returns_first),
+        then("rx.look_at_next", returns_first),
         then("rx.give_back", copies_later),
         then("rx.copy_tail", copied_at_last),
     ),
-    Scenario(RECEIVING, limits={"begin_read": BLOCKING}),
+    Scenario(RECEIVING, limits={"begin_read": READING}),
     sizes=(1,),
     shows=lambda s: s.threads.label[USER] == Label.RX_HEAD,
+)
+
+
+def looks_unasked(s: State, t: Number) -> None:
+    """Load the owner byte; a reader that only wants the length goes on whatever it says."""
+    found = ~s.rx.held[s.rx.cons_i] & ~loaded_rx_owner(s)
+    s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
+    s.require(s.threads.peek[t] | found)
+    s.rx.early = FALSE
+    s.threads.label[t] = Label.RX_HEADER
+
+
+PEEK_UNASKED: Final = Case(
+    classic(
+        "peek-without-owner",
+        "the length of the next packet is read without asking who owns the slot",
+        """
+        A reader may ask how long the next packet is and leave it where it is. It takes nothing, so
+        the driver thinks that it may look whoever owns the slot. But then it reads the header while
+        the card is writing it: what it returns is the length of an older packet, or of half a one.
+        """,
+        RACE_FREEDOM,
+    ),
+    replace("rx.packet_found", looks_unasked),
+    Scenario(RECEIVING, limits={"begin_read": {"nonblocking": (0,), "peek": (1,)}}),
+    sizes=(1,),
 )
 
 
@@ -381,10 +451,98 @@ RXCOMP_ONLY: Final = Case(
         then("rx.take_packet", one_packet_taken),
     ),
     Scenario(
-        RECEIVING, limits={"begin_read": BLOCKING, "rx.arrive": {"length": (0,)}}, words=(9999, 0)
+        RECEIVING, limits={"begin_read": READING, "rx.arrive": {"length": (0,)}}, words=(9999, 0)
     ),
     sizes=(2,),
     settles=True,
+)
+
+
+def readable_anyway(s: State, t: Number) -> None:
+    """No packet waits; an open card is declared readable all the same."""
+    s.rx.ready = s.rx.ready | (s.driver.life == Life.OPEN)
+
+
+READABLE_ANYWAY: Final = Case(
+    classic(
+        "readable-at-every-event",
+        "the card is declared readable at every interrupt, whether a packet waits or not",
+        """
+        The handler does not look whether a packet waits: whatever the interrupt was for, it makes
+        the card readable. A program that watches the file is told to read, finds nothing, and goes
+        back to watch; with every packet that it sends itself it is woken for nothing.
+        """,
+        "precise-readiness",
+    ),
+    then("no_packet_waits", readable_anyway),
+    Scenario(RECEIVING | {"card.spurious_vector0"}, limits={"begin_read": READING}),
+    sizes=(1,),
+)
+
+LAST_LEAVES_READABLE: Final = Case(
+    classic(
+        "last-packet-leaves-readable",
+        "whoever takes the last packet leaves the card readable",
+        """
+        A reader takes a packet and leaves without a look at the next slot. If that was the last
+        packet the card stays readable, until somebody tries to read and finds nothing. A program
+        that reads one packet whenever it is told that one waits gets stuck in its second read.
+        """,
+        "precise-readiness",
+    ),
+    leaves("rx.look_at_next", "rx.ready", "The next reader may go on."),
+    Scenario(RECEIVING, limits={"begin_read": READING}),
+    sizes=(1,),
+)
+
+
+def clears_unseen(s: State, t: Number) -> None:
+    """Not readable any more, without a look at the next slot; the next reader may go on."""
+    s.rx.ready = FALSE
+
+
+CLEARED_UNSEEN: Final = Case(
+    classic(
+        "readiness-cleared-unseen",
+        "a reader declares the card not readable although the next packet is there",
+        """
+        Two packets share one interrupt, and the handler has made the card readable. The first
+        reader takes its packet and clears that, without a look whether another one waits. The
+        second packet lies in its slot, and no reader is woken for it until a third one comes.
+        """,
+        "no-lost-packet",
+    ),
+    then("rx.look_at_next", clears_unseen),
+    Scenario(
+        RECEIVING, limits={"begin_read": READING, "rx.arrive": {"length": (0,)}}, words=(9999, 0)
+    ),
+    sizes=(2,),
+    settles=True,
+)
+
+
+def never_gives_back(s: State, t: Number) -> None:
+    """Leave, whatever the state of the card, without giving the slot back."""
+    s.require(holds(s, t, Label.RX_GIVE))
+    s.threads.label[t] = Label.EXIT
+
+
+SLOT_LEAKS: Final = Case(
+    classic(
+        "slot-never-returned",
+        "a reader may leave without giving its slot back, although the card goes on",
+        """
+        A reader that looks at a packet in place must give the slot back when it is done. Only when
+        the card has failed or is being closed may it leave the slot as it is, since the next open
+        sets up all slots anew. The driver takes that way out on an open card too, say when a
+        reader is killed: the slot is nobody's, the card never gets past it, and drops all packets
+        once it gets there.
+        """,
+        "no-slot-lost",
+    ),
+    replace("rx.keep", never_gives_back),
+    Scenario(RECEIVING | {"rx.keep"}, limits={"begin_read": READING}),
+    sizes=(1,),
 )
 
 
@@ -517,7 +675,7 @@ RELAXED_ORDERING: Final = Case(
             "rx.owner_overtakes", Party.DEVICE, "Order of memory accesses", (), "", owner_overtakes
         )
     ),
-    Scenario(RECEIVING, limits={"begin_read": BLOCKING}),
+    Scenario(RECEIVING, limits={"begin_read": READING}),
     shows=lambda s: at(s, USER, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER),
 )
 
@@ -643,10 +801,10 @@ RECLAIM_STARVES: Final = Case(
         (SENDING | COMMANDING) - {"begin_filter"},
         acts=(
             opens(),
-            happens("begin_write", t=3, zero=1, nonblocking=1),
+            happens("begin_write", t=3, zero=1, nonblocking=1, more=0),
             until(lambda s: at(s, constant(EVENT_THREAD), Label.TX_TAKE)),
             happens("begin_filter", t=2, remove=0, key=1),
-            happens("begin_write", t=3, zero=1, nonblocking=1),
+            happens("begin_write", t=3, zero=1, nonblocking=1, more=0),
             lacking({"tx.reclaim_found", "tx.reclaim_done"}, rests()),
         ),
         story="user 2 opens the card and user 3 sends a packet; while the handler takes its slot "
@@ -669,11 +827,18 @@ CLASSIC: Final[tuple[Case, ...]] = (
     NO_DOORBELL,
     WRONG_RING,
     UNBOUNDED_PRODUCER,
+    BATCH_UNRUNG,
+    BATCH_WAITER,
     CONSUMER_RUNS_AHEAD,
     FLAGS_AFTER_SCAN,
     ONE_PER_INTERRUPT,
     EARLY_RETURN,
+    PEEK_UNASKED,
     RXCOMP_ONLY,
+    READABLE_ANYWAY,
+    LAST_LEAVES_READABLE,
+    CLEARED_UNSEEN,
+    SLOT_LEAKS,
     NO_LOCK,
     REBASED,
     INDICES_KEPT,

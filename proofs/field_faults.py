@@ -32,6 +32,7 @@ from proofs.scenarios import (
     COMMANDING,
     DEADLOCK_FREEDOM,
     FAILING,
+    READING,
     RECEIVING,
     RESETTING,
     SENDING,
@@ -92,7 +93,7 @@ ZERO_LENGTH_STALL: Final = Case(
         "no-lost-packet",
     ),
     then("rx.take_packet", index_not_advanced),
-    Scenario(RECEIVING, limits={"begin_read": BLOCKING}, words=(9999, 0)),
+    Scenario(RECEIVING, limits={"begin_read": READING}, words=(9999, 0)),
     sizes=(2,),
     shows=reader_sleeps,
     settles=True,
@@ -120,7 +121,7 @@ WILD_POINTER: Final = Case(
         "buffer-ownership",
     ),
     then("rx.restore_pointer", index_never_set),
-    Scenario(RECEIVING, limits={"begin_read": BLOCKING}, words=(9999, 0)),
+    Scenario(RECEIVING, limits={"begin_read": READING}, words=(9999, 0)),
 )
 
 
@@ -159,7 +160,7 @@ DEAD_AFTER_ONE: Final = Case(
     ),
     Scenario(
         RECEIVING - {"rx.write_head", "rx.write_tail", "rx.copy_head", "rx.copy_tail"},
-        limits={"begin_read": BLOCKING, "rx.arrive": {"length": (0,)}},
+        limits={"begin_read": READING, "rx.arrive": {"length": (0,)}},
         words=(9999, 0),
     ),
     shows=reader_sleeps,
@@ -181,7 +182,7 @@ ACQUIRE_TOO_EARLY: Final = Case(
         "receive-fifo",
     ),
     without_barrier("load_header_early", "acquire: owner before header"),
-    Scenario(RECEIVING | {"load_header_early"}, limits={"begin_read": BLOCKING}),
+    Scenario(RECEIVING | {"load_header_early"}, limits={"begin_read": READING}),
     shows=lambda s: at(s, USER, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER),
 )
 
@@ -206,7 +207,7 @@ DOUBLE_FETCH: Final = Case(
     ),
     then("rx.copy_head", loads_length_again),
     Scenario(
-        RECEIVING | {"rx.lie"}, limits={"begin_read": BLOCKING}, words=(1500, 20000), lies=True
+        RECEIVING | {"rx.lie"}, limits={"begin_read": READING}, words=(1500, 20000), lies=True
     ),
 )
 
@@ -215,7 +216,6 @@ def trusts_payload(s: State, t: Number, inside: Number) -> None:
     """Load the header, and copy as many bytes as a length inside the payload says."""
     s.threads.copied[t] = inside
     s.threads.outcome[t] = Outcome.OK
-    s.threads.label[t] = Label.RX_HEAD
 
 
 UNCHECKED_LENGTH: Final = Case(
@@ -231,7 +231,7 @@ UNCHECKED_LENGTH: Final = Case(
         "bounds",
     ),
     then("rx.take_packet", trusts_payload, Parameter("inside", Choice.WORD)),
-    Scenario(RECEIVING, limits={"begin_read": BLOCKING}, words=(1500, 20000)),
+    Scenario(RECEIVING, limits={"begin_read": READING}, words=(1500, 20000)),
 )
 
 
@@ -376,7 +376,7 @@ WAITS_FOR_ANOTHER: Final = Case(
         SENDING,
         acts=(
             opens(),
-            happens("begin_write", t=2, zero=1, nonblocking=0),
+            happens("begin_write", t=2, zero=1, nonblocking=0, more=0),
             until(lambda s: s.threads.asleep[USER]),
         ),
         story="user 2 opens the card, sends a packet, and sleeps until it is sent",
@@ -627,7 +627,7 @@ STALE_OWNER_REOPEN: Final = Case(
         SENDING,
         acts=(
             opens(),
-            lacking({"tx.look"}, calls("begin_write", zero=1, nonblocking=1)),
+            lacking({"tx.look"}, calls("begin_write", zero=1, nonblocking=1, more=0)),
             happens("begin_close", t=2),
             lacking({"tx.look"}, until(lambda s: holds(s, USER, Label.DRAIN))),
             happens("stop_draining", t=2),

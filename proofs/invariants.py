@@ -34,7 +34,9 @@ from model.algebra import (
 )
 from model.device_spec import running
 from model.driver_spec import rx_pending, tx_pending
-from model.ring_spec import COMMAND, TRANSMIT, RequestProgram, call_must_end, my_turn
+from model.memory_spec import SCAN
+from model.properties import looked, precise_readiness
+from model.ring_spec import COMMAND, HOLDING, TRANSMIT, RequestProgram, call_must_end, my_turn
 from model.state import (
     CAPACITY,
     EVENT_THREAD,
@@ -265,6 +267,21 @@ def thread_back(s: State, t: Number) -> Bool:
     )  # fmt: skip
 
 
+@invariant("threads.batch", "thread")
+def thread_batch(s: State, t: Number) -> Bool:
+    """A batch has no fewer than no packets left."""
+    return constant(0) <= s.threads.more[t]
+
+
+@invariant("threads.peek", "thread")
+def thread_peek(s: State, t: Number) -> Bool:
+    """A reader that only looks takes nothing."""
+    return Implies(
+        s.threads.peek[t],
+        at(s, t, Label.IDLE, Label.READ_ENTER, Label.RX_OWNER, Label.RX_HEADER, Label.EXIT),
+    )
+
+
 @invariant("threads.asleep", "thread")
 def thread_asleep(s: State, t: Number) -> Bool:
     """Threads sleep only where the program says so."""
@@ -295,8 +312,6 @@ COMMAND_LABELS: Final = (
     Label.CMD_QUIT,
     Label.CMD_ABANDON,
 )
-HOLDING: Final = (Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER, Label.RX_GIVE)
-"""Labels at which a reader holds a receive slot."""
 CONDUCTOR_LABELS: Final = tuple(label for label in Label if Label.LEAVE <= label <= Label.CLOSED)
 
 
@@ -645,6 +660,7 @@ def doorbell_issuer(p: RequestProgram, s: State, t: Number) -> Bool:
             ring.prod == ring.rung + 1,
             ring.cons != ring.prod,
             s.threads.request[t] == ring.rung,
+            ring.waiter[slot] == If(s.threads.nonblocking[t], NOBODY, t),
             slot_exists(slot),
             next_index(slot) == ring.prod_i,
             ring.line.head == s.threads.place[t],
@@ -838,18 +854,24 @@ def slot_filled(s: State, k: Number) -> Bool:
 
 @invariant("rx.slot-held", "slot")
 def slot_held(s: State, k: Number) -> Bool:
-    """A slot that a reader holds is the host's and no other reader's."""
+    """A slot that a reader holds is the host's and no other reader's, unless readers must end."""
     ring = s.rx
     t = ring.holder[k]
+    must_end = s.driver.failed | (s.driver.life == Life.CLOSING)
     return Implies(
         And(ring.live, slot_exists(k), ring.held[k]),
         And(
             packets_waiting(s) <= wrap(k, ring.cons_i),
             ~ring.owner[k],
             ~ring.owner_pending[k],
-            at(s, t, *HOLDING),
-            s.threads.slot[t] == k,
-            Implies(ring.pointer_pending[k], at(s, t, Label.RX_GIVE)),
+            Implies(
+                ~must_end,
+                And(
+                    at(s, t, *HOLDING),
+                    s.threads.slot[t] == k,
+                    Implies(ring.pointer_pending[k], at(s, t, Label.RX_GIVE)),
+                ),
+            ),
         ),
     )
 
@@ -895,7 +917,7 @@ def reader(s: State, t: Number) -> Bool:
         ),
         Implies(at(s, t, Label.RX_HEAD, Label.RX_TAIL), threads.copied[t] != 0),
         Implies(
-            at(s, t, Label.RX_HEAD, Label.RX_TAIL) & honest,
+            at(s, t, Label.RX_NEXT, Label.RX_HEAD, Label.RX_TAIL) & honest,
             (ring.head[slot] == packet) & (ring.tail[slot] == packet),
         ),
         Implies(
@@ -913,9 +935,28 @@ def reader(s: State, t: Number) -> Bool:
         ),
         Implies(
             at(s, t, Label.RX_HEADER),
-            And(ring.live, ring.dev != ring.cons, ~ring.held[ring.cons_i], ~ring.early),
+            And(ring.live, ring.dev != ring.cons, ~ring.held[ring.cons_i]),
         ),
         Implies(at(s, t, Label.RX_OWNER), ring.live),
+        Implies(at(s, t, Label.RX_HEADER, Label.RX_NEXT), ~call_must_end(s, t)),
+    )
+
+
+@invariant("rx.looked", "thread")
+def reader_looked(s: State, t: Number) -> Bool:
+    """What a reader learned without taking it is the next packet, as long as it has the lock."""
+    ring, threads = s.rx, s.threads
+    return Implies(
+        looked(s, t),
+        And(
+            threads.ticket[t] == s.lock.serving,
+            ~threads.asleep[t],
+            ring.live,
+            ring.dev != ring.cons,
+            threads.got[t] == ring.cons,
+            threads.length[t] <= CAPACITY,
+            s.card.lies | (threads.length[t] == ring.length[ring.cons_i]),
+        ),
     )
 
 
@@ -1008,12 +1049,20 @@ def early_result(s: State) -> Bool:
 def early_rx_owner(s: State) -> Bool:
     """An owner byte loaded early that says HOST is still right when it is used."""
     ring = s.rx
+    ahead = at(s, holder(s), Label.RX_HEADER)
+    following = next_index(ring.cons_i)
+    packet = If(
+        ahead,
+        Or(following == ring.cons_i, ring.held[following], ring.dev != ring.cons + 1),
+        ring.held[ring.cons_i] | (ring.dev != ring.cons),
+    )
     return Implies(
         ring.early,
         And(
             lock_is_held(s),
-            at(s, holder(s), Label.RX_OWNER),
-            Implies(~ring.early_owner, ring.held[ring.cons_i] | (ring.dev != ring.cons)),
+            ring.live,
+            ahead | at(s, holder(s), Label.RX_OWNER, Label.RX_NEXT, *SCAN),
+            Implies(~ring.early_owner, packet),
         ),
     )
 
@@ -1107,21 +1156,25 @@ def completion_announced(p: RequestProgram, s: State) -> Bool:
 
 @invariant("rx.delivery-announced")
 def delivery_announced(s: State) -> Bool:
-    """A packet that waits is announced, or the handler will announce it, or readers will look."""
+    """A packet that waits is announced, or the handler will find it, or readers will look.
+
+    Whoever found no packet, by a load that came too early, will be called again.
+    """
     ring = s.rx
-    announced = ring.due | ring.event | ~at(s, constant(EVENT_THREAD), Label.EVENT_IDLE)
-    return And(
-        Implies(And(ring.live, running(s), ring.dev != ring.cons), announced | ring.ready),
-        Implies(
-            And(
-                ring.live,
-                running(s),
-                ring.dev != ring.cons,
-                ring.early & ring.early_owner,
-            ),
-            announced,
-        ),
+    event = constant(EVENT_THREAD)
+    announced = ring.due | ring.event | at(s, event, Label.READ_EVENTS)
+    ahead = at(s, holder(s), Label.RX_HEADER)
+    missed = ring.early & ring.early_owner & (~ahead | (ring.dev != ring.cons + 1))
+    return Implies(
+        And(ring.live, running(s), ring.dev != ring.cons),
+        And(announced | ring.ready | at(s, event, *SCAN), Implies(missed, announced)),
     )
+
+
+@invariant("rx.readable")
+def readable(s: State) -> Bool:
+    """The card is readable only while a packet waits, or while readers must end."""
+    return precise_readiness(s)
 
 
 @invariant("card.interrupt-raised")

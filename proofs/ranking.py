@@ -36,12 +36,12 @@ from model.algebra import (
     ring_size,
 )
 from model.device_spec import running
-from model.ring_spec import COMMAND, TRANSMIT, RequestProgram, call_must_end
+from model.ring_spec import COMMAND, HOLDING, TRANSMIT, RequestProgram, call_must_end
 from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life, Outcome, Stage, State
 from model.thread_spec import at, holder, in_line_for_lock
 from proofs.invariants import (
     COMMAND_LABELS,
-    HOLDING,
+    filling,
     inside_call,
     phase,
     submitted,
@@ -159,8 +159,9 @@ ORDER: Final = {
     Label.TX_NEXT_IN_LINE: 43, Label.CMD_NEXT_IN_LINE: 43,
     Label.TX_WAIT: 42, Label.CMD_WAIT: 42,
     Label.TX_ABANDON: 41, Label.CMD_ABANDON: 41,
-    Label.RX_OWNER: 40,
-    Label.RX_HEADER: 39,
+    Label.RX_OWNER: 41,
+    Label.RX_HEADER: 40,
+    Label.RX_NEXT: 39,
     Label.RX_HEAD: 38,
     Label.RX_TAIL: 37,
     Label.RX_POINTER: 36,
@@ -184,6 +185,12 @@ def script(s: State, t: Number) -> Number:
 def opening(s: State, t: Number) -> Number:
     """An open that fails turns into a close, never the other way round."""
     return If(at(s, t, Label.OPEN_ENTER), 2, If(s.driver.life == Life.OPENING, 1, 0))
+
+
+def batch(s: State, t: Number) -> Number:
+    """Packets that thread t has still to send after the present one."""
+    sending = at(s, t, Label.WRITE_ENTER, Label.TX_TURN, *filling(TRANSMIT), Label.TX_DOORBELL)
+    return If(sending, s.threads.more[t], 0)
 
 
 def rounds_left(s: State, t: Number) -> Number:
@@ -314,6 +321,7 @@ def _lock_rank(s: State, t: Number) -> tuple[Number, ...]:
         s.threads.ticket[t] - s.lock.serving,
         opening(s, h),
         script(s, h),
+        batch(s, h),
         position(s.threads.label[h], ORDER),
         rounds_left(s, h),
         part_of_round(s, h),
@@ -587,6 +595,7 @@ def _turn(p: RequestProgram) -> Promise:
             If(waits, 2, If(failing, 1, 0)),
             If(ends & s.threads.asleep[t], 1, 0),
             If(waits, s.threads.place[t] - line.head, 0),
+            If(waits & ~line.gone[line.head], batch(s, head), 0) if p is TRANSMIT else constant(0),
             If(full, 1, 0),
             If(
                 first,
@@ -697,8 +706,13 @@ def _delivery_premise(s: State, n: Number, t: Number) -> Bool:
     )
 
 
+def _outdated(s: State) -> Bool:
+    """Reader or handler will find no packet, by a load of the next slot's owner that came early."""
+    return s.rx.early & s.rx.early_owner & ~at(s, holder(s), Label.RX_HEADER)
+
+
 def _delivery_rank(s: State, n: Number, t: Number) -> tuple[Number, ...]:
-    stale = s.rx.early & s.rx.early_owner
+    stale = _outdated(s)
     asleep = s.threads.asleep[t]
     unready = asleep & ~s.rx.ready
     active = ~at(s, EVENT, Label.EVENT_IDLE)
@@ -711,7 +725,7 @@ def _delivery_rank(s: State, n: Number, t: Number) -> tuple[Number, ...]:
 
 
 def _delivery_cases(s: State, n: Number, t: Number) -> list[Case]:
-    stale = s.rx.early & s.rx.early_owner
+    stale = _outdated(s)
     asleep = s.threads.asleep[t]
     return [
         Case("outdated look ends", stale, lock(holder(s))),
@@ -794,6 +808,7 @@ CALL: Final = Promise(
     premise=_call_premise,
     goal=lambda s, t: ~_call_premise(s, t),
     rank=lambda s, t: (
+        batch(s, t),
         _stage_of_call(s, t),
         If(at(s, t, Label.RX_OWNER) & s.threads.asleep[t], 1, 0),
     ),

@@ -31,6 +31,7 @@ __all__ = [
     "LIVENESS",
     "OPENING",
     "RACE_FREEDOM",
+    "READING",
     "RECEIVING",
     "RESETTING",
     "SENDING",
@@ -60,13 +61,15 @@ LIVENESS: Final[Mapping[str, str]] = {
 """Promises that are not statements about one state alone, and what they promise."""
 STATE: Final = symbolic(State)
 FIRST_USER: Final = 2
+READING: Final = {"nonblocking": (0,), "peek": (0,)}
+"""Reads wait for a packet and take it."""
 
 
 # Parts of the system, by the names of their rules
 
 HANDLER: Final = frozenset({
     "event_interrupt", "read_events", "cmd.reclaim_done", "tx.reclaim_done", "mark_readable",
-    "wake", "card.raise_vector0",
+    "no_packet_waits", "wake", "card.raise_vector0",
 })  # fmt: skip
 """The event handler that finds nothing to take back, and sleepers that wake."""
 
@@ -93,7 +96,8 @@ COMMANDING: Final = HANDLER | _request("cmd") | frozenset({
 """Users change filters, or open and close submit commands; nothing fails and nobody gives up."""
 RECEIVING: Final = HANDLER | frozenset({
     "begin_read", "enter_read", "exit_call",
-    "rx.packet_found", "rx.nothing_to_read", "rx.take_packet", "rx.copy_head", "rx.copy_tail",
+    "rx.packet_found", "rx.nothing_to_read", "rx.peek_packet", "rx.take_packet",
+    "rx.look_at_next", "rx.copy_head", "rx.copy_tail",
     "rx.restore_pointer", "rx.give_back", "rx.pointer_visible", "rx.owner_visible",
     "rx.arrive", "rx.examine", "rx.fetch", "rx.write_head", "rx.write_tail", "rx.write_header",
     "rx.complete", "rx.set_event",
@@ -191,6 +195,7 @@ class Scenario:
         limits: Choices that are left out: rule, then parameter, to the values that it may have.
         users: User threads.
         words: What an arbitrary word of memory, or a packet's length, may be.
+        counts: How many more packets a write may bring.
         lies: The card is one that may write any length at any time.
     """
 
@@ -200,11 +205,12 @@ class Scenario:
     limits: Mapping[str, Mapping[str, tuple[int, ...]]] = attrs.field(factory=dict)
     users: int = 1
     words: tuple[int, ...] = (9999,)
+    counts: tuple[int, ...] = (0,)
     lies: bool = False
 
     def scope(self, ring_size: int) -> Scope:
         """The scenario's sizes, with every rule allowed."""
-        return Scope(ring_size=ring_size, users=self.users, words=self.words)
+        return Scope(ring_size=ring_size, users=self.users, words=self.words, counts=self.counts)
 
     def begin(self, system: System, ring_size: int) -> tuple[FlatState, FlatState, Path]:
         """Power-on, the state in which the search begins, and the path between the two."""

@@ -55,10 +55,17 @@ CLASSICS = {
     "flags-after-scan",
     "one-per-interrupt",
     "returned-before-copied",
+    "peek-without-owner",
     "doorbell-wrong-ring",
+    "batch-sleeps-unrung",
+    "batch-waits-for-first",
     "rebased-without-reset",
     "indices-kept-over-reset",
     "rxcomp-only",
+    "readable-at-every-event",
+    "last-packet-leaves-readable",
+    "readiness-cleared-unseen",
+    "slot-never-returned",
     "relaxed-ordering",
     "submit-without-lock",
     "look-cleared-late",
@@ -268,4 +275,6 @@ def test_every_ladder_is_narrow_enough() -> None:
 
 def test_scopes_are_those_of_the_scenarios() -> None:
     found = caught("waits-for-another")
-    assert case_of(found.fault).scenario.scope(1) == Scope(ring_size=1, users=2, words=(9999,))
+    assert case_of(found.fault).scenario.scope(1) == Scope(
+        ring_size=1, users=2, words=(9999,), counts=(0,)
+    )

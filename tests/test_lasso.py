@@ -14,8 +14,8 @@ from model.system import System, specification
 
 STATE = symbolic(State)
 USER = constant(2)
-SCOPE = Scope(ring_size=1, users=1, words=(9999,))
-HANDLER = {"event_interrupt", "read_events", "mark_readable", "cmd.reclaim_done"}
+SCOPE = Scope(ring_size=1, users=1, words=(9999,), counts=(0,))
+HANDLER = {"event_interrupt", "read_events", "mark_readable", "no_packet_waits", "cmd.reclaim_done"}
 SENDING = HANDLER | {"begin_write", "enter_write", "wake", "exit_call", "card.raise_vector0"}
 
 
@@ -35,7 +35,7 @@ def opened() -> FlatState:
 
 
 def test_every_write_ends() -> None:
-    run = Executor.of(specification(), attrs.evolve(SCOPE, rules=sends))
+    run = Executor.of(specification(), attrs.evolve(SCOPE, counts=(0, 1), rules=sends))
     found = find_lasso(run, in_call(), opened())
     assert found.lasso is None
     assert found.exhaustive

@@ -38,7 +38,7 @@ def sending() -> Trace:
     """User 3 sends an empty packet on a card that user 2 opened."""
     run = executor()
     opened, boot = opening()
-    begin = run.find("begin_write", t=3, zero=1, nonblocking=0)
+    begin = run.find("begin_write", t=3, zero=1, nonblocking=0, more=0)
     _, path = run_to_rest(run, run.fire(opened, begin))
     return record(run, (*boot, begin, *path), "An empty packet is sent")
 
