@@ -1,0 +1,71 @@
+"""Ductnet: a bus. Every packet reaches every station, its sender too."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Protocol
+
+import attrs
+
+from emulator.packet import Packet
+
+__all__ = ["Ductnet", "Station"]
+
+
+class Station(Protocol):
+    """Whatever listens on the net."""
+
+    def deliver(self, packet: Packet) -> None:
+        """A packet is on the net. Keep it or not, but do not wait for anything.
+
+        It may be called from any thread, one packet after the other. Sending from here is allowed.
+        """
+        ...
+
+
+@attrs.define(eq=False)
+class Ductnet:
+    """A bus that any number of cards and services share, from any number of threads.
+
+    All stations see all packets in the same order. One packet is on the bus at a time: what is sent
+    meanwhile, by another thread or in answer to it, waits its turn.
+    """
+
+    _stations: tuple[Station, ...] = attrs.field(default=(), init=False)
+    _waiting: deque[Packet] = attrs.field(factory=deque, init=False, repr=False)
+    _busy: bool = attrs.field(default=False, init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
+
+    def attach(self, station: Station) -> None:
+        """Add a station."""
+        with self._lock:
+            self._stations = (*self._stations, station)
+
+    def detach(self, station: Station) -> None:
+        """Remove a station; a packet that is on the net just now may still reach it."""
+        with self._lock:
+            self._stations = tuple(other for other in self._stations if other is not station)
+
+    def send(self, packet: Packet) -> None:
+        """Put a packet on the net. It may be delivered later, by whoever uses the net now."""
+        with self._lock:
+            self._waiting.append(packet)
+            if self._busy:
+                return
+            self._busy = True
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._busy = False
+                    return
+                packet = self._waiting.popleft()
+                stations = self._stations
+            try:
+                for station in stations:
+                    station.deliver(packet)
+            except BaseException:
+                # A broken station is its owner's business; the net goes on with the next packet.
+                with self._lock:
+                    self._busy = False
+                raise

@@ -1,0 +1,16 @@
+"""What travels on the net."""
+
+from __future__ import annotations
+
+import attrs
+
+__all__ = ["Packet"]
+
+
+@attrs.frozen
+class Packet:
+    """A packet on the net: where it goes, where it comes from, and what it carries."""
+
+    destination: int
+    source: int
+    payload: bytes = b""
