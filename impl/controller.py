@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import errno
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import attrs
@@ -26,8 +26,8 @@ from impl.errors import (
     WaitTimeoutError,
     WouldBlockError,
 )
-from impl.memory import Data, Device
-from impl.packet import Header
+from impl.memory import Device
+from impl.packet import Header, Outgoing
 from impl.request import Request
 from impl.ring import CommandRing, ReceiveRing, RequestRing, TransmitRing
 from impl.runtime import CancelledError, Channel, ExpiredError, Runtime
@@ -118,15 +118,21 @@ class Controller:
 
     # Calls
 
-    def send(self, destination: int, buffers: tuple[Data, ...], size: int, wait: Wait) -> None:
-        """Send a packet; return when it was sent or, if the call may not wait, when queued."""
+    def send(self, batch: Sequence[Outgoing], wait: Wait) -> int:
+        """Send packets in one turn, with one doorbell while there is room for them.
+
+        Returns when the last was sent or, if the call may not wait, when it is queued. If the call
+        has to end before, part of the batch is on its way.
+
+        Returns:
+            The number of packets that were handed over: all of them, or those that there was room
+            for if the call may not wait.
+        """
         self._enter(wait)
         try:
-            self.submit(
-                self.transmit,
-                lambda: self.transmit.fill_in(destination, buffers, size),
-                wait,
-            )
+            fill_in = [functools.partial(self.transmit.fill_in, packet) for packet in batch]
+            handed_over, _ = self.submit(self.transmit, fill_in, wait)
+            return handed_over
         finally:
             self._leave()
 
@@ -142,11 +148,9 @@ class Controller:
         """Wait for a packet and take it: its slot, held until `give_back`, and its header."""
         self._enter(wait)
         try:
-            while not self._look(wait):
-                if not wait.blocking:
-                    raise WouldBlockError("no packet waits")
-                self._sleep(Channel.READERS, wait)
+            self._wait_for_packet(wait)
             slot, header = self.receive.take()
+            self._look_at_next()
         except BaseException:
             self._leave()
             raise
@@ -164,20 +168,37 @@ class Controller:
         if interruption is not None:
             raise interruption
 
-    def _look(self, wait: Wait) -> bool:
-        self._check(wait)
-        if self.receive.filled():
-            return True
-        self.runtime.set_readable(False)
-        return False
+    def peek(self, wait: Wait) -> Header:
+        """Wait for a packet and see what the card says of it, without taking it."""
+        self._enter(wait)
+        try:
+            self._wait_for_packet(wait)
+            return self.receive.peek()
+        finally:
+            self._leave()
+
+    def _wait_for_packet(self, wait: Wait) -> None:
+        while True:
+            self._check(wait)
+            if self._look_at_next():
+                return
+            if not wait.blocking:
+                raise WouldBlockError("no packet waits")
+            self._sleep(Channel.READERS, wait)
+
+    def _look_at_next(self) -> bool:
+        """Whether a packet waits; pollers learn if none does."""
+        waits = self.receive.filled()
+        if not waits:
+            self.runtime.set_readable(False)
+        return waits
 
     # Requests; the caller holds the lock
 
     def command(self, command: Command, mask: int, address: int, wait: Wait) -> Request:
         """Have the card execute a command. Raises what its answer means."""
-        request = self.submit(
-            self.commands, lambda: self.commands.fill_in(command, mask, address), wait
-        )
+        fill_in = functools.partial(self.commands.fill_in, command, mask, address)
+        _, request = self.submit(self.commands, [fill_in], wait)
         code = errno_of(command, request.result)
         if code:
             kind, message = _REFUSALS.get(
@@ -186,25 +207,45 @@ class Controller:
             raise kind(f"{command.name}, mask {mask:#010x}, address {address:#010x}: {message}")
         return request
 
-    def submit(self, ring: RequestRing, fill_in: Callable[[], None], wait: Wait) -> Request:
-        """Wait for a slot, fill it in, hand it over, and wait until the card returns it."""
+    def submit(
+        self, ring: RequestRing, fill_in: Sequence[Callable[[], None]], wait: Wait
+    ) -> tuple[int, Request]:
+        """Hand slots over, one for each function that fills one in, and wait for the last of them.
+
+        Returns:
+            How many were handed over, and the request that was waited for.
+        """
         channel = Channel.COMMANDS if ring is self.commands else Channel.SENDERS
         request = Request()
         place = object()
+        handed_over, slot = 0, -1
+        unannounced = False
         ring.line.append(place)
         try:
-            self._wait_for_turn(ring, channel, place, wait)
-            fill_in()
-            slot = ring.hand_over(request if wait.blocking else None)
-            ring.ring_doorbell(slot)
+            for fill_in_slot in fill_in:
+                if not ring.room and unannounced:
+                    # The card must know of the others before anybody waits for it.
+                    ring.ring_doorbell(slot)
+                    unannounced = False
+                self._wait_for_turn(ring, channel, place, wait)
+                fill_in_slot()
+                last = handed_over + 1 == len(fill_in)
+                slot = ring.hand_over(request if last and wait.blocking else None)
+                handed_over += 1
+                unannounced = True
+        except WouldBlockError:
+            if not handed_over:
+                raise
         finally:
+            if unannounced:
+                ring.ring_doorbell(slot)
             ring.line.remove(place)
             self.show_writable()
             # The next in line may go on.
             self.runtime.wake(channel)
         if wait.blocking:
             self._wait_for_completion(ring, channel, slot, request, wait)
-        return request
+        return handed_over, request
 
     def _wait_for_turn(
         self, ring: RequestRing, channel: Channel, place: object, wait: Wait
@@ -273,9 +314,14 @@ class Controller:
         except CancelledError:
             raise ClosedError("the driver was closed while the call was waiting") from None
 
+    @property
+    def free_slots(self) -> int:
+        """Number of packets that could be queued now."""
+        return 0 if self.transmit.line else self.transmit.room
+
     def show_writable(self) -> None:
         """Let pollers know whether a packet can be queued."""
-        self.runtime.set_writable(bool(self.transmit.room) and not self.transmit.line)
+        self.runtime.set_writable(self.free_slots > 0)
 
     def wake_everyone(self) -> None:
         """Whatever the sleepers wait for, they must look again; so must pollers."""
@@ -309,8 +355,9 @@ class Controller:
                     ring.take_back()
                     self.runtime.wake(channel)
             self.show_writable()
-            self.runtime.set_readable(True)
-            self.runtime.wake(Channel.READERS)
+            if self.receive.filled():
+                self.runtime.set_readable(True)
+                self.runtime.wake(Channel.READERS)
             self.runtime.wake(Channel.LIFE)
         finally:
             self.runtime.unlock()

@@ -13,8 +13,10 @@ import contextlib
 import os
 import pickle
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from typing import Self, TypeAlias, final
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Self, final
+
+import attrs
 
 from impl.attach import ATTACHMENTS, Attachment, Attachments
 from impl.controller import Wait
@@ -27,20 +29,30 @@ from impl.errors import (
 from impl.memory import Data
 from impl.packet import (
     Packet,
+    Payload,
     check_filter,
-    check_payload,
-    check_word,
     message_of,
+    outgoing,
     parse_message,
 )
 from impl.polling import Direction, Poller
 from impl.settings import Settings
 from model.layout import Command, Info
 
-__all__ = ["DuctDriver", "PacketView", "Payload"]
+__all__ = ["DuctDriver", "PacketView", "Readiness"]
 
-Payload: TypeAlias = Data | Sequence[Data]
-"""The bytes of a packet: one buffer, or several that are sent one after the other."""
+
+@attrs.frozen
+class Readiness:
+    """What a driver could do at once.
+
+    Attributes:
+        next_length: Bytes of the next packet; None if none waits.
+        free_slots: Number of packets that could be queued.
+    """
+
+    next_length: int | None
+    free_slots: int
 
 
 @final
@@ -183,9 +195,33 @@ class DuctDriver:
             PacketTooLongError: The payload is longer than a packet can be.
             WouldBlockError, WaitTimeoutError, CardFailedError, ClosedError: See the class.
         """
-        buffers, size = _gather(payload)
-        check_word(destination, "a destination")
-        self._controller.send(destination, buffers, size, self._wait(blocking, timeout))
+        packet = outgoing(destination, payload)
+        self._controller.send([packet], self._wait(blocking, timeout))
+
+    def send_batch(
+        self,
+        packets: Iterable[tuple[int, Payload]],
+        *,
+        blocking: bool = True,
+        timeout: float | None = None,
+    ) -> int:
+        """Send several packets, in order and with as few doorbells as the ring allows.
+
+        Args:
+            packets: Destination and payload of each.
+            blocking: Whether the call may wait.
+            timeout: The longest that it may wait, in seconds; None: as long as it takes.
+
+        Returns:
+            How many were sent or, without blocking, queued: then maybe fewer than were given.
+
+        Raises:
+            The errors of `send`. Nothing was sent if they are about what was given, or if the call
+            may not wait; otherwise a part may have been.
+        """
+        batch = [outgoing(destination, payload) for destination, payload in packets]
+        wait = self._wait(blocking, timeout)
+        return self._controller.send(batch, wait) if batch else 0
 
     def write(self, message: Data, *, blocking: bool = True, timeout: float | None = None) -> int:
         """Send a packet as the character device takes it: a 16-byte header, then the payload.
@@ -311,6 +347,18 @@ class DuctDriver:
 
     # Readiness
 
+    def poll(self) -> Readiness:
+        """How long the next packet is, if one waits, and how many packets could be queued now.
+
+        Raises:
+            CardFailedError, ClosedError: See the class.
+        """
+        try:
+            length = self._controller.peek(self._wait(False, None)).length
+        except WouldBlockError:
+            length = None
+        return Readiness(length, self._controller.free_slots)
+
     def fileno(self) -> int:
         """A file descriptor for select, poll and epoll.
 
@@ -369,6 +417,7 @@ class DuctDriver:
         The last close of a card stops it. Closing twice is allowed.
 
         Raises:
+            BufferError: Something still refers to the payload of a view. Nothing was closed.
             CardFailedError: The card neither stops nor resets. This open is closed all the same.
         """
         with self._mutex:
@@ -431,11 +480,3 @@ def _lend(memory: memoryview) -> memoryview:
 def _check_timeout(timeout: float | None) -> None:
     if timeout is not None and not timeout >= 0:
         raise InvalidArgumentError(f"a timeout is 0 seconds or more, not {timeout}")
-
-
-def _gather(payload: Payload) -> tuple[tuple[memoryview, ...], int]:
-    """The payload's buffers as plain bytes, and their size together."""
-    parts: Iterable[Data]
-    parts = [payload] if isinstance(payload, bytes | bytearray | memoryview) else payload
-    buffers = tuple(memoryview(part).cast("B") for part in parts)
-    return buffers, check_payload(sum(map(len, buffers)))

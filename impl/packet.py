@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -17,18 +17,24 @@ __all__ = [
     "HEADER",
     "Header",
     "Message",
+    "Outgoing",
     "Packet",
+    "Payload",
     "check_filter",
     "check_payload",
     "check_received",
     "check_word",
     "index_of",
     "message_of",
+    "outgoing",
     "pack_fields",
     "parse_message",
     "split",
     "unpack_header",
 ]
+
+Payload: TypeAlias = Data | Sequence[Data]
+"""The bytes of a packet: one buffer, or several that are sent one after the other."""
 
 WORD_LIMIT: Final = 1 << 32
 MULTICAST_BIT: Final = 1 << 31
@@ -70,6 +76,21 @@ class Packet:
     source: int
     destination: int
     payload: bytes
+
+
+@attrs.frozen
+class Outgoing:
+    """A packet to be sent: its bytes lie in several buffers, one after the other.
+
+    Attributes:
+        destination: Address that it goes to.
+        buffers: Where its bytes are.
+        size: How many there are.
+    """
+
+    destination: int
+    buffers: tuple[memoryview, ...]
+    size: int
 
 
 @attrs.frozen
@@ -163,6 +184,19 @@ def check_filter(mask: int, address: int) -> tuple[int, int]:
 
 
 # The character device's messages
+
+
+def outgoing(destination: int, payload: Payload) -> Outgoing:
+    """The packet that carries `payload`, one buffer or several.
+
+    Raises:
+        InvalidArgumentError: The destination does not fit 32 bits.
+        PacketTooLongError: There are more bytes than a packet carries.
+    """
+    parts = [payload] if isinstance(payload, bytes | bytearray | memoryview) else payload
+    buffers = tuple(memoryview(part).cast("B") for part in parts)
+    size = check_payload(sum(map(len, buffers)))
+    return Outgoing(check_word(destination, "a destination"), buffers, size)
 
 
 def parse_message(data: Data) -> Message:

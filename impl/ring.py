@@ -14,11 +14,12 @@ from collections import deque
 from typing import Final
 
 from impl.dma import BUFFER_SIZE, PacketMemory
-from impl.memory import Data, Device, DmaRegion
+from impl.memory import Device, DmaRegion
 from impl.packet import (
     FIELDS,
     HEADER,
     Header,
+    Outgoing,
     check_received,
     index_of,
     pack_fields,
@@ -198,15 +199,17 @@ class TransmitRing(RequestRing):
         self.restart(memory.transmit_ring)
         self._buffers = memory.transmit_buffers
 
-    def fill_in(self, destination: int, buffers: tuple[Data, ...], size: int) -> None:
-        """Store a packet of `size` bytes, which `buffers` hold one after the other."""
+    def fill_in(self, packet: Outgoing) -> None:
+        """Store a packet to the next slot and its buffers."""
         slot = self.next_slot
         offset = slot * BUFFER_SIZE
-        for data in buffers:
+        for data in packet.buffers:
             if len(data):
                 self._buffers.store_bulk(offset, data)
                 offset += len(data)
-        fields = pack_fields(split(size), destination, page_addresses(self._buffers, slot))
+        fields = pack_fields(
+            split(packet.size), packet.destination, page_addresses(self._buffers, slot)
+        )
         self._memory.store_bulk(slot * self.slot_size + FIELDS.offset, fields)
 
     def _result(self, _slot: int, /) -> int:
@@ -243,7 +246,9 @@ class ReceiveRing:
         self._hand_over(slot)
 
     def filled(self) -> bool:
-        """The next packet is there."""
+        """The next packet is there. A ring that is out of use has none."""
+        if self._memory is None:
+            return False
         slot = index_of(self._consumed, self.slots)
         # A slot that a slow reader holds is the host's as well, but its packet was taken before.
         if self._held[slot]:
@@ -258,12 +263,19 @@ class ReceiveRing:
     def take(self) -> tuple[int, Header]:
         """Take the next packet: its slot, now held, and what the card says of it, unchecked."""
         slot = index_of(self._consumed, self.slots)
-        header = unpack_header(
-            self._ring.load_bulk(slot * PACKET_SLOT.size + HEADER.offset, HEADER.size)
-        )
+        header = self._load_header(slot)
         self._held[slot] = True
         self._consumed += 1
         return slot, header
+
+    def peek(self) -> Header:
+        """What the card says of the next packet. Raises `CardError` if its length cannot be."""
+        return check_received(self._load_header(index_of(self._consumed, self.slots)))
+
+    def _load_header(self, slot: int) -> Header:
+        # Once: a card that does not keep to the rules could change it between two loads.
+        offset = slot * PACKET_SLOT.size + HEADER.offset
+        return unpack_header(self._ring.load_bulk(offset, HEADER.size))
 
     # Without the lock, by the reader that holds the slot
 

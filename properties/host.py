@@ -9,9 +9,10 @@ visible, who gets up.
 from __future__ import annotations
 
 import abc
+import functools
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, cast, final
 
 import attrs
 
@@ -167,6 +168,32 @@ class TestRegion(DmaRegion):
         return memoryview(self.region.visible).toreadonly()[offset : offset + size]
 
 
+Word = TypeVar("Word", bound=Callable[..., Any])
+
+
+def told(word: Word) -> Word:
+    """A word of the driver's that is told to the referee.
+
+    If that ends the run, the driver must not learn of it: its own error handling would go on.
+    """
+
+    @functools.wraps(word)
+    def say(host: Host, *arguments: Any) -> Any:
+        try:
+            return word(host, *arguments)
+        except (ExpiredError, CancelledError, Signal):
+            raise
+        except Exception as error:
+            thread = host.current
+            if thread is None:
+                raise
+            host.found = error
+            while True:
+                thread.stop(Standing.NEVER_GOES_ON)
+
+    return cast(Word, say)
+
+
 class Host(Device, Runtime):
     """The host's half of the machine.
 
@@ -176,6 +203,7 @@ class Host(Device, Runtime):
         posted: Register writes on their way, oldest first.
         time: The clock; it moves only when a deadline is to pass.
         readable, writable: What pollers see.
+        found: What ended the run in the middle of a thread's access.
     """
 
     def __init__(self, card: CardPort, referee: Referee, *, fill: bytes, posted: int) -> None:
@@ -187,6 +215,7 @@ class Host(Device, Runtime):
         self.readable = False
         self.writable = False
         self.current: HostThread | None = None
+        self.found: Exception | None = None
         self.lock_line = Lock()
         self._card = card
         self._most_posted = posted
@@ -199,9 +228,12 @@ class Host(Device, Runtime):
         """Let a thread that is ready go on to its next stop; whether its work has ended."""
         self.current = thread
         try:
-            return thread.go_on()
+            ended = thread.go_on()
         finally:
             self.current = None
+        if self.found is not None:
+            raise self.found
+        return ended
 
     def show(self, store: Store) -> None:
         """Make a store visible, after those that a barrier puts before it."""
@@ -268,11 +300,13 @@ class Host(Device, Runtime):
     def allocate(self, size: int, purpose: Purpose) -> DmaRegion:
         return TestRegion(self, self.memory.allocate(size, purpose))
 
+    @told
     def free(self, region: DmaRegion) -> None:
         assert isinstance(region, TestRegion)
         self.referee.free(self._stop("free memory"), region.region)
         self.memory.free(region.region)
 
+    @told
     def store(self, region: Region, offset: int, data: bytes) -> None:
         """The driver stores."""
         thread = self._stop("store")
@@ -284,6 +318,7 @@ class Host(Device, Runtime):
             referee.store(thread, region, piece, part)
             self.memory.store(region, piece, part, thread.number, thread.barrier)
 
+    @told
     def load(self, region: Region, offset: int, size: int) -> bytes:
         """The driver loads."""
         thread = self._stop("load")
@@ -302,21 +337,25 @@ class Host(Device, Runtime):
 
     # Barriers
 
+    @told
     def acquire(self) -> None:
         thread = self._stop("acquire barrier")
         thread.early.clear()
         self.referee.barrier(thread, "acquire")
 
+    @told
     def release(self) -> None:
         thread = self._stop("release barrier")
         thread.barrier = self.memory.pending_of(thread.number)
         self.referee.barrier(thread, "release")
 
+    @told
     def before_register_write(self) -> None:
         thread = self._stop("barrier before a register write")
         thread.register_barrier = self.memory.pending_of(thread.number)
         self.referee.barrier(thread, "before register write")
 
+    @told
     def fence(self) -> None:
         thread = self._stop("fence")
         while self.memory.pending:
@@ -325,6 +364,7 @@ class Host(Device, Runtime):
 
     # Registers
 
+    @told
     def read(self, register: Register) -> int:
         if self.current is None:
             # The driver is being set up: nothing runs beside it yet.
@@ -336,6 +376,7 @@ class Host(Device, Runtime):
         self.referee.read(thread, register, value)
         return value
 
+    @told
     def write(self, register: Register, value: int) -> None:
         thread = self._stop(f"write {register.name}")
         if len(self.posted) >= self._most_posted:
@@ -355,6 +396,7 @@ class Host(Device, Runtime):
 
     # The lock, sleeping and waking
 
+    @told
     def lock(self) -> None:
         thread = self._stop("ask for the lock")
         self.referee.lock(thread)
@@ -362,12 +404,14 @@ class Host(Device, Runtime):
         if thread.standing is Standing.WAITS_FOR_LOCK:
             thread.stop(Standing.WAITS_FOR_LOCK)
 
+    @told
     def unlock(self) -> None:
         thread = self.current
         assert thread is not None
         self.referee.unlock(thread)
         self._pass_lock_on()
 
+    @told
     def sleep(
         self, channel: Channel, deadline: float | None = None, handle: object = None
     ) -> None:

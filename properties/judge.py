@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import attrs
@@ -26,7 +26,14 @@ __all__ = ["Deviation", "Judge", "Specification"]
 
 HOST, DEVICE = "HOST", "DEVICE"
 SILENT_ONLY_IF: Final = frozenset(
-    {"tx.reclaim_done", "cmd.reclaim_done", "rx.nothing_to_read", "stop_draining"}
+    {
+        "tx.reclaim_done",
+        "cmd.reclaim_done",
+        "rx.nothing_to_read",
+        "rx.look_at_next",
+        "no_packet_waits",
+        "stop_draining",
+    }
 )
 """Steps that take no access in some states only; `Judge._is_silent` says in which."""
 
@@ -73,7 +80,12 @@ class Judge:
         accesses: Number of accesses judged so far, by kind.
         path: The steps of the specification taken so far.
         stale: Whether fresh memory looks as if it were the card's.
+        owed_bells: By thread: packets handed over whose doorbell is the one of a later packet.
+        next_is_empty: Says whether the next packet of a thread's batch has no payload (1) or has
+            one (0).
     """
+
+    next_is_empty: Callable[[int], int]
 
     def __init__(self, spec: Specification, *, stale: bool = False) -> None:
         self.spec = spec
@@ -83,6 +95,7 @@ class Judge:
         self.now: Mapping[str, Any] = self.runner.now
         self.accesses: Counter[str] = Counter()
         self.path: list[int] = []
+        self.owed_bells = [0] * spec.scope.threads
         self._expired = [False] * spec.scope.threads
         self._numbers = spec.numbers
         self._labels: list[int] = self.now["threads_label"]
@@ -179,24 +192,31 @@ class Judge:
         labels = self._labels
         while True:
             for rule in SILENT.get(labels[t], ()):  # type: ignore[call-overload]
-                number = self._numbers.get((rule, t))
-                if (
-                    number is not None
-                    and self.runner.is_enabled(number)
-                    and (rule not in SILENT_ONLY_IF or self._is_silent(rule, t))
-                ):
+                number = self._silent(rule, t)
+                if number is not None and self.runner.is_enabled(number):
                     self.runner.fire(number)
                     self.path.append(number)
                     break
             else:
                 return
 
+    def _silent(self, rule: str, t: int) -> int | None:
+        """The step by which thread t takes a rule without an access; None where it needs one."""
+        if rule == "tx.next_of_batch":
+            number = self._numbers[rule, t, self.next_is_empty(t)]
+            if self.runner.is_enabled(number):
+                self.owed_bells[t] += 1
+            return number
+        if rule in SILENT_ONLY_IF and not self._is_silent(rule, t):
+            return None
+        return self._numbers[rule, t]
+
     def _is_silent(self, rule: str, t: int) -> bool:
         now = self.now
         if rule == "stop_draining":
             return self._expired[t]
-        if rule == "rx.nothing_to_read":
-            return bool(now["rx_held"][now["rx_cons_i"]])
+        if rule in {"rx.nothing_to_read", "rx.look_at_next", "no_packet_waits"}:
+            return bool(now["rx_held"][now["rx_cons_i"]] or not now["rx_live"])
         ring = rule.partition(".")[0]
         return bool(now[f"{ring}_cons"] == now[f"{ring}_prod"])
 
@@ -242,7 +262,15 @@ class Judge:
             slot = now[f"{ring}_prod_i"]
         elif step in {"reclaim_found", "reclaim_done", "take"}:
             slot = now[f"{ring}_cons_i"]
-        elif step in {"packet_found", "nothing_to_read", "take_packet"}:
+        elif step in {
+            "packet_found",
+            "nothing_to_read",
+            "take_packet",
+            "peek_packet",
+            "look_at_next",
+            "mark_readable",
+            "no_packet_waits",
+        }:
             slot = now["rx_cons_i"]
         elif step in {"copy_head", "copy_tail", "restore_pointer", "give_back", "ring_doorbell"}:
             slot = now["threads_slot"][t]

@@ -76,7 +76,6 @@ class _Actor:
         to_free: The regions that it must free.
         packets: The packets that it sends: destination and payload.
         sent: How many of them were handed over.
-        owed_bells: Slots handed over whose doorbell is the one of a later slot.
     """
 
     word: tuple[Access, int] | None = None
@@ -89,7 +88,6 @@ class _Actor:
     to_free: list[Region] = attrs.field(factory=list)
     packets: tuple[tuple[int, bytes], ...] = ()
     sent: int = 0
-    owed_bells: int = 0
 
 
 class JudgingReferee(Referee):
@@ -110,6 +108,7 @@ class JudgingReferee(Referee):
         self._slots: list[int] = judge.now["threads_slot"]
         self._actors = [_Actor() for _ in range(judge.spec.scope.threads)]
         self._earlies: list[_Early] = []
+        judge.next_is_empty = self._next_is_empty
 
     # Calls
 
@@ -177,12 +176,12 @@ class JudgingReferee(Referee):
 
     def _store_owner(self, t: int, word: str, slot: int, value: int) -> None:
         name = {Owner.HOST: "HOST", Owner.DEVICE: "DEVICE"}.get(Owner(value), hex(value))
-        number = self._now["tx_prod"]
-        rule = self._observe(t, ("store", f"{word} {name}"), slot)
-        if rule == "tx.store_owner":
-            actor = self._actors[t]
+        actor, number = self._actors[t], self._now["tx_prod"]
+        self.judge.settle(t)
+        if word == "tx.owner" and self._labels[t] == Label.TX_OWNER:
             self.handed_over[number] = actor.packets[actor.sent]
             actor.sent += 1
+        self._observe(t, ("store", f"{word} {name}"), slot)
 
     def _restore(self, thread: HostThread, slot: int) -> None:
         """A held slot's pointers are restored; the step is taken with the request for the lock."""
@@ -303,9 +302,7 @@ class JudgingReferee(Referee):
     def write(self, thread: HostThread, register: Register, value: int) -> None:
         t = self._me(thread)
         if register is DBELL:
-            ring, slot = split_doorbell(value)
-            self._observe(t, ("doorbell", "tx" if ring is TRANSMIT_RING else "cmd"), slot)
-            self.host.posted[-1].bells = 1
+            self._ring_doorbell(t, value)
             return
         label = Label(self._labels[t])
         self.judge.settle(t)
@@ -317,6 +314,32 @@ class JudgingReferee(Referee):
             self.judge.accesses["write"] += 1
             return
         self._write_base(t, label, register, value)
+
+    def _ring_doorbell(self, t: int, value: int) -> None:
+        """One doorbell announces a slot and all that were handed over before it."""
+        ring, slot = split_doorbell(value)
+        judge, now = self.judge, self._now
+        name = "tx" if ring is TRANSMIT_RING else "cmd"
+        owed, judge.owed_bells[t] = judge.owed_bells[t], 0
+        last = now["tx_prod_i"] - 1 & judge.spec.scope.ring_size - 1
+        judge.settle(t)
+        if name == "tx" and owed and self._labels[t] != Label.TX_DOORBELL and slot == last:
+            # Part of a batch: the rest waits for room, or the call ends here.
+            judge.accesses["doorbell"] += 1
+            self.host.posted[-1].bells = owed
+            return
+        self._observe(t, ("doorbell", name), slot)
+        self.host.posted[-1].bells = owed + 1
+
+    def _check_bells(self, t: int) -> None:
+        if self.judge.owed_bells[t]:
+            raise self.judge.deviation(
+                f"{self.judge.who(t)}: handed packets over, and does not ring the doorbell"
+            )
+
+    def _next_is_empty(self, t: int) -> int:
+        actor = self._actors[t]
+        return int(actor.sent < len(actor.packets) and not actor.packets[actor.sent][1])
 
     def _write_base(self, t: int, label: Label, register: Register, value: int) -> None:
         name, wanted = BASES.get(label, ("", set()))
@@ -447,7 +470,8 @@ class JudgingReferee(Referee):
         judge.fire("wake" if woken else "wake_without_reason", t)
 
     def _check_sleepers(self, thread: HostThread) -> None:
-        """Whoever gives up the lock has woken everyone that it must wake."""
+        """Whoever gives up the lock has woken everyone that it must wake, and announced all."""
+        self._check_bells(self._me(thread))
         for other in self.host.threads:
             sleep = other.sleep
             if sleep is None or sleep.notified or sleep.cancelled or other is thread:

@@ -37,6 +37,7 @@ class Standing(enum.Enum):
     WAITS_FOR_LOCK = "waits for the lock"
     SLEEPS = "sleeps"
     WAITS_FOR_INTERRUPT = "waits for an interrupt"
+    NEVER_GOES_ON = "ended the run"
 
 
 @attrs.define(eq=False)

@@ -51,6 +51,9 @@ FILTERS: Final = ((EXACT_MASK, HWADDR), (0xFFFF0000, 0x80010000), (0xFFFFFFFF, 0
 SIZES: Final = (0, 1, 2, 3, 4096, 5000, 16384)
 """The sizes of packets that occur."""
 HANDLERS: Final = 2
+READING: Final = frozenset({Label.RX_OWNER, Label.RX_HEADER, Label.RX_NEXT})
+BELLS: Final = 16
+"""Doorbells that may be under way at once, counting each packet of a batch."""
 OUTCOMES: Final[dict[Outcome, tuple[type[BaseException], ...]]] = {
     Outcome.EIO: (CardFailedError, CardError),
     Outcome.EAGAIN: (WouldBlockError,),
@@ -85,10 +88,11 @@ class Setup:
         return Scope(
             ring_size=1 << self.ring_shift,
             users=self.users,
-            posted=self.posted,
+            posted=BELLS,
             polls=self.polls,
             keys=len(FILTERS),
             words=SIZES,
+            counts=(0, 1, 2),
         )
 
 
@@ -140,11 +144,13 @@ class Call:
     Attributes:
         kind: Its name.
         thread: The thread that makes it.
+        packets: What it sends.
         handle: The driver object that it is made through.
     """
 
     kind: str
     thread: HostThread
+    packets: tuple[tuple[int, bytes], ...] = ()
     handle: DuctDriver | None = None
 
 
@@ -227,16 +233,19 @@ class World:
     def _loads_ahead(self, thread: HostThread) -> Iterator[tuple[str, int]]:
         """Loads that the thread may make before it gives up the lock."""
         now = self.judge.now
+        mask = (1 << self.setup.ring_shift) - 1
         if thread.number == 0:
-            mask = (1 << self.setup.ring_shift) - 1
             for ring, taking in (("cmd", Label.CMD_TAKE), ("tx", Label.TX_TAKE)):
                 if now[f"{ring}_live"]:
                     ahead = self.judge.label(0) is taking
                     yield f"{ring}.owner", now[f"{ring}_cons_i"] + ahead & mask
                     if ring == "cmd":
                         yield "cmd.result", now["cmd_cons_i"]
-        elif self.judge.label(thread.number) in {Label.RX_OWNER, Label.RX_HEADER}:
-            yield "rx.owner", now["rx_cons_i"]
+            if now["rx_live"]:
+                yield "rx.owner", now["rx_cons_i"]
+        elif self.judge.label(thread.number) in READING:
+            ahead = self.judge.label(thread.number) is Label.RX_HEADER
+            yield "rx.owner", now["rx_cons_i"] + ahead & mask
             yield "rx.header", now["rx_cons_i"]
 
     def disturbances(self) -> Iterator[Decision]:
@@ -363,19 +372,24 @@ class World:
         self.views = [item for item in self.views if item[2] is not handle]
         self._call("close", handle.close, (), "begin_close", handle=handle)
 
-    def _do_send(self, index: int, destination: int, size: int, blocking: bool) -> None:
+    def _do_send(self, index: int, destination: int, sizes: Sequence[int], blocking: bool) -> None:
         handle = self.handles[index]
-        self._serial += 1
-        payload = self._payload(size)
-        third = size // 3
-        buffers = (payload[:third], payload[third:]) if size % 2 else (payload,)
+        packets: list[tuple[int, bytes]] = []
+        for size in sizes:
+            self._serial += 1
+            packets.append((destination, self._payload(size)))
         self._call(
             "send",
-            lambda: handle.send(destination, buffers, blocking=blocking, timeout=1.0),
-            ((destination, payload),),
+            lambda: handle.send_batch(
+                [(to, _scattered(payload)) for to, payload in packets],
+                blocking=blocking,
+                timeout=1.0,
+            ),
+            tuple(packets),
             "begin_write",
-            int(size == 0),
+            int(not sizes[0]),
             int(not blocking),
+            len(sizes) - 1,
             handle=handle,
         )
 
@@ -388,8 +402,13 @@ class World:
             (),
             "begin_read",
             int(not blocking),
+            0,
             handle=handle,
         )
+
+    def _do_poll(self, index: int) -> None:
+        handle = self.handles[index]
+        self._call("poll", handle.poll, (), "begin_read", 1, 1, handle=handle)
 
     def _do_filter(self, index: int, key: int, remove: bool) -> None:
         handle = self.handles[index]
@@ -422,7 +441,7 @@ class World:
         assert thread is not None, "too many calls under way"
         begins = () if rule is None else (rule, thread.number, *parameters)
         self.referee.begin(thread.number, packets, *begins)
-        self._calls[thread.number] = Call(kind, thread, handle)
+        self._calls[thread.number] = Call(kind, thread, packets, handle)
         thread.begin(body)
 
     def _ended(self, thread: HostThread) -> None:
@@ -460,6 +479,12 @@ class World:
                 f"specification is at {judge.label(t).name}"
             )
         outcome = judge.outcome(t)
+        if call.kind == "poll" and error is None:
+            self._check_polled(t, outcome, result)
+            return
+        if call.kind == "send" and error is None:
+            self._check_batch(call, outcome, result)
+            return
         if outcome is Outcome.OK:
             # A view of a driver that was closed in the meantime is given back at once.
             closed = call.handle is not None and call.handle.closed
@@ -478,6 +503,23 @@ class World:
             ) from error
         if call.kind == "receive" and error is None:
             self._check_received(t, result)
+
+    def _check_polled(self, t: int, outcome: Outcome, result: Any) -> None:
+        length = self.judge.now["threads_length"][t] if outcome is Outcome.OK else None
+        if result.next_length != length or outcome not in {Outcome.OK, Outcome.EAGAIN}:
+            raise Deviation(
+                f"{self.judge.who(t)}: poll says {result}, and the specification says "
+                f"{outcome.name}, length {length}"
+            )
+
+    def _check_batch(self, call: Call, outcome: Outcome, handed_over: Any) -> None:
+        wanted = len(call.packets)
+        partly = outcome is Outcome.EAGAIN and 0 < handed_over < wanted
+        if not partly and (outcome, handed_over) != (Outcome.OK, wanted):
+            raise Deviation(
+                f"{self.judge.who(call.thread.number)}: {handed_over} of {wanted} packets were "
+                f"sent, and the specification says {outcome.name}"
+            )
 
     def _check_received(self, t: int, packet: Any) -> None:
         number = self.judge.now["threads_packet"][t]
@@ -567,6 +609,13 @@ class World:
     def steps(self) -> int:
         """Accesses judged so far."""
         return sum(self.judge.accesses.values())
+
+
+def _scattered(payload: bytes) -> tuple[bytes, ...]:
+    """The payload in one, two or three buffers."""
+    parts = 1 + len(payload) % 3
+    size = -(-len(payload) // parts) or 1
+    return tuple(payload[begin : begin + size] for begin in range(0, len(payload), size))
 
 
 def describe(source: int, destination: int, payload: bytes) -> str:
