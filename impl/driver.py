@@ -417,7 +417,6 @@ class DuctDriver:
         The last close of a card stops it. Closing twice is allowed.
 
         Raises:
-            BufferError: Something still refers to the payload of a view. Nothing was closed.
             CardFailedError: The card neither stops nor resets. This open is closed all the same.
         """
         with self._mutex:

@@ -1391,6 +1391,31 @@ def a_failed_card_polls_as_readable_and_writable(
 
 
 @failure_check
+def a_failure_ends_the_calls_that_wait_for_a_slot(
+    backend: Backend, fail: Callable[[], None]
+) -> None:
+    if backend.make_clogged is None:
+        return
+    clogged = backend.make_clogged()
+    with clogged.duct as duct:
+
+        async def send() -> None:
+            await duct.send_async(ECHO.address, b"")
+
+        waiting = [
+            Background(lambda: duct.send(ECHO.address, b"")),
+            Background(lambda: duct.add_multicast(EXACT, GROUP)),
+            Background(lambda: asyncio.run(send())),
+        ]
+        assert all(call.still_runs() for call in waiting)
+        fail()
+        clogged.unclog()
+        for call in waiting:
+            assert isinstance(call.error(), CardFailedError)
+        assert polls(duct, select.POLLOUT)
+
+
+@failure_check
 def a_failed_card_opens_again_when_every_open_was_closed(
     backend: Backend, fail: Callable[[], None]
 ) -> None:
@@ -1542,13 +1567,19 @@ class HangError(Exception):
     """A check did not end in time. The message says where each thread stands."""
 
 
-def run_guarded(check: Check, make: BackendMaker, patience: float = PATIENCE) -> bool:
+def run_guarded(check: Check, make: BackendMaker, patience: float | None = None) -> bool:
     """Make one check; False if the backend is not able to.
+
+    Args:
+        check: What to check.
+        make: Where.
+        patience: Seconds after which it hangs; None: `PATIENCE`.
 
     Raises:
         HangError: It did not end.
         BaseException: What the check raised.
     """
+    patience = PATIENCE if patience is None else patience
 
     def body() -> bool:
         with make() as backend:
@@ -1619,7 +1650,7 @@ def _run_all(checks: Sequence[Check], make: BackendMaker) -> int:
         except HangError as error:
             verdict, detail, hangs = "FAILS", str(error), True
         except Exception as error:
-            verdict, detail = "FAILS", _reason(error)
+            verdict, detail = "FAILS", _reason(check, error)
         counts[verdict] += 1
         seconds = time.monotonic() - began
         print(f"{verdict:8} {seconds:6.2f} s  {check.name.replace('_', ' ')}", flush=True)
@@ -1632,11 +1663,11 @@ def _run_all(checks: Sequence[Check], make: BackendMaker) -> int:
     return 1 if counts["FAILS"] else 0
 
 
-def _reason(error: Exception) -> str:
-    """What was raised, and the line that did not hold."""
+def _reason(check: Check, error: Exception) -> str:
+    """What was raised, and the line of the check that did not hold."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if frame.filename == __file__] or list(frames)
-    frame = ours[-1]
+    files = {__file__, check.body.__code__.co_filename}
+    frame = [frame for frame in frames if frame.filename in files][-1]
     line = linecache.getline(frame.filename, frame.lineno or 0).strip()
     where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
     return f"{where}: {line}\n{type(error).__name__}: {error}"

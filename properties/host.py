@@ -19,7 +19,7 @@ import attrs
 from impl.memory import Data, Device, DmaRegion, Purpose
 from impl.packet import HEADER
 from impl.runtime import CancelledError, Channel, ExpiredError, Runtime
-from model.layout import COMMAND_SLOT, DBELL, PACKET_SLOT, Register
+from model.layout import COMMAND_SLOT, PACKET_SLOT, Register
 from properties.threads import HostThread, Lock, Signal, Sleep, Standing
 from properties.weak_memory import Piece, Region, Store, WeakMemory, pieces
 
@@ -412,9 +412,7 @@ class Host(Device, Runtime):
         self._pass_lock_on()
 
     @told
-    def sleep(
-        self, channel: Channel, deadline: float | None = None, handle: object = None
-    ) -> None:
+    def sleep(self, channel: Channel, deadline: float | None = None, handle: object = None) -> None:
         thread = self.current
         assert thread is not None
         self.referee.sleep(thread, channel)

@@ -7,17 +7,13 @@ with a `Deviation` that names the access, what is allowed instead, and where the
 
 from __future__ import annotations
 
-import errno
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-import attrs
-
-from impl.runtime import Channel
 from model.explore import Executor
 from model.scope import Instance, Scope
-from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Outcome
+from model.state import EVENT_THREAD, FATAL_THREAD, Label, Outcome
 from model.system import specification
 from model.trace import Trace, record
 from properties.program import ACCESSES, SILENT, Access, say
@@ -130,7 +126,7 @@ class Judge:
         return self._numbers[rule, *values]
 
     def expired(self, t: int, yes: bool) -> None:
-        """Whether the last sleep of thread t reached its deadline."""
+        """Whether the last sleep of thread t reached its deadline, or a signal ended it."""
         self._expired[t] = yes
 
     # Steps

@@ -212,7 +212,9 @@ class JudgingReferee(Referee):
 
     def _others_pending(self, store: Store, word: str) -> bool:
         return any(
-            other is not store and other.piece.slot == store.piece.slot and word in other.piece.words
+            other is not store
+            and other.piece.slot == store.piece.slot
+            and word in other.piece.words
             for other in self.host.memory.pending
         )
 
@@ -457,7 +459,7 @@ class JudgingReferee(Referee):
         t = self._me(thread)
         judge = self.judge
         judge.accesses["get up"] += 1
-        judge.expired(t, ending is Ending.EXPIRED)
+        judge.expired(t, ending in {Ending.EXPIRED, Ending.SIGNAL})
         woken = judge.enabled("wake", t)
         if ending in {Ending.EXPIRED, Ending.CANCELLED, Ending.SIGNAL}:
             if judge.enabled("interrupt", t):

@@ -138,9 +138,7 @@ class WeakMemory:
 
     def still_pending(self, word: str, slot: int) -> bool:
         """Some store to that word of the slot is not visible yet."""
-        return any(
-            store.piece.slot == slot and word in store.piece.words for store in self.pending
-        )
+        return any(store.piece.slot == slot and word in store.piece.words for store in self.pending)
 
 
 # What an access touches, in the words of the specification

@@ -17,9 +17,6 @@ from emulator.bus import BusError
 from emulator.card import Card
 from emulator.packet import Packet
 from emulator.receive import Arrival
-from impl.attach import Attachment
-from impl.controller import Controller
-from impl.driver import DuctDriver, PacketView
 from impl.errors import (
     CardError,
     CardFailedError,
@@ -29,11 +26,11 @@ from impl.errors import (
     WaitTimeoutError,
     WouldBlockError,
 )
-from impl.lifecycle import Lifecycle
 from impl.settings import Settings
 from model.layout import EXACT_MASK, IDENTITY, Register, filter_accepts
 from model.scope import Scope
 from model.state import Flags, Label, Life, Outcome
+from properties.code import PRESENT, DriverCode
 from properties.host import CardPort, Ending, Host
 from properties.judge import Deviation, Judge, Specification
 from properties.referee import JudgingReferee
@@ -87,7 +84,7 @@ class Setup:
         """The same for the specification."""
         return Scope(
             ring_size=1 << self.ring_shift,
-            users=self.users,
+            users=self.users + 1,
             posted=BELLS,
             polls=self.polls,
             keys=len(FILTERS),
@@ -151,7 +148,7 @@ class Call:
     kind: str
     thread: HostThread
     packets: tuple[tuple[int, bytes], ...] = ()
-    handle: DuctDriver | None = None
+    handle: Any = None
 
 
 class World:
@@ -160,12 +157,15 @@ class World:
     Attributes:
         decisions: What was decided so far.
         judge: The specification beside the run.
+        calls: Calls under way, by thread.
+        broken: It deviated; nothing more can be decided.
         handles: Driver objects that are open, oldest first.
         views: Packets on loan.
     """
 
-    def __init__(self, setup: Setup, spec: Specification) -> None:
+    def __init__(self, setup: Setup, spec: Specification, code: DriverCode = PRESENT) -> None:
         self.setup = setup
+        self.code = code
         self.decisions: list[Decision] = []
         self.judge = Judge(spec, stale=setup.stale)
         self.referee = JudgingReferee(self.judge)
@@ -175,20 +175,21 @@ class World:
         self.referee.host = self.host
         self.card.dma = _CardMemory(self.host.memory)
         settings = Settings(ring_shift=setup.ring_shift, reset_polls=setup.polls)
-        controller = Controller(self.host, self.host, settings)
+        controller = code.Controller(self.host, self.host, settings)
         controller.start()
-        self.attachment = Attachment(controller, Lifecycle(controller))
-        self.users = [HostThread(HANDLERS + number) for number in range(setup.users)]
+        self.attachment = code.Attachment(controller, code.Lifecycle(controller))
+        self.users = [HostThread(HANDLERS + number) for number in range(setup.users + 1)]
         self.host.threads += self.users
-        self.handles: list[DuctDriver] = []
-        self.views: list[tuple[PacketView, int, DuctDriver]] = []
+        self.handles: list[Any] = []
+        self.views: list[tuple[Any, int, Any]] = []
         self.arriving: deque[Packet] = deque()
         self.results: list[tuple[str, Any]] = []
         self._lent: set[int] = set()
-        self._calls: dict[int, Call] = {}
+        self.calls: dict[int, Call] = {}
         self._sent: Packet | None = None
         self._packets: dict[int, Packet] = {}
         self._serial = 0
+        self.broken = False
 
     # What may be decided
 
@@ -283,8 +284,18 @@ class World:
         kind, *about = decision
         try:
             getattr(self, f"_do_{kind}")(*about)
+        except Deviation:
+            self._break()
+            raise
         except StrayAccessError as error:
+            self._break()
             raise Deviation(f"no word of the specification: {error}") from error
+
+    def _break(self) -> None:
+        """Nothing goes on after a deviation."""
+        self.broken = True
+        for thread in self.host.threads:
+            thread.give_up()
 
     def _do_show(self, index: int) -> None:
         self.host.show(self.host.memory.pending[index])
@@ -352,20 +363,20 @@ class World:
 
     # Calls
 
-    def idle(self) -> HostThread | None:
-        """A thread that a call may be made by."""
-        for thread in self.users:
+    def idle(self, *, ends: bool = False) -> HostThread | None:
+        """A thread that a call may be made by; one is kept for calls that end something."""
+        for thread in self.users if ends else self.users[:-1]:
             if thread.standing is Standing.IDLE and thread.number not in self._lent:
                 return thread
         return None
 
     def _payload(self, size: int) -> bytes:
-        return (self._serial.to_bytes(4, "little") + bytes([self._serial % 251])) [:size] + bytes(
+        return (self._serial.to_bytes(4, "little") + bytes([self._serial % 251]))[:size] + bytes(
             [self._serial % 251]
         ) * (size - 5)
 
     def _do_open(self) -> None:
-        self._call("open", lambda: DuctDriver(self.attachment), (), "begin_open")
+        self._call("open", lambda: self.code.DuctDriver(self.attachment), (), "begin_open")
 
     def _do_close(self, index: int) -> None:
         handle = self.handles.pop(index)
@@ -435,13 +446,13 @@ class World:
         packets: tuple[tuple[int, bytes], ...],
         rule: str | None = None,
         *parameters: int,
-        handle: DuctDriver | None = None,
+        handle: Any = None,
     ) -> None:
-        thread = self.idle()
+        thread = self.idle(ends=kind in {"close", "release"})
         assert thread is not None, "too many calls under way"
         begins = () if rule is None else (rule, thread.number, *parameters)
         self.referee.begin(thread.number, packets, *begins)
-        self._calls[thread.number] = Call(kind, thread, packets, handle)
+        self.calls[thread.number] = Call(kind, thread, packets, handle)
         thread.begin(body)
 
     def _ended(self, thread: HostThread) -> None:
@@ -452,7 +463,7 @@ class World:
             raise error
         if t < HANDLERS:
             raise Deviation(f"{self.judge.who(t)} ended: {error!r}") from error
-        call = self._calls.pop(t)
+        call = self.calls.pop(t)
         self.results.append((call.kind, error if error is not None else result))
         self._lent -= {number for number in self._lent if self.judge.label(number) is Label.IDLE}
         if call.kind == "release":
@@ -531,7 +542,7 @@ class World:
                 f"{describe(wanted.source, wanted.destination, wanted.payload)}"
             )
 
-    def _lend(self, t: int, view: PacketView, handle: DuctDriver) -> None:
+    def _lend(self, t: int, view: Any, handle: Any) -> None:
         """The reader holds the slot until the view is released; nobody else is that thread."""
         self._check_received(t, view)
         self._lent.add(t)
@@ -588,11 +599,12 @@ class World:
     def settle(self, most: int = 100_000) -> None:
         """Let everything happen that must, until nothing is left; check that nothing should."""
         for _ in range(most):
-            option = next(iter(self.options()), None)
+            option = next(self.options(), None)
             if option is None:
                 self._check_rest()
                 return
             self.decide(option)
+        self._break()
         raise Deviation(f"the system does not come to rest within {most} steps")
 
     def _check_rest(self) -> None:
@@ -601,9 +613,23 @@ class World:
             if self.judge.runner.is_enabled(item.index):
                 if item.rule.fair == "thread" and item.parameters["t"] in self._lent:
                     continue
+                self._break()
                 raise Deviation(
                     f"nothing goes on any more, and the specification goes on with {item}"
                 )
+
+    def finish(self) -> None:
+        """Come to rest, close every open, come to rest again: nothing may be left."""
+        self.settle()
+        while self.handles:
+            self.decide(("close", 0))
+            self.settle()
+        busy = [item.number for item in self.users if item.standing is not Standing.IDLE]
+        if busy:
+            self._break()
+            raise Deviation(f"the card is closed, and users {busy} have not come back")
+        if not self.steps:
+            raise Deviation("nothing was judged")
 
     @property
     def steps(self) -> int:

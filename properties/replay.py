@@ -1,0 +1,129 @@
+"""Replay a run that deviated: `python -m properties.replay FILE`.
+
+A run is its sizes and its decisions. Replaying it gives the same accesses again, and shows them as
+a ladder of what the specification did beside the driver, up to the access that it does not allow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from model.ladder import text
+from properties.code import PRESENT, DriverCode
+from properties.judge import Deviation, Specification
+from properties.world import Decision, Setup, World
+
+__all__ = ["Run", "explanation", "main", "save"]
+
+VERSION: Final = 1
+SHOWN: Final = 40
+"""Steps of the specification that are shown before a deviation; those before are only counted."""
+
+
+@attrs.frozen
+class Run:
+    """A run as data.
+
+    Attributes:
+        setup: Its sizes.
+        decisions: What was decided.
+        fault: The named change of the driver that it was run with; "" for none.
+    """
+
+    setup: Setup
+    decisions: tuple[Decision, ...]
+    fault: str = ""
+
+    def command(self, path: Path) -> str:
+        """The command that replays the run once it is saved to `path`."""
+        return f"python -m properties.replay {path}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The run as plain data."""
+        return {
+            "version": VERSION,
+            "fault": self.fault,
+            "setup": attrs.asdict(self.setup),
+            "decisions": [list(decision) for decision in self.decisions],
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Run:
+        """The run that `to_json` wrote. Raises `ValueError` if it is none."""
+        if not isinstance(data, dict) or data.get("version") != VERSION:
+            raise ValueError(f"it is no run of version {VERSION}")
+        decisions = tuple(tuple(item) for item in data["decisions"])
+        return cls(Setup(**data["setup"]), decisions, data["fault"])
+
+
+def save(run: Run, path: Path) -> None:
+    """Write a run to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(run.to_json()) + "\n", encoding="utf-8")
+
+
+def explanation(world: World, deviation: Deviation) -> str:
+    """What a run came to: the ladder of its last steps, and what is wrong with it."""
+    trace = world.judge.trace("driver and specification, side by side", deviation.reason)
+    fold = max(0, len(trace.steps) - SHOWN)
+    return text(trace, fold=fold, fold_text="not shown")
+
+
+def replay(run: Run, code: DriverCode) -> tuple[World, Deviation | None]:
+    """Run it again; the deviation that it ends with, if it does."""
+    world = World(run.setup, Specification(run.setup.scope()), code)
+    try:
+        for decision in run.decisions:
+            world.decide(decision)
+    except Deviation as deviation:
+        return world, deviation
+    return world, None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code: 0 without a deviation, 1 with one, 2 for a bad file."""
+    parser = argparse.ArgumentParser(
+        prog="python -m properties.replay",
+        description="Replay a run of the driver that deviated from the specification.",
+    )
+    parser.add_argument("file", type=Path, help="a run that a failing test has saved")
+    parser.add_argument("--itf", type=Path, metavar="FILE", help="write the trace as ITF, too")
+    parser.add_argument(
+        "--present",
+        action="store_true",
+        help="run the driver as it is, even if the run was made with a named change of it",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        run = Run.from_json(json.loads(options.file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"properties.replay: {options.file}: {error}", file=sys.stderr)
+        return 2
+    world, deviation = replay(run, _code(run, present=options.present))
+    reason = "no deviation" if deviation is None else deviation.reason
+    trace = world.judge.trace("driver and specification, side by side", reason)
+    print(text(trace), end="")
+    if options.itf is not None:
+        from proofs.itf import write_itf
+
+        write_itf(trace, options.itf)
+    return 0 if deviation is None else 1
+
+
+def _code(run: Run, *, present: bool) -> DriverCode:
+    if present or not run.fault:
+        return PRESENT
+    from properties.faults import fault
+
+    return DriverCode.changed(fault(run.fault).changes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
