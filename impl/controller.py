@@ -107,6 +107,7 @@ class Controller:
         self.life = Life.CLOSED
         self.failed = False
         self.inside = 0
+        self._gone = False
 
     def start(self) -> None:
         """Start the two threads that serve interrupts; they end when the device is closed."""
@@ -321,7 +322,7 @@ class Controller:
 
     def show_writable(self) -> None:
         """Let pollers know whether a packet can be queued."""
-        self.runtime.set_writable(self.free_slots > 0)
+        self.runtime.set_writable(self.failed or self.free_slots > 0)
 
     def wake_everyone(self) -> None:
         """Whatever the sleepers wait for, they must look again; so must pollers."""
@@ -330,11 +331,26 @@ class Controller:
         self.runtime.set_readable(True)
         self.runtime.set_writable(True)
 
-    # Interrupts
+    # Interrupts; they are served with the lock held
+
+    def stop(self) -> None:
+        """Let go of the card: nothing is served from now on."""
+        self.runtime.lock()
+        try:
+            self._gone = True
+            self.device.close()
+        finally:
+            self.runtime.unlock()
 
     def _serve(self, vector: int, serve: Callable[[], None]) -> None:
         while self.device.wait_for_interrupt(vector):
-            serve()
+            self.runtime.lock()
+            try:
+                # The interrupt may have come just before the card was let go of.
+                if not self._gone:
+                    serve()
+            finally:
+                self.runtime.unlock()
 
     def serve_events(self) -> None:
         """Vector 0: take back every slot that the card returned, and see whether a packet came.
@@ -342,32 +358,24 @@ class Controller:
         What EVFLAGS says is not relied on: a completion may be announced by an interrupt that was
         merged with an earlier one.
         """
-        self.runtime.lock()
-        try:
-            self.device.read(EVFLAGS)
-            # Completions that the flags announced are looked for after the flags were read.
-            self.device.acquire()
-            for ring, channel in (
-                (self.commands, Channel.COMMANDS),
-                (self.transmit, Channel.SENDERS),
-            ):
-                while ring.returned():
-                    ring.take_back()
-                    self.runtime.wake(channel)
-            self.show_writable()
-            if self.receive.filled():
-                self.runtime.set_readable(True)
-                self.runtime.wake(Channel.READERS)
-            self.runtime.wake(Channel.LIFE)
-        finally:
-            self.runtime.unlock()
+        self.device.read(EVFLAGS)
+        # Completions that the flags announced are looked for after the flags were read.
+        self.device.acquire()
+        for ring, channel in (
+            (self.commands, Channel.COMMANDS),
+            (self.transmit, Channel.SENDERS),
+        ):
+            while ring.returned():
+                ring.take_back()
+                self.runtime.wake(channel)
+        self.show_writable()
+        if self.receive.filled():
+            self.runtime.set_readable(True)
+            self.runtime.wake(Channel.READERS)
+        self.runtime.wake(Channel.LIFE)
 
     def serve_fatal(self) -> None:
         """Vector 1: if FLAGS names an error, every call ends and every sleeper wakes."""
-        self.runtime.lock()
-        try:
-            if is_fatal(self.device.read(FLAGS)):
-                self.failed = True
-                self.wake_everyone()
-        finally:
-            self.runtime.unlock()
+        if is_fatal(self.device.read(FLAGS)):
+            self.failed = True
+            self.wake_everyone()

@@ -224,7 +224,7 @@ class Judge:
         """
         self.accesses[access[0]] += 1
         self.settle(t)
-        rules = ACCESSES.get(self._labels[t], {}).get(access, ())  # type: ignore[call-overload]
+        rules = ACCESSES.get(Label(self._labels[t]), {}).get(access, ())
         for rule in rules:
             values = self._values(rule, t)
             if self.enabled(rule, *values):
@@ -295,9 +295,8 @@ class Judge:
     @staticmethod
     def who(t: int) -> str:
         """A thread in words."""
-        return {EVENT_THREAD: "the event handler", FATAL_THREAD: "the fatal handler"}.get(
-            t, f"user {t}"
-        )
+        names = {EVENT_THREAD: "the event handler", FATAL_THREAD: "the fatal handler"}
+        return names.get(t, f"user {t}")
 
     # Traces
 

@@ -23,11 +23,10 @@ from model.layout import (
     Register,
     split_doorbell,
 )
-from model.runner import mangled
 from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life
 from properties.host import Ending, Host, Posted, Referee
 from properties.judge import Deviation, Judge
-from properties.program import FENCE, LOCK, UNLOCK, Access, say, sleeps
+from properties.program import FENCE, LOCK, UNLOCK, Access, sleeps
 from properties.threads import HostThread
 from properties.weak_memory import Piece, Region, Store
 
@@ -490,15 +489,3 @@ class JudgingReferee(Referee):
                 f"{self.judge.who(thread.number)}: gives up the lock, and pollers see readable = "
                 f"{is_}, where the specification says {should}"
             )
-
-
-def differences(now: Any, pairs: dict[str, object]) -> list[str]:
-    """The variables whose values differ from those of the specification."""
-    return [
-        f"  {name} is {value!r}, and the specification says {now[mangled(name)]!r}"
-        for name, value in pairs.items()
-        if now[mangled(name)] != value
-    ]
-
-
-_ = say

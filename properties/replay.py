@@ -16,11 +16,13 @@ from typing import Any, Final
 import attrs
 
 from model.ladder import text
+from model.trace import Trace
+from proofs.itf import to_itf
 from properties.code import PRESENT, DriverCode
 from properties.judge import Deviation, Specification
 from properties.world import Decision, Setup, World
 
-__all__ = ["Run", "explanation", "main", "save"]
+__all__ = ["Run", "explanation", "main", "replay", "save", "write_trace"]
 
 VERSION: Final = 1
 SHOWN: Final = 40
@@ -69,6 +71,11 @@ def save(run: Run, path: Path) -> None:
     path.write_text(json.dumps(run.to_json()) + "\n", encoding="utf-8")
 
 
+def write_trace(trace: Trace, path: Path) -> None:
+    """Write a trace as ITF, the format that the tools around TLA+ read."""
+    path.write_text(json.dumps(to_itf(trace)) + "\n", encoding="utf-8")
+
+
 def explanation(world: World, deviation: Deviation) -> str:
     """What a run came to: the ladder of its last steps, and what is wrong with it."""
     trace = world.judge.trace("driver and specification, side by side", deviation.reason)
@@ -111,9 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     trace = world.judge.trace("driver and specification, side by side", reason)
     print(text(trace), end="")
     if options.itf is not None:
-        from proofs.itf import write_itf
-
-        write_itf(trace, options.itf)
+        write_trace(trace, options.itf)
     return 0 if deviation is None else 1
 
 

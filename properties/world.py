@@ -29,7 +29,7 @@ from impl.errors import (
 from impl.settings import Settings
 from model.layout import EXACT_MASK, IDENTITY, Register, filter_accepts
 from model.scope import Scope
-from model.state import Flags, Label, Life, Outcome
+from model.state import Flags, Label, Outcome
 from properties.code import PRESENT, DriverCode
 from properties.host import CardPort, Ending, Host
 from properties.judge import Deviation, Judge, Specification
@@ -648,6 +648,3 @@ def describe(source: int, destination: int, payload: bytes) -> str:
     """A packet in a few words."""
     start = payload[:8].hex()
     return f"{len(payload)} bytes {start}... from {source:#x} to {destination:#x}"
-
-
-_ = (Life, Sequence)

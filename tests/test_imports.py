@@ -31,7 +31,10 @@ RULES = {
     "model.algebra": May((), ("attrs",)),
     "proofs": May(("model", "proofs"), None),
     "impl": May(("impl", "model.layout"), ("attrs",)),
-    "bench": May(("bench", "model", "proofs", "impl"), None),
+    "emulator": May(("emulator", "model.layout", "model.state", "impl.memory"), ("attrs",)),
+    "properties": May(("properties", "emulator", "impl", "model", "proofs.itf"), None),
+    "userland": May(("userland", "impl", "model.layout"), ()),
+    "bench": May(("bench", "model", "proofs", "impl", "emulator", "properties"), None),
 }
 
 

@@ -1,0 +1,392 @@
+"""Contracts of the driver's pure functions, each beside what the datasheet or the model says of it.
+
+A contract is a function. Its arguments are anything that its first lines, `assert` statements,
+allow; then all that follows must hold, and nothing may be raised. CrossHair runs it with symbols
+for arguments and either covers every path, which confirms it for all arguments, or does not come to
+an end; then `obstacle` says what keeps it. Hypothesis runs all of them with values.
+
+`python -m properties.check_contracts` checks them.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from impl.errors import CardError, InvalidArgumentError, PacketTooLongError
+from impl.packet import (
+    FIELDS,
+    HEADER,
+    Header,
+    Packet,
+    check_filter,
+    check_payload,
+    check_received,
+    index_of,
+    message_of,
+    pack_fields,
+    parse_message,
+    split,
+    unpack_header,
+)
+from model.algebra import Sort, evaluate, next_index, symbol
+from model.layout import (
+    COMMAND_RING,
+    EXACT_MASK,
+    TRANSMIT_RING,
+    Command,
+    CommandSlot,
+    Owner,
+    PacketSlot,
+    UserHeader,
+    doorbell,
+    errno_of,
+    filter_accepts,
+    pack,
+    ring_slots,
+    split_doorbell,
+    unpack,
+)
+
+__all__ = ["CONTRACTS", "Contract"]
+
+NEXT: Final = next_index(symbol("index", Sort.NUMBER))  # type: ignore[arg-type]
+"""The specification's walk along a ring of N slots, as a term."""
+HOST: Final = Owner.HOST.value
+
+# Indices
+
+
+def index_stays_on_the_ring(counter: int, shift: int) -> None:
+    """Whatever the counter, its slot is one of the ring's."""
+    assert 0 <= counter and 0 <= shift <= 12
+    slots = ring_slots(shift)
+    assert 0 <= index_of(counter, slots) < slots
+
+
+def index_walks_one_by_one(counter: int, shift: int) -> None:
+    """The next request goes to the slot that the specification says comes next."""
+    assert 0 <= counter and 0 <= shift <= 12
+    slots = ring_slots(shift)
+    here, there = index_of(counter, slots), index_of(counter + 1, slots)
+    assert there == evaluate(NEXT, {"index": here, "N": slots})
+
+
+def index_starts_at_slot_0(shift: int) -> None:
+    """The walk begins where the card's does."""
+    assert 0 <= shift <= 12
+    assert index_of(0, ring_slots(shift)) == 0
+
+
+# Payloads
+
+
+def split_covers_the_payload(size: int) -> None:
+    """Four buffers take every byte of a payload, and no buffer more than a page."""
+    assert 0 <= size <= 16384
+    lengths = split(size)
+    assert len(lengths) == 4
+    assert sum(lengths) == size
+    assert all(0 <= length <= 4096 for length in lengths)
+
+
+def split_leaves_no_gap(size: int) -> None:
+    """A buffer is used only if those before it are full."""
+    assert 0 <= size <= 16384
+    lengths = split(size)
+    for before, after in zip(lengths, lengths[1:], strict=False):
+        assert after == 0 or before == 4096
+
+
+def payload_that_fits_is_accepted(size: int) -> None:
+    """A packet carries 0 to 16384 bytes."""
+    assert 0 <= size <= 16384
+    assert check_payload(size) == size
+
+
+def payload_too_long_is_refused(excess: int) -> None:
+    """And no packet carries more."""
+    assert excess >= 1
+    try:
+        check_payload(16384 + excess)
+    except PacketTooLongError:
+        return
+    raise AssertionError("it was accepted")
+
+
+# What the card says
+
+
+def received_length_that_fits_is_accepted(size: int, dest: int, src: int) -> None:
+    """What a slot's buffers hold is what the card may announce."""
+    assert 0 <= size <= 16384
+    header = Header(size, dest, src)
+    assert check_received(header) is header
+
+
+def received_length_beyond_is_refused(excess: int, dest: int, src: int) -> None:
+    """Nothing beyond the slot's buffers is ever looked at."""
+    assert 1 <= excess < (1 << 32) - 16384
+    try:
+        check_received(Header(16384 + excess, dest, src))
+    except CardError:
+        return
+    raise AssertionError("it was accepted")
+
+
+def answer_means_what_the_datasheet_says(command: int, error: int) -> None:
+    """Every error byte of every command has the errno that the datasheet gives it."""
+    assert 1 <= command <= 5 and 0 <= error <= 255
+    special = {Command.ADDFILT: errno.ENOSPC, Command.RMFILT: errno.ENOENT}
+    wanted = 0
+    if error == 1:
+        wanted = special.get(Command(command), errno.EIO)
+    elif error:
+        wanted = errno.EIO
+    assert errno_of(Command(command), error) == wanted
+
+
+# Slots
+
+
+def fields_are_the_slot_behind_its_header(
+    length0: int,
+    length1: int,
+    length2: int,
+    length3: int,
+    dest: int,
+    pointer0: int,
+    pointer1: int,
+    pointer2: int,
+    pointer3: int,
+) -> None:
+    """What the driver stores to a packet slot are the bytes that the layout has there."""
+    assert 0 <= length0 < 1 << 32 and 0 <= length1 < 1 << 32
+    assert 0 <= length2 < 1 << 32 and 0 <= length3 < 1 << 32 and 0 <= dest < 1 << 32
+    assert 0 <= pointer0 < 1 << 64 and 0 <= pointer1 < 1 << 64
+    assert 0 <= pointer2 < 1 << 64 and 0 <= pointer3 < 1 << 64
+    lengths = (length0, length1, length2, length3)
+    pointers = (pointer0, pointer1, pointer2, pointer3)
+    slot = pack(PacketSlot(HOST, 0, lengths, dest, 0, pointers))
+    assert pack_fields(lengths, dest, pointers) == slot[FIELDS.offset :]
+    assert FIELDS.offset + FIELDS.size == len(slot)
+
+
+def header_is_what_the_slot_says(slot: bytes) -> None:
+    """Whatever a receive slot holds, the driver reads of it what the layout reads."""
+    assert len(slot) == 64
+    header = unpack_header(slot[HEADER.offset : HEADER.offset + HEADER.size])
+    contents = unpack(PacketSlot, slot)
+    assert header.length == contents.pktlen
+    assert header.destination == contents.dest
+    assert header.source == contents.src
+
+
+def header_comes_back(word: int, dest: int, src: int) -> None:
+    """The driver reads the numbers that the card wrote."""
+    assert 0 <= word < 1 << 32 and 0 <= dest < 1 << 32 and 0 <= src < 1 << 32
+    slot = pack(PacketSlot(HOST, word, (0, 0, 0, 0), dest, src))
+    header = unpack_header(slot[HEADER.offset : HEADER.offset + HEADER.size])
+    assert header == Header(word, dest, src)
+
+
+def command_slot_comes_back(owner: int, kind: int, error: int, mask: int, address: int) -> None:
+    """A command slot's contents survive memory."""
+    assert 0 <= owner <= 255 and 0 <= kind <= 255 and 0 <= error <= 255
+    assert 0 <= mask < 1 << 32 and 0 <= address < 1 << 32
+    contents = CommandSlot(owner, kind, error, mask, address)
+    assert unpack(CommandSlot, pack(contents)) == contents
+
+
+def packet_slot_comes_back(
+    owner: int,
+    word: int,
+    length0: int,
+    length1: int,
+    length2: int,
+    length3: int,
+    dest: int,
+    src: int,
+    pointer0: int,
+    pointer1: int,
+    pointer2: int,
+    pointer3: int,
+) -> None:
+    """A packet slot's contents survive memory."""
+    assert 0 <= owner <= 255 and 0 <= word < 1 << 32
+    assert 0 <= length0 < 1 << 32 and 0 <= length1 < 1 << 32
+    assert 0 <= length2 < 1 << 32 and 0 <= length3 < 1 << 32
+    assert 0 <= dest < 1 << 32 and 0 <= src < 1 << 32
+    assert 0 <= pointer0 < 1 << 64 and 0 <= pointer1 < 1 << 64
+    assert 0 <= pointer2 < 1 << 64 and 0 <= pointer3 < 1 << 64
+    lengths = (length0, length1, length2, length3)
+    pointers = (pointer0, pointer1, pointer2, pointer3)
+    contents = PacketSlot(owner, word, lengths, dest, src, pointers)
+    assert unpack(PacketSlot, pack(contents)) == contents
+
+
+# Doorbells
+
+
+def doorbell_comes_back(transmit: bool, index: int) -> None:
+    """A doorbell names the ring and the slot that it was made of, on the largest ring too."""
+    assert 0 <= index <= 4095
+    ring = TRANSMIT_RING if transmit else COMMAND_RING
+    assert split_doorbell(doorbell(ring, index)) == (ring, index)
+
+
+def doorbell_of_a_usual_ring_comes_back(transmit: bool, slot_of_64: int) -> None:
+    """A doorbell names the ring and the slot that it was made of, on a ring of 64 slots."""
+    assert 0 <= slot_of_64 <= 63
+    ring = TRANSMIT_RING if transmit else COMMAND_RING
+    assert split_doorbell(doorbell(ring, slot_of_64)) == (ring, slot_of_64)
+
+
+# Filters
+
+
+def exact_filter_accepts_one_address(address: int, dest: int) -> None:
+    """The filter of the card's own address lets through what is for it, and nothing else."""
+    assert 0 <= address < 1 << 32 and 0 <= dest < 1 << 32
+    assert filter_accepts(EXACT_MASK, address, dest) == (address == dest)
+
+
+def filter_of_2_bits_compares_bits(mask_of_2: int, address_of_2: int, dest_of_2: int) -> None:
+    """In every two bits, a filter compares exactly those that its mask has set."""
+    assert 0 <= mask_of_2 <= 3 and 0 <= address_of_2 <= 3 and 0 <= dest_of_2 <= 3
+    _compares_bits(mask_of_2, address_of_2, dest_of_2, 2)
+
+
+def filter_compares_bits(mask: int, address: int, dest: int) -> None:
+    """A filter compares exactly those bits that its mask has set."""
+    assert 0 <= mask < 1 << 32 and 0 <= address < 1 << 32 and 0 <= dest < 1 << 32
+    _compares_bits(mask, address, dest, 32)
+
+
+def _compares_bits(mask: int, address: int, dest: int, bits: int) -> None:
+    same = True
+    for bit in range(bits):
+        if mask >> bit & 1 and address >> bit & 1 != dest >> bit & 1:
+            same = False
+    assert filter_accepts(mask, address, dest) == same
+
+
+def multicast_filter_is_accepted(low_mask: int, low_address: int) -> None:
+    """With bit 31 set in both, every mask and every address make a filter."""
+    assert 0 <= low_mask < 1 << 31 and 0 <= low_address < 1 << 31
+    mask, address = low_mask + (1 << 31), low_address + (1 << 31)
+    assert check_filter(mask, address) == (mask, address)
+
+
+def other_filter_is_refused(any_mask: int, any_address: int) -> None:
+    """Without bit 31 in both, or beyond 32 bits, nothing is a filter."""
+    assert not (1 << 31 <= any_mask < 1 << 32 and 1 << 31 <= any_address < 1 << 32)
+    try:
+        check_filter(any_mask, any_address)
+    except InvalidArgumentError:
+        return
+    raise AssertionError("it was accepted")
+
+
+# Messages of the character device
+
+
+def message_begins_with_its_header(src: int, dest: int, payload: bytes) -> None:
+    """What a user reads is a header as the layout has it, and the payload behind it."""
+    assert 0 <= src < 1 << 32 and 0 <= dest < 1 << 32 and len(payload) <= 4
+    wanted = pack(UserHeader(src, dest, len(payload))) + payload
+    assert message_of(Packet(src, dest, payload)) == wanted
+
+
+def message_comes_back(src: int, dest: int, payload: bytes) -> None:
+    """What a user reads may be written again: it goes to the same destination."""
+    assert 0 <= src < 1 << 32 and 0 <= dest < 1 << 32 and len(payload) <= 4
+    parsed = parse_message(message_of(Packet(src, dest, payload)))
+    assert (parsed.destination, bytes(parsed.payload)) == (dest, payload)
+
+
+def message_with_another_length_is_refused(src: int, word: int, payload: bytes) -> None:
+    """A header that does not name the payload's length is not believed."""
+    assert 0 <= src < 1 << 32 and 0 <= word < 1 << 32 and len(payload) <= 4
+    assert word != len(payload)
+    try:
+        parse_message(pack(UserHeader(src, src, word)) + payload)
+    except InvalidArgumentError:
+        return
+    raise AssertionError("it was accepted")
+
+
+def message_without_header_is_refused(start: bytes) -> None:
+    """What is shorter than a header is no message."""
+    assert len(start) <= 15
+    try:
+        parse_message(start)
+    except InvalidArgumentError:
+        return
+    raise AssertionError("it was accepted")
+
+
+# The table
+
+SPELT_OUT: Final = "the error's message spells the number out, so each number is a path of its own"
+BIT_BY_BIT: Final = "& and | of two symbols have no symbolic form: each pair is a path of its own"
+ONE_BY_ONE: Final = "| has no symbolic form: each of the 8192 doorbells is a path of its own"
+MEMORYVIEW: Final = "a memoryview has no symbolic form: each sequence of bytes is a path of its own"
+TOO_WIDE: Final = "some 60 symbolic bytes at once become questions that take the solver too long"
+
+
+@attrs.frozen
+class Contract:
+    """A contract, and what is known of how it can be checked.
+
+    Attributes:
+        function: The contract.
+        obstacle: Why CrossHair cannot confirm it; None if it does.
+    """
+
+    function: Callable[..., None]
+    obstacle: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.function.__name__
+
+    @property
+    def meaning(self) -> str:
+        """What it says, in a sentence."""
+        return (self.function.__doc__ or "").partition("\n")[0]
+
+
+CONTRACTS: Final = (
+    Contract(index_stays_on_the_ring),
+    Contract(index_walks_one_by_one),
+    Contract(index_starts_at_slot_0),
+    Contract(split_covers_the_payload),
+    Contract(split_leaves_no_gap),
+    Contract(payload_that_fits_is_accepted),
+    Contract(payload_too_long_is_refused, SPELT_OUT),
+    Contract(received_length_that_fits_is_accepted),
+    Contract(received_length_beyond_is_refused, SPELT_OUT),
+    Contract(answer_means_what_the_datasheet_says),
+    Contract(fields_are_the_slot_behind_its_header),
+    Contract(header_is_what_the_slot_says),
+    Contract(header_comes_back),
+    Contract(command_slot_comes_back),
+    Contract(packet_slot_comes_back, TOO_WIDE),
+    Contract(doorbell_of_a_usual_ring_comes_back),
+    Contract(doorbell_comes_back, ONE_BY_ONE),
+    Contract(exact_filter_accepts_one_address),
+    Contract(filter_of_2_bits_compares_bits),
+    Contract(filter_compares_bits, BIT_BY_BIT),
+    Contract(multicast_filter_is_accepted, BIT_BY_BIT),
+    Contract(other_filter_is_refused, SPELT_OUT),
+    Contract(message_begins_with_its_header),
+    Contract(message_comes_back, MEMORYVIEW),
+    Contract(message_with_another_length_is_refused, MEMORYVIEW),
+    Contract(message_without_header_is_refused, MEMORYVIEW),
+)
+"""Every contract."""

@@ -1,0 +1,187 @@
+"""The conformance suite over the card in software, when it behaves well and when it is moody."""
+
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("properties.conformance")
+
+from emulator.behaviour import Behaviour  # noqa: E402
+from impl.errors import WouldBlockError  # noqa: E402
+from properties import conformance  # noqa: E402
+from properties.conformance import (  # noqa: E402
+    CHECKS,
+    Check,
+    HangError,
+    at_address,
+    emulated,
+    run_guarded,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+
+MOODS = {
+    "plain": Behaviour(),
+    "moody": Behaviour(
+        interrupt_delay=0.001,
+        merge=4,
+        spurious_every=7,
+        finish_at_stop=True,
+        look_ahead=True,
+        seed=1,
+    ),
+}
+
+
+def backend_of(mood):
+    def change(card):
+        card.behaviour = MOODS[mood]
+
+    return lambda: emulated(change)
+
+
+@pytest.mark.parametrize("mood", MOODS)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_the_emulated_card_conforms(check, mood):
+    assert run_guarded(check, backend_of(mood)), "the emulated card has every ability"
+
+
+# The suite itself must be able to fail
+
+
+def one(body, needs=""):
+    return Check(body.__name__, body, needs)
+
+
+def nothing_is_wrong(_backend):
+    pass
+
+
+def something_is_wrong(_backend):
+    left, right = 1, 2
+    assert left == right
+
+
+def something_is_refused(_backend):
+    raise WouldBlockError("no packet waits")
+
+
+def it_never_ends(_backend):
+    threading.Event().wait(30)
+
+
+def test_a_check_that_hangs_is_a_failure_that_tells_where():
+    with pytest.raises(HangError) as caught:
+        run_guarded(one(it_never_ends), emulated, patience=0.3)
+    text = str(caught.value)
+    assert text.startswith("did not end within 0.3 s\n")
+    assert "it_never_ends:\n" in text
+    assert "threading.Event().wait(30)" in text
+
+
+def test_a_check_that_the_backend_is_not_able_to_make_is_left_out():
+    for needs in ("make_clogged", "make_pair", "fail"):
+        able = one(something_is_wrong, needs)
+        assert not run_guarded(able, lambda: at_address("emulated:"))
+
+
+def test_a_second_address_is_a_second_card():
+    with at_address("emulated:", "emulated:other") as backend:
+        one_, other = backend.make_pair()
+        with one_, other:
+            assert one_.info.hwaddr != other.info.hwaddr
+
+
+@pytest.mark.parametrize("body", [something_is_wrong, something_is_refused])
+def test_what_a_check_raises_is_its_failure(body):
+    with pytest.raises((AssertionError, WouldBlockError)):
+        run_guarded(one(body), emulated)
+
+
+@pytest.fixture
+def checks(monkeypatch):
+    """Checks instead of the real ones."""
+
+    def replace(*these):
+        monkeypatch.setattr(conformance, "CHECKS", list(these))
+
+    return replace
+
+
+def lines(capsys):
+    """What was printed, without times."""
+    text = re.sub(r" +\d+\.\d\d s ", " T ", capsys.readouterr().out)
+    return re.sub(r":\d+: ", ":N: ", text).splitlines()
+
+
+def test_the_command_prints_a_line_for_each_check(checks, capsys):
+    checks(one(nothing_is_wrong), one(something_is_refused), one(something_is_wrong, "fail"))
+    assert conformance.main(["emulated:conformance"]) == 1
+    assert lines(capsys) == [
+        "holds T  nothing is wrong",
+        "FAILS T  something is refused",
+        '    test_conformance.py:N: raise WouldBlockError("no packet waits")',
+        "    WouldBlockError: [Errno 11] no packet waits",
+        "left out T  something is wrong",
+        "1 holds, 1 FAILS, 1 left out",
+    ]
+
+
+def test_the_command_ends_well_if_all_that_could_be_checked_holds(checks, capsys):
+    checks(one(nothing_is_wrong), one(something_is_wrong, "make_pair"))
+    assert conformance.main(["emulated:conformance"]) == 0
+    assert lines(capsys)[-1] == "1 holds, 1 left out"
+
+
+def test_the_command_stops_at_a_check_that_hangs(checks, capsys, monkeypatch):
+    checks(one(it_never_ends), one(nothing_is_wrong))
+    monkeypatch.setattr(conformance, "PATIENCE", 0.3)
+    assert conformance.main(["emulated:"]) == 1
+    printed = lines(capsys)
+    assert printed[:2] == ["FAILS T  it never ends", "    did not end within 0.3 s"]
+    assert printed[-2:] == [
+        "The card is in an unknown state now; the other checks were not made.",
+        "1 FAILS",
+    ]
+
+
+def test_the_command_makes_the_checks_that_were_asked_for(capsys):
+    assert conformance.main(["emulated:conformance", "--only", "*quote*"]) == 0
+    assert lines(capsys) == ["holds T  a quote answers an empty packet", "1 holds"]
+
+
+def test_the_command_refuses_a_pattern_that_matches_nothing(capsys):
+    with pytest.raises(SystemExit) as caught:
+        conformance.main(["emulated:", "--only", "nothing"])
+    assert caught.value.code == 2
+    expected = f"--only 'nothing' matches none of {len(CHECKS)} checks\n"
+    assert capsys.readouterr().err.endswith(expected)
+
+
+def test_the_suite_runs_as_a_command_without_a_test_framework():
+    script = (
+        "import sys; from properties import conformance; "
+        "status = conformance.main(['emulated:', '--only', '*quote*']); "
+        "assert not {'pytest', 'hypothesis'} & set(sys.modules); sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=60, check=False)
+    assert done.returncode == 0
+
+
+def test_the_suite_refuses_to_run_where_assertions_are_left_out():
+    command = [sys.executable, "-O", "-m", "properties.conformance", "emulated:"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        "RuntimeError: the checks are made of assert statements, which python -O leaves out\n"
+    )
+
+
+def test_every_check_has_a_name_of_its_own():
+    assert len({check.name for check in CHECKS}) == len(CHECKS)

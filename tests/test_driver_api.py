@@ -1,0 +1,514 @@
+"""The driver as programs use it, beyond what every backend must offer (`test_conformance`)."""
+
+import asyncio
+import errno
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+import impl.driver
+from emulator.backend import Laboratory
+from emulator.behaviour import Behaviour
+from impl.attach import Attachments
+from impl.controller import Life
+from impl.driver import DuctDriver
+from impl.errors import CardFailedError, ClosedError, InvalidArgumentError, WaitTimeoutError
+from impl.settings import Settings
+from model.layout import ECHO, LIMITS
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 30
+HASTY = Settings(reset_polls=2, reset_pause=0, drain_timeout=0.05, command_timeout=0.05)
+
+
+class World:
+    """Emulated cards that only one test has."""
+
+    def __init__(self):
+        self.laboratory = Laboratory()
+        self.attachments = Attachments(lambda: {"emulated": self._reach})
+        self.reached_still = False
+
+    def _reach(self, name):
+        device = self.laboratory.open(name)
+        if self.reached_still:
+            self.stand_still()
+        return device
+
+    def open(self, name="", **options):
+        return DuctDriver.open(f"emulated:{name}", attachments=self.attachments, **options)
+
+    @property
+    def card(self):
+        return self.laboratory.card()
+
+    @property
+    def controller(self):
+        return self.attachments._cards["emulated:"].controller
+
+    def stand_still(self, yes=True):
+        """The card accesses no memory, and so does nothing that matters."""
+        with self.card.held() as card:
+            card.bus_master = not yes
+
+
+@pytest.fixture
+def world():
+    world = World()
+    yield world
+    for kept in world.attachments._cards.values():
+        kept.detach()
+    world.laboratory.power_off()
+
+
+class Background:
+    """A call in a thread of its own."""
+
+    def __init__(self, body):
+        self.value = self.error = None
+        self.thread = threading.Thread(target=self.run, args=(body,), daemon=True)
+        self.thread.start()
+
+    def run(self, body):
+        try:
+            self.value = body()
+        except BaseException as error:
+            self.error = error
+
+    def join(self):
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive(), "the call hangs"
+        return self
+
+
+# On rings of every size, however packets are sent and received, they come in order
+
+
+class Queue(RuleBasedStateMachine):
+    """The echo as a queue: what was sent and not yet received, and what is on loan.
+
+    A slot that is on loan is not the card's when the card comes round to it, so nothing is sent
+    that would need it.
+    """
+
+    @initialize(shift=st.integers(0, 4), moody=st.booleans())
+    def begin(self, shift, moody):
+        self.world = World()
+        if moody:
+            self.world.card.behaviour = Behaviour(spurious_every=3, merge=3, look_ahead=True)
+        self.slots = 1 << shift
+        self.duct = self.world.open(settings=Settings(ring_shift=shift))
+        self.sent = self.received = 0
+        self.waiting = deque()
+        self.loans = {}
+
+    def room(self):
+        """How many packets the receive ring has slots for."""
+        return self.slots - (self.sent - min(self.loans, default=self.received))
+
+    @rule(data=st.data(), blocking=st.booleans())
+    @precondition(lambda self: self.room() > 0)
+    def send(self, data, blocking):
+        payload = data.draw(st.binary(max_size=9) | st.just(bytes(LIMITS.max_packet)))
+        cut = data.draw(st.integers(0, len(payload)))
+        if not blocking:  # its slot may not be known to be free yet
+            blocking = self.slots == 1
+        try:
+            self.duct.send(ECHO.address, [payload[:cut], payload[cut:]], blocking=blocking)
+        except BlockingIOError:
+            return
+        self.sent += 1
+        self.waiting.append(payload)
+
+    @rule()
+    @precondition(lambda self: self.waiting)
+    def receive(self):
+        assert self.duct.receive(timeout=PATIENCE).payload == self.waiting.popleft()
+        self.received += 1
+
+    @rule(most=st.integers(1, 5))
+    @precondition(lambda self: self.waiting)
+    def receive_batch(self, most):
+        packets = self.duct.receive_batch(most, timeout=PATIENCE)
+        assert len(packets) <= min(most, len(self.waiting))
+        for packet in packets:
+            assert packet.payload == self.waiting.popleft()
+            self.received += 1
+
+    @rule()
+    @precondition(lambda self: self.waiting)
+    def borrow(self):
+        view = self.duct.receive_view(timeout=PATIENCE)
+        self.loans[self.received] = view, self.waiting.popleft()
+        self.received += 1
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.loans)
+    def give_back(self, data):
+        view, payload = self.loans.pop(data.draw(st.sampled_from(sorted(self.loans))))
+        assert view.payload == payload
+        view.release()
+
+    @rule()
+    @precondition(lambda self: not self.waiting)
+    def find_nothing(self):
+        with pytest.raises(BlockingIOError):
+            self.duct.receive(blocking=False)
+
+    @rule()
+    def close_and_open(self):
+        self.duct.close()
+        self.duct = self.world.open()
+        self.slots = 64
+        self.sent = self.received = 0
+        self.waiting.clear()
+        self.loans.clear()
+
+    def teardown(self):
+        if hasattr(self, "world"):
+            for view, payload in self.loans.values():
+                assert view.payload == payload
+            self.duct.close()
+            self.world.laboratory.power_off()
+
+
+TestQueue = Queue.TestCase
+TestQueue.settings = settings(max_examples=40, stateful_step_count=25)
+
+
+@pytest.mark.parametrize("shift", range(LIMITS.max_shift + 1))
+def test_a_ring_of_every_size_carries_packets(world, shift):
+    with world.open(settings=Settings(ring_shift=shift)) as duct:
+        for number in range(5):
+            duct.send(ECHO.address, bytes([number]))
+            assert duct.receive(timeout=PATIENCE).payload == bytes([number])
+
+
+def test_the_example_of_the_module_does_what_it_says(capsys):
+    text = impl.driver.__doc__.split("\n\n")[1]
+    exec(textwrap.dedent(text), {"DuctDriver": DuctDriver})  # noqa: S102 - it is ours
+    assert capsys.readouterr().out == "b'hello'\n"
+
+
+# What cannot be sent
+
+
+@pytest.mark.parametrize("payload", ["text", 5, None, [1, 2], ["text"]], ids=repr)
+def test_what_is_no_bytes_cannot_be_sent(world, payload):
+    with world.open() as duct:
+        with pytest.raises(TypeError):
+            duct.send(ECHO.address, payload)
+        duct.send(ECHO.address, b"bytes")
+        assert duct.receive(timeout=PATIENCE).payload == b"bytes"
+
+
+# Opens that do not succeed
+
+
+def test_a_card_that_refuses_its_own_address_does_not_open(world):
+    world.card.behaviour = Behaviour(refuse_filters=7)
+    hwaddr = world.card.card.hwaddr
+    with pytest.raises(CardFailedError) as caught:
+        world.open()
+    assert caught.value.strerror == (
+        f"the card does not start: ADDFILT, mask 0xffffffff, address {hwaddr:#010x}: "
+        "the card refused it with error 7"
+    )
+    world.card.behaviour = Behaviour()
+    with world.open() as duct:
+        duct.send(ECHO.address, b"now it does")
+        assert duct.receive(timeout=PATIENCE).payload == b"now it does"
+
+
+def test_a_card_that_another_program_has_open_cannot_be_opened(world):
+    other = Attachments(lambda: {"emulated": world.laboratory.open})
+    with world.open():
+        with pytest.raises(OSError) as caught:
+            DuctDriver.open("emulated:", attachments=other)
+        assert caught.value.errno == errno.EBUSY
+    with DuctDriver.open("emulated:", attachments=other) as duct:
+        assert not duct.closed
+
+
+def test_an_open_waits_for_another_no_longer_than_it_was_told(world):
+    world.reached_still = True
+    opening = Background(world.open)
+    # The other one is at it as soon as it has the card.
+    while not world.attachments._cards or world.controller.life is not Life.OPENING:
+        assert opening.thread.is_alive()
+        time.sleep(0.001)
+    with pytest.raises(WaitTimeoutError) as caught:
+        world.open(timeout=0.05)
+    expected = "waited 0.05 s for somebody else to open or close the card"
+    assert caught.value.strerror == expected
+    world.stand_still(False)
+    opening.join().value.close()
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan")])
+def test_an_open_refuses_a_time_that_is_no_time(world, timeout):
+    with pytest.raises(InvalidArgumentError) as caught:
+        world.open(timeout=timeout)
+    assert caught.value.strerror == f"a timeout is 0 seconds or more, not {timeout}"
+    assert not world.attachments._cards
+
+
+def test_other_settings_are_refused_while_the_card_is_open(world):
+    with world.open(settings=Settings(ring_shift=3)) as duct:
+        with pytest.raises(InvalidArgumentError):
+            world.open(settings=Settings(ring_shift=4))
+        with world.open(settings=Settings(ring_shift=3)), world.open():
+            assert not duct.closed
+    with world.open(settings=Settings(ring_shift=4)):
+        pass
+
+
+# Closes that do not succeed
+
+
+def test_a_card_that_stands_still_is_reset_by_the_last_close(world):
+    duct = world.open(settings=HASTY)
+    duct.send(ECHO.address, b"never sent", blocking=False)
+    world.stand_still()
+    duct.send(ECHO.address, b"never sent", blocking=False)
+    duct.close()
+    world.stand_still(False)
+    with world.open() as again, pytest.raises(BlockingIOError):
+        again.receive(blocking=False)
+
+
+def test_a_card_that_is_dead_keeps_its_memory(world):
+    """It may come to life at any time, and would write where it was told."""
+    duct = world.open(settings=HASTY)
+    world.card.power_off()
+    with pytest.raises(CardFailedError) as caught:
+        duct.close()
+    assert caught.value.strerror == (
+        "the card neither stops nor resets; its memory is kept, and the next open tries again"
+    )
+    assert duct.closed
+    duct.close()
+    regions = world.laboratory.memory()._regions
+    assert len(regions) == 5
+    with pytest.raises(CardFailedError) as caught:
+        world.open()
+    assert caught.value.strerror == (
+        "the card does not start: the card is not back after 3 reads of FLAGS, which says RST; "
+        "its memory is kept, and the next open tries again"
+    )
+    assert len(regions) == 5
+
+
+def test_a_close_goes_on_whatever_one_of_its_steps_raises(world, monkeypatch):
+    duct = world.open()
+    for _ in range(2):
+        duct.send(ECHO.address, b"loan")
+    views = [duct.receive_view(timeout=PATIENCE) for _ in range(2)]
+    give_back = duct._controller.give_back
+    raised = []
+
+    def interrupted(slot):
+        give_back(slot)
+        if not raised:
+            raised.append(slot)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(duct._controller, "give_back", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        duct.close()
+    for view in views:
+        with pytest.raises(ValueError):
+            bytes(view.payload)
+    assert not world.attachments._cards
+
+
+def test_two_threads_may_close_the_same_driver(world):
+    with world.open():
+        duct = world.open()
+        closing = [Background(duct.close) for _ in range(4)]
+        assert [call.join().error for call in closing] == [None] * 4
+    assert not world.attachments._cards
+
+
+def test_nothing_is_left_of_a_card_that_was_closed(world):
+    before = set(threading.enumerate()) | {world.card._thread}
+    with world.open() as duct:
+        duct.fileno()
+        asyncio.run(duct.send_async(ECHO.address, b""))
+    assert set(threading.enumerate()) <= before
+    assert not world.attachments._cards
+    assert not world.laboratory.memory()._regions
+
+
+def test_an_iteration_that_begins_while_the_driver_is_closed_ends(world):
+    for _ in range(20):
+        duct = world.open()
+        start = threading.Barrier(2)
+
+        def listen(duct=duct, start=start):
+            start.wait()
+            return list(duct)
+
+        listening = Background(listen)
+        start.wait()
+        duct.close()
+        assert listening.join().error is None
+
+
+def test_an_iteration_tells_that_the_card_failed(world):
+    with world.open() as duct:
+        listening = Background(lambda: list(duct))
+        world.card.fail()
+        assert isinstance(listening.join().error, CardFailedError)
+
+
+def test_closing_ends_tasks_with_the_drivers_own_error(world):
+    duct = world.open()
+
+    async def everything():
+        task = asyncio.create_task(duct.receive_async())
+        await asyncio.sleep(0)
+        duct.close()
+        with pytest.raises(ClosedError):
+            await task
+
+    asyncio.run(everything())
+
+
+# Signals
+
+
+def run_script(script):
+    """What a program prints in which `interrupt_when` sends SIGINT to the main thread."""
+    prelude = """
+        import os, signal, threading, time
+        from emulator.backend import default
+        from impl.driver import DuctDriver
+        from impl.runtime import Channel
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        duct = DuctDriver.open("emulated:")
+
+        def asleep(channel):
+            return bool(duct._controller.runtime._sleepers[channel])
+
+        def interrupt_when(condition):
+            def body():
+                while not condition():
+                    time.sleep(0.001)
+                os.kill(os.getpid(), signal.SIGINT)
+            threading.Thread(target=body, daemon=True).start()
+
+        def stand_still(yes):
+            with default().card().held() as card:
+                card.bus_master = not yes
+
+        def echo(payload):
+            duct.send(0xEC60, payload, timeout=20)
+            print(duct.receive(timeout=20).payload)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(prelude) + textwrap.dedent(script)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_a_signal_ends_a_wait_for_a_packet_and_the_driver_goes_on():
+    assert run_script("""
+        for wait in (duct.receive, duct.receive_view, duct.read, lambda: next(iter(duct))):
+            interrupt_when(lambda: asleep(Channel.READERS))
+            try:
+                wait()
+            except KeyboardInterrupt:
+                print("interrupted")
+        echo(b"goes on")
+        duct.close()
+    """) == ["interrupted"] * 4 + ["b'goes on'"]
+
+
+def test_a_signal_ends_a_wait_for_a_slot_and_the_next_in_line_gets_it():
+    assert run_script("""
+        stand_still(True)
+        for _ in range(64):
+            duct.send(1, b"", blocking=False)
+        interrupt_when(lambda: asleep(Channel.SENDERS))
+        try:
+            duct.send(0xEC60, b"never sent")
+        except KeyboardInterrupt:
+            print("interrupted", len(duct._controller.transmit.line), "in line")
+        stand_still(False)
+        echo(b"goes on")
+        duct.close()
+    """) == ["interrupted 0 in line", "b'goes on'"]
+
+
+def test_a_signal_ends_a_wait_for_completion_and_the_packet_is_sent_all_the_same():
+    assert run_script("""
+        stand_still(True)
+        interrupt_when(lambda: asleep(Channel.SENDERS))
+        try:
+            duct.send(0xEC60, b"sent all the same")
+        except KeyboardInterrupt:
+            print("interrupted")
+        stand_still(False)
+        print(duct.receive(timeout=20).payload)
+        echo(b"goes on")
+        duct.close()
+    """) == ["interrupted", "b'sent all the same'", "b'goes on'"]
+
+
+def test_a_signal_in_the_middle_of_a_close_does_not_keep_the_card_from_being_closed():
+    assert run_script("""
+        stand_still(True)
+        duct.send(0xEC60, b"", blocking=False)
+        interrupt_when(lambda: asleep(Channel.LIFE))
+        threading.Timer(0.3, stand_still, [False]).start()
+        try:
+            duct.close()
+        except KeyboardInterrupt:
+            print("interrupted", duct.closed)
+        duct = DuctDriver.open("emulated:")
+        echo(b"opens again")
+        duct.close()
+    """) == ["interrupted True", "b'opens again'"]
+
+
+def test_a_signal_in_the_middle_of_an_open_leaves_a_card_that_opens_again():
+    assert run_script("""
+        from impl.attach import Attachments
+        duct.close()
+
+        def reach(name):
+            device = default().open(name)
+            stand_still(True)
+            return device
+
+        def opening():
+            cards = list(attachments._cards.values())
+            return cards and cards[0].controller.runtime._sleepers[Channel.COMMANDS]
+
+        attachments = Attachments(lambda: {"emulated": reach})
+        interrupt_when(opening)
+        try:
+            DuctDriver.open("emulated:", attachments=attachments)
+        except KeyboardInterrupt:
+            print("interrupted")
+        duct = DuctDriver.open("emulated:")
+        echo(b"opens again")
+        duct.close()
+    """) == ["interrupted", "b'opens again'"]

@@ -1,0 +1,492 @@
+"""The lock, sleepers and signals over real threads: whatever ends a sleep, the lock is held."""
+
+import os
+import select
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from impl import threads
+from impl.runtime import CancelledError, Channel, ExpiredError
+from impl.threads import FairLock, ThreadRuntime
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 30
+CHANNELS = st.sampled_from(list(Channel))
+
+
+class Handle:
+    """Something to sleep on behalf of."""
+
+
+def until(condition):
+    """Wait for what no event tells of: that another thread stands in a line."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.0002)
+
+
+class Thread:
+    """A thread whose end is waited for, and whose error is not lost."""
+
+    def __init__(self, body):
+        self.error = None
+        self.thread = threading.Thread(target=self.run, args=(body,), daemon=True)
+        self.thread.start()
+
+    def run(self, body):
+        try:
+            body()
+        except BaseException as error:
+            self.error = error
+
+    def join(self):
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive(), "the thread hangs"
+        return self.error
+
+
+# The lock
+
+
+@given(count=st.integers(1, 8))
+@settings(max_examples=20)
+def test_threads_get_the_lock_in_the_order_in_which_they_ask(count):
+    lock, order, standing = FairLock(), [], []
+    assert lock.acquire() is None
+
+    def ask(number):
+        assert lock.acquire() is None
+        order.append(number)
+        lock.release()
+
+    for number in range(count):
+        standing.append(Thread(lambda number=number: ask(number)))
+        until(lambda number=number: len(lock._line) == number + 1)
+    lock.release()
+    assert [thread.join() for thread in standing] == [None] * count
+    assert order == list(range(count))
+
+
+def test_a_thread_that_comes_back_at_once_waits_behind_the_others():
+    lock, order = FairLock(), []
+    lock.acquire()
+
+    def ask():
+        lock.acquire()
+        order.append("other")
+        lock.release()
+
+    other = Thread(ask)
+    until(lambda: lock._line)
+    lock.release()
+    lock.acquire()
+    order.append("again")
+    lock.release()
+    assert other.join() is None
+    assert order == ["other", "again"]
+
+
+def test_one_thread_at_a_time_has_the_lock():
+    lock, inside, most = FairLock(), [0], [0]
+
+    def work():
+        for _ in range(300):
+            lock.acquire()
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            inside[0] -= 1
+            lock.release()
+
+    assert [thread.join() for thread in [Thread(work) for _ in range(6)]] == [None] * 6
+    assert most == [1]
+    assert lock.acquire() is None
+
+
+class Alarm:
+    """A lock whose `acquire` a signal may end: before it has the lock, or just when it has it."""
+
+    def __init__(self, strikes):
+        self.lock = threading.Lock()
+        self.strikes = iter(strikes)
+        self.armed = False
+
+    def acquire(self):
+        if not self.armed:  # by the line itself, before anybody waits
+            self.armed = True
+            return self.lock.acquire()
+        strike = next(self.strikes, "none")
+        if strike == "before":
+            raise KeyboardInterrupt(strike)
+        self.lock.acquire()
+        if strike == "after":
+            raise KeyboardInterrupt(strike)
+        return True
+
+    def release(self):
+        self.lock.release()
+
+
+@given(st.lists(st.sampled_from(["before", "after", "none"]), max_size=4))
+@settings(max_examples=50)
+def test_signals_neither_lose_the_lock_nor_their_exceptions(strikes):
+    lock = FairLock()
+    lock.acquire()
+    turn = threads._Turn(Alarm(strikes))
+    outcome = []
+
+    def ask():
+        original, threads._Turn = threads._Turn, lambda: turn
+        try:
+            outcome.append(lock.acquire())
+        finally:
+            threads._Turn = original
+
+    asking = Thread(ask)
+    until(lambda: lock._line)
+    lock.release()
+    assert asking.join() is None
+    struck = []
+    for strike in strikes:
+        struck += [strike] if strike != "none" else []
+        if strike != "before":
+            break
+    assert [str(error) for error in outcome if error] in ([], struck[-1:])
+    if struck and outcome[0] is None:
+        # The lock had come before the thread began to wait: then no signal struck.
+        assert turn.came
+    # It was got once and can be passed on.
+    lock.release()
+    assert lock.acquire() is None
+
+
+# Sleeping
+
+
+@pytest.fixture
+def runtime():
+    runtime = ThreadRuntime()
+    yield runtime
+    runtime.close()
+
+
+def held(runtime):
+    """Whether somebody has the lock; in these tests nobody else would."""
+    return runtime._lock._taken
+
+
+def sleeping(runtime):
+    """How many sleep."""
+    return sum(map(len, runtime._sleepers.values()))
+
+
+class Sleeper:
+    """A thread that sleeps once, and says what became of it."""
+
+    def __init__(self, runtime, channel=Channel.READERS, deadline=None, handle=None):
+        self.held = None
+
+        def body():
+            runtime.lock()
+            try:
+                runtime.sleep(channel, deadline, handle)
+            finally:
+                self.held = held(runtime)
+                runtime.unlock()
+
+        before = sleeping(runtime)
+        self.thread = Thread(body)
+        until(lambda: sleeping(runtime) > before)
+
+    def join(self):
+        error = self.thread.join()
+        assert self.held, "a sleep returned without the lock"
+        return error
+
+
+@given(sleepers=st.lists(CHANNELS, min_size=1, max_size=6), woken=CHANNELS)
+@settings(max_examples=30)
+def test_wake_ends_the_sleeps_on_its_channel_and_no_others(sleepers, woken):
+    runtime = ThreadRuntime()
+    threads_ = [(channel, Sleeper(runtime, channel)) for channel in sleepers]
+    runtime.lock()
+    runtime.wake(woken)
+    runtime.unlock()
+    for channel, sleeper in threads_:
+        if channel is woken:
+            assert sleeper.join() is None
+    runtime.lock()
+    assert sleeping(runtime) == sum(channel is not woken for channel in sleepers)
+    for channel in Channel:
+        runtime.wake(channel)
+    runtime.unlock()
+    assert [sleeper.join() for _, sleeper in threads_] == [None] * len(threads_)
+    assert not held(runtime)
+    runtime.close()
+
+
+@given(owners=st.lists(st.integers(0, 2), min_size=1, max_size=6), cancelled=st.integers(0, 2))
+@settings(max_examples=30)
+def test_cancel_ends_the_sleeps_of_its_handle_and_no_others(owners, cancelled):
+    runtime = ThreadRuntime()
+    handles = [Handle(), Handle(), None]
+    sleepers = [(owner, Sleeper(runtime, handle=handles[owner])) for owner in owners]
+    runtime.lock()
+    runtime.cancel(handles[cancelled])
+    runtime.unlock()
+    ended = [owner for owner in owners if owner == cancelled and handles[owner] is not None]
+    assert sleeping(runtime) == len(owners) - len(ended)
+    runtime.lock()
+    runtime.wake(Channel.READERS)
+    runtime.unlock()
+    for owner, sleeper in sleepers:
+        if owner in ended:
+            assert isinstance(sleeper.join(), CancelledError)
+        else:
+            assert sleeper.join() is None
+    runtime.close()
+
+
+def test_whoever_was_woken_may_be_woken_again_before_it_has_the_lock(runtime):
+    handle = Handle()
+    sleeper = Sleeper(runtime, handle=handle)
+    runtime.lock()
+    runtime.wake(Channel.READERS)
+    runtime.wake(Channel.READERS)
+    runtime.cancel(handle)
+    runtime.unlock()
+    assert sleeper.join() is None
+
+
+def test_a_handle_that_was_cancelled_never_sleeps_again(runtime):
+    handle = Handle()
+    runtime.lock()
+    runtime.cancel(handle)
+    with pytest.raises(CancelledError):
+        runtime.sleep(Channel.READERS, handle=handle)
+    assert held(runtime)
+
+
+def test_a_sleep_ends_at_its_deadline(runtime):
+    runtime.lock()
+    deadline = runtime.now() + 0.02
+    with pytest.raises(ExpiredError):
+        runtime.sleep(Channel.READERS, deadline)
+    assert runtime.now() >= deadline
+    assert held(runtime)
+    assert not sleeping(runtime)
+
+
+@given(st.floats(max_value=0))
+def test_a_deadline_in_the_past_is_no_sleep(late):
+    runtime = ThreadRuntime()
+    runtime.lock()
+    with pytest.raises(ExpiredError):
+        runtime.sleep(Channel.READERS, runtime.now() + late)
+    assert held(runtime)
+    runtime.close()
+
+
+@pytest.mark.parametrize("deadline", [1e12, 1e300, float("inf")])
+def test_a_deadline_may_be_as_far_away_as_one_likes(runtime, deadline):
+    sleeper = Sleeper(runtime, deadline=deadline)
+    runtime.lock()
+    runtime.wake(Channel.READERS)
+    runtime.unlock()
+    assert sleeper.join() is None
+
+
+def test_who_is_woken_on_the_way_from_the_deadline_to_the_lock_was_woken(runtime):
+    sleeper = Sleeper(runtime, deadline=runtime.now() + 0.05)
+    runtime.lock()
+    until(lambda: runtime._lock._line)  # the deadline is over, and the lock is ours
+    runtime.wake(Channel.READERS)
+    runtime.unlock()
+    assert sleeper.join() is None
+
+
+def test_who_is_cancelled_on_the_way_from_the_deadline_to_the_lock_was_cancelled(runtime):
+    handle = Handle()
+    sleeper = Sleeper(runtime, deadline=runtime.now() + 0.05, handle=handle)
+    runtime.lock()
+    until(lambda: runtime._lock._line)
+    runtime.cancel(handle)
+    runtime.unlock()
+    assert isinstance(sleeper.join(), CancelledError)
+
+
+def test_a_wake_finds_whoever_gave_up_the_lock_to_sleep(runtime):
+    """Giving up the lock and sleeping are one step: no wake falls in between."""
+    rounds, state = 500, {"ball": 0}
+
+    def play(side):
+        for _ in range(rounds):
+            runtime.lock()
+            while state["ball"] % 2 != side:
+                runtime.sleep(Channel.LIFE)
+            state["ball"] += 1
+            runtime.wake(Channel.LIFE)
+            runtime.unlock()
+
+    players = [Thread(lambda side=side: play(side)) for side in (0, 1)]
+    assert [player.join() for player in players] == [None, None]
+    assert state["ball"] == 2 * rounds
+
+
+def test_threads_of_the_runtime_have_names_and_end_before_it_is_closed():
+    runtime, go = ThreadRuntime(), threading.Event()
+    names, ended = [], []
+
+    def body():
+        names.append(threading.current_thread().name)
+        go.wait(PATIENCE)
+        ended.append(True)
+
+    runtime.start("events", body)
+    closing = Thread(runtime.close)
+    assert not ended
+    go.set()
+    assert closing.join() is None
+    assert (names, ended) == (["duct events"], [True])
+
+
+def test_the_clock_never_goes_back(runtime):
+    times = [runtime.now() for _ in range(1000)]
+    assert times == sorted(times)
+    before = runtime.now()
+    runtime.pause(0.01)
+    assert runtime.now() >= before + 0.01
+
+
+def test_what_is_shown_can_be_polled(runtime):
+    descriptor = runtime.fileno()
+    runtime.set_readable(True)
+    runtime.set_writable(True)
+    assert select.select([descriptor], [descriptor], [], 0) == ([descriptor], [descriptor], [])
+    os.close(descriptor)
+
+
+# Real signals
+
+
+def run_script(script):
+    """What a program prints; it begins with a runtime and somebody who interrupts it."""
+    prelude = """
+        import os, signal, threading, time
+        from impl.runtime import Channel, ExpiredError
+        from impl.threads import ThreadRuntime
+
+        runtime = ThreadRuntime()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        def interrupt_when(condition):
+            def body():
+                while not condition():
+                    time.sleep(0.001)
+                os.kill(os.getpid(), signal.SIGINT)
+            threading.Thread(target=body, daemon=True).start()
+
+        def others_work():
+            def body():
+                runtime.lock()
+                runtime.unlock()
+            thread = threading.Thread(target=body, daemon=True)
+            thread.start()
+            thread.join(20)
+            print("others work" if not thread.is_alive() else "others hang")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(prelude) + textwrap.dedent(script)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_a_signal_ends_a_sleep_with_the_lock_held():
+    assert run_script("""
+        runtime.lock()
+        interrupt_when(lambda: runtime._sleepers[Channel.READERS])
+        try:
+            runtime.sleep(Channel.READERS)
+        except KeyboardInterrupt:
+            print("interrupted", "with" if runtime._lock._taken else "without", "the lock")
+        print(len(runtime._sleepers[Channel.READERS]), "sleepers are left")
+        runtime.unlock()
+        others_work()
+    """) == ["interrupted with the lock", "0 sleepers are left", "others work"]
+
+
+def test_a_signal_that_interrupts_a_sleeper_on_its_way_to_the_lock_leaves_it_with_the_lock():
+    assert run_script("""
+        taken, go = threading.Event(), threading.Event()
+
+        def other():
+            runtime.lock()
+            runtime.wake(Channel.READERS)
+            taken.set()
+            go.wait(20)
+            runtime.unlock()
+
+        runtime.lock()
+        threading.Thread(target=other, daemon=True).start()
+        interrupt_when(lambda: taken.is_set() and runtime._lock._line)
+        threading.Timer(0.2, go.set).start()
+        try:
+            runtime.sleep(Channel.READERS)
+        except KeyboardInterrupt:
+            print("interrupted", "with" if runtime._lock._taken else "without", "the lock")
+        runtime.unlock()
+        others_work()
+    """) == ["interrupted with the lock", "others work"]
+
+
+def test_a_signal_while_waiting_for_the_lock_leaves_without_it_and_in_nobodys_way():
+    assert run_script("""
+        taken, go = threading.Event(), threading.Event()
+
+        def other():
+            runtime.lock()
+            taken.set()
+            go.wait(20)
+            runtime.unlock()
+
+        threading.Thread(target=other, daemon=True).start()
+        taken.wait()
+        interrupt_when(lambda: runtime._lock._line)
+        threading.Timer(0.2, go.set).start()
+        try:
+            runtime.lock()
+        except KeyboardInterrupt:
+            print("interrupted")
+        others_work()
+    """) == ["interrupted", "others work"]
+
+
+def test_a_signal_handler_that_returns_ends_no_sleep():
+    assert run_script("""
+        count = []
+        signal.signal(signal.SIGALRM, lambda *_: count.append(1))
+        signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+        runtime.lock()
+        deadline = runtime.now() + 0.1
+        try:
+            runtime.sleep(Channel.READERS, deadline)
+        except ExpiredError:
+            print("on time" if runtime.now() >= deadline else "early", bool(count))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        runtime.unlock()
+        others_work()
+    """) == ["on time True", "others work"]

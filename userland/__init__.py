@@ -1,0 +1,1 @@
+"""Commands for the shell: `ductctl` for one card, `ductclient` for the services of the net."""

@@ -1,0 +1,115 @@
+"""The command `ductctl`: what a card is, and single packets to and from it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from impl.driver import DuctDriver
+from userland.tool import Parser, binary, opened, read_packet, run, seconds
+
+__all__ = ["main"]
+
+NAME: Final = "ductctl"
+SUGGESTION: Final = "ductctl -d emulated:"
+DESCRIPTION: Final = "Say what a duct card is, or send or receive one packet with it."
+EXAMPLES: Final = """\
+examples, with a card in software:
+  ductctl -d emulated:                        say what the card is
+  printf hello | ductctl -d emulated: -s ec60   send a packet to address ec60
+  ductctl -d emulated: -r -t 5 >packet        wait 5 seconds for a packet
+
+exit status: 0 done; 1 it cannot be done; 2 wrong usage; 128 + n ended by signal n"""
+
+
+@attrs.frozen
+class Options:
+    """What was asked for: to send if there is a `destination`, to receive, or neither."""
+
+    device: str
+    destination: int | None
+    receive: bool
+    timeout: float | None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    return run(_parse, _work, NAME, arguments)
+
+
+def _parse(arguments: Sequence[str]) -> Options:
+    parser = Parser(NAME, DESCRIPTION, EXAMPLES)
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument(
+        "-i",
+        "--info",
+        action="store_true",
+        help="print the card's version and hardware address (the default)",
+    )
+    action.add_argument(
+        "-s",
+        "--send",
+        type=_address,
+        metavar="ADDRESS",
+        help="send standard input as one packet to this address, 8 hexadecimal digits at most",
+    )
+    action.add_argument(
+        "-r",
+        "--receive",
+        action="store_true",
+        help="wait for a packet: its addresses go to standard error, its payload to standard "
+        "output",
+    )
+    parser.add_argument(
+        "-t",
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="the longest to wait for the packet to come or go (default: as long as it takes)",
+    )
+    given = parser.parse_args(arguments)
+    if given.timeout is not None and given.send is None and not given.receive:
+        parser.error("-t is for -s and -r; nothing else waits")
+    return Options(given.device, given.send, given.receive, given.timeout)
+
+
+def _address(text: str) -> int:
+    if not re.fullmatch(r"(?:0[xX])?[0-9a-fA-F]{1,8}", text):
+        raise argparse.ArgumentTypeError(f"1 to 8 hexadecimal digits, not {text!r}")
+    return int(text, 16)
+
+
+def _work(options: Options) -> None:
+    with opened(options.device, SUGGESTION) as duct:
+        if options.destination is not None:
+            payload = read_packet(binary(sys.stdin, "standard input"))
+            duct.send(options.destination, payload, timeout=options.timeout)
+        elif options.receive:
+            _receive(duct, options.timeout)
+        else:
+            info = duct.info
+            print(
+                f"{options.device}: duct v{info.major}.{info.minor}, hwaddr: {info.hwaddr:08x}",
+                flush=True,
+            )
+
+
+def _receive(duct: DuctDriver, timeout: float | None) -> None:
+    output = binary(sys.stdout, "standard output")
+    packet = duct.receive(timeout=timeout)
+    print(
+        f"rx: {packet.source:08x} => {packet.destination:08x} ({len(packet.payload)} bytes)",
+        file=sys.stderr,
+        flush=True,
+    )
+    output.write(packet.payload)
+    output.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
