@@ -38,7 +38,7 @@ from model.thread_spec import (
     wake_everyone,
 )
 
-__all__ = ["BOOK"]
+__all__ = ["BOOK", "events_served"]
 
 BOOK: Final = RuleBook()
 HOST: Final = Party.HOST
@@ -188,17 +188,17 @@ def mark_readable(s: State, t: Number) -> None:
     """Load the next receive slot's owner byte: a packet waits, so the card is readable; done."""
     s.require(holds(s, t, Label.RX_READY) & s.rx.live & packet_waits(s))
     s.rx.ready = TRUE
-    _events_served(s, t)
+    events_served(s, t)
 
 
 @BOOK.rule("Rings: Events", HOST, THREAD, fair="thread")
 def no_packet_waits(s: State, t: Number) -> None:
     """No packet waits, or the receive ring is not in use: it may be freed, so do not look; done."""
-    s.require(holds(s, t, Label.RX_READY) & (~s.rx.live | ~packet_waits(s)))
-    _events_served(s, t)
+    s.require(holds(s, t, Label.RX_READY) & ~(s.rx.live & packet_waits(s, when=s.rx.live)))
+    events_served(s, t)
 
 
-def _events_served(s: State, t: Number) -> None:
+def events_served(s: State, t: Number) -> None:
     """Wake whoever drains the card."""
     s.rx.early = FALSE
     s.threads.wake_life.fill(True)

@@ -131,6 +131,7 @@ def load_owner_early(p: RequestProgram, s: State) -> None:
     s.barrier("acquire: event flags before owner", handler_may_look_ahead(s, p.take, barrier=True))
     s.require(handler_may_look_ahead(s, p.take, barrier=False))
     s.require(~ring.early & (ring.cons != ring.prod) & (~taking | (ring.cons + 1 != ring.prod)))
+    s.reads(p.name, "owner", slot)
     ring.early = TRUE
     ring.early_owner = If(ring.owner_pending[slot], ring.owner_new[slot], ring.owner[slot])
 
@@ -158,6 +159,7 @@ def load_rx_owner_early(s: State) -> None:
     )
     s.barrier("acquire: event flags before owner", reads | ahead)
     s.require((reads | sooner) & ~ring.early)
+    s.reads("rx", "owner", slot)
     ring.early = TRUE
     ring.early_owner = If(ring.owner_pending[slot], ring.owner_new[slot], ring.owner[slot])
 

@@ -31,7 +31,7 @@ from typing import Final
 
 import attrs
 
-from model.algebra import FALSE, And, Array, Bool, If, Number, constant, next_index, ring_size
+from model.algebra import FALSE, TRUE, And, Array, Bool, If, Number, constant, next_index, ring_size
 from model.rules import THREAD, Choice, Parameter, Party, Rule, bind
 from model.state import (
     CAPACITY,
@@ -237,6 +237,7 @@ def store_owner(p: RequestProgram, s: State, t: Number) -> None:
     s.require(holds(s, t, p.owner))
     ring = p.ring(s)
     slot = ring.prod_i
+    s.writes(p.name, "owner", slot)
     ring.owner_new[slot] = True
     ring.owner_pending[slot] = True
     ring.waiter[slot] = If(s.threads.nonblocking[t], NOBODY, t)
@@ -324,6 +325,7 @@ def loaded_owner(p: RequestProgram, s: State) -> Bool:
     """
     ring = p.ring(s)
     slot = ring.cons_i
+    s.reads(p.name, "owner", slot, when=ring.cons != ring.prod)
     present = If(ring.owner_pending[slot], ring.owner_new[slot], ring.owner[slot])
     return If(ring.early, ring.early_owner, present)
 
@@ -402,17 +404,21 @@ HOLDING: Final = (Label.RX_NEXT, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER,
 """Labels at which a reader holds a receive slot."""
 
 
-def loaded_rx_owner(s: State) -> Bool:
+def loaded_rx_owner(s: State, when: Bool = TRUE) -> Bool:
     """What a load of the owner byte at cons by reader or handler yields: true = DEVICE."""
     ring = s.rx
     slot = ring.cons_i
+    s.reads("rx", "owner", slot, when)
     present = If(ring.owner_pending[slot], ring.owner_new[slot], ring.owner[slot])
     return If(ring.early, ring.early_owner, present)
 
 
-def packet_waits(s: State) -> Bool:
-    """The slot at cons holds a packet, by its owner byte as loaded; no slow reader holds it."""
-    return ~s.rx.held[s.rx.cons_i] & ~loaded_rx_owner(s)
+def packet_waits(s: State, when: Bool = TRUE) -> Bool:
+    """The slot at cons holds a packet, by its owner byte as loaded; no slow reader holds it.
+
+    `when`: the byte is loaded only if this holds.
+    """
+    return ~s.rx.held[s.rx.cons_i] & ~loaded_rx_owner(s, when)
 
 
 def packet_found(s: State, t: Number) -> None:
@@ -531,6 +537,7 @@ def give_back(s: State, t: Number) -> None:
     """Store owner = DEVICE: the slot and its buffer are the card's again."""
     s.require(holds(s, t, Label.RX_GIVE))
     slot = s.threads.slot[t]
+    s.writes("rx", "owner", slot)
     s.rx.owner_new[slot] = True
     s.rx.owner_pending[slot] = True
     s.rx.held[slot] = False

@@ -82,12 +82,13 @@ class Parameter:
 
 @attrs.frozen
 class Access:
-    """One access to shared memory: which word of which slot, by whom, and whether it writes."""
+    """One access to shared memory: which word of which slot, whether it writes, and when."""
 
     ring: str
     word: str
     slot: Number
     write: bool
+    when: Bool = TRUE
 
 
 @attrs.frozen
@@ -253,9 +254,9 @@ class Recorder(Group):
         """Like `require`, for a condition that a memory barrier of the driver enforces."""
         self._guards.append(Guard(name, condition, barrier=True))
 
-    def reads(self, ring: str, word: str, slot: Number) -> None:
-        """The step reads `word` of `slot`, memory that host and device share."""
-        self._accesses.append(Access(ring, word, slot, write=False))
+    def reads(self, ring: str, word: str, slot: Number, when: Bool = TRUE) -> None:
+        """The step reads `word` of `slot`, memory that host and device share, if `when` holds."""
+        self._accesses.append(Access(ring, word, slot, write=False, when=when))
 
     def writes(self, ring: str, word: str, slot: Number) -> None:
         """The step writes `word` of `slot`, memory that host and device share."""

@@ -47,6 +47,7 @@ GENERAL: Final = {
     "invariant": "The invariant holds at power-on, and every step keeps it.",
     "indices": "Each index is the low bits of its counter, for every ring size.",
     "race-freedom": "Host and card never touch the same word at the same time.",
+    "no-access-after-free": "The host touches no slot or buffer that was freed.",
     "deadlock-freedom": "Wherever something is left to do, somebody can do it.",
     "vacuity": "Every step can happen, and every premise can hold.",
 }

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from model.algebra import FALSE, And, Bool, If, Number, constant
+from model.algebra import FALSE, TRUE, And, Bool, If, Number, constant
 from model.device_spec import running
-from model.ring_spec import TRANSMIT, call_must_end, loaded_rx_owner, store_owner
+from model.driver_spec import events_served
+from model.ring_spec import TRANSMIT, call_must_end, packet_waits, store_owner
 from model.rules import Party, Rule
 from model.state import CAPACITY, EVENT_THREAD, POSTED, Label, Life, Stage, State
 from model.thread_spec import at, draw_ticket, holds, release
@@ -26,6 +27,8 @@ from proofs.fault_changes import (
 from proofs.scenarios import (
     COMMANDING,
     DEADLOCK_FREEDOM,
+    HANDLER,
+    NO_ACCESS_AFTER_FREE,
     OPENING,
     RACE_FREEDOM,
     READING,
@@ -393,9 +396,8 @@ EARLY_RETURN: Final = Case(
 
 def looks_unasked(s: State, t: Number) -> None:
     """Load the owner byte; a reader that only wants the length goes on whatever it says."""
-    found = ~s.rx.held[s.rx.cons_i] & ~loaded_rx_owner(s)
     s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
-    s.require(s.threads.peek[t] | found)
+    s.require(s.threads.peek[t] | packet_waits(s))
     s.rx.early = FALSE
     s.threads.label[t] = Label.RX_HEADER
 
@@ -518,6 +520,43 @@ CLEARED_UNSEEN: Final = Case(
     ),
     sizes=(2,),
     settles=True,
+)
+
+
+def finds_in_freed(s: State, t: Number) -> None:
+    """Load the next receive slot's owner byte, on a closed card too: readable; done."""
+    s.require(holds(s, t, Label.RX_READY) & packet_waits(s))
+    s.rx.ready = TRUE
+    events_served(s, t)
+
+
+def finds_nothing_in_freed(s: State, t: Number) -> None:
+    """Load the next receive slot's owner byte, on a closed card too: no packet; done."""
+    s.require(holds(s, t, Label.RX_READY) & ~packet_waits(s))
+    events_served(s, t)
+
+
+LOOKS_AFTER_FREE: Final = Case(
+    classic(
+        "looks-after-free",
+        "the handler looks at the receive ring of a card that is closed",
+        """
+        To tell whether a packet waits the handler looks at the next receive slot, whenever it runs.
+        But an interrupt may come late, or without a reason, when the card has been closed and the
+        ring's memory was given back: the handler reads memory that belongs to somebody else.
+        """,
+        NO_ACCESS_AFTER_FREE,
+    ),
+    both(
+        replace("mark_readable", finds_in_freed),
+        replace("no_packet_waits", finds_nothing_in_freed),
+    ),
+    Scenario(
+        HANDLER | {"card.spurious_vector0"},
+        acts=(opens(), calls("begin_close")),
+        story="user 2 opens the card and closes it",
+    ),
+    sizes=(1,),
 )
 
 
@@ -838,6 +877,7 @@ CLASSIC: Final[tuple[Case, ...]] = (
     READABLE_ANYWAY,
     LAST_LEAVES_READABLE,
     CLEARED_UNSEEN,
+    LOOKS_AFTER_FREE,
     SLOT_LEAKS,
     NO_LOCK,
     REBASED,

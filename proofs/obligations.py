@@ -182,10 +182,28 @@ def race_question(one: Transition, mine: Access, two: Transition, other: Access)
     names = renamed(two)
     clash = And(
         one.guard,
-        substitute(two.guard, names),  # type: ignore[arg-type]
+        mine.when,
+        substitute(two.guard & other.when, names),  # type: ignore[arg-type]
         mine.slot == substitute(other.slot, names),  # type: ignore[arg-type]
     )
     return Question((), (("no race", ~clash),), ORDINARY)
+
+
+def packet_accesses(system: System) -> Iterator[tuple[Transition, list[Access]]]:
+    """The host's steps that touch slots or buffers of the packet rings: memory that is freed."""
+    for step in system.transitions:
+        if step.rule.party is Party.HOST:
+            touches = [item for item in step.accesses if item.ring in ("tx", "rx")]
+            if touches:
+                yield step, touches
+
+
+def access_question(step: Transition, touches: list[Access]) -> Question:
+    """What the step touches is there."""
+    s = state_symbols()
+    exists = {"tx": s.tx.exists, "rx": s.rx.exists}
+    claims = [Implies(item.when, exists[item.ring][item.slot]) for item in touches]
+    return Question((step.guard,), (("exists", And(*claims)),), ORDINARY)
 
 
 def able_to_move(system: System, s: State, t: Number, k: Number) -> Bool:
@@ -327,6 +345,13 @@ class Catalogue:
                 name, "race-freedom", "safety",
                 f"not both: {one.rule.meaning} / {two.rule.meaning}",
                 functools.partial(race_question, one, mine, two, other),
+            )  # fmt: skip
+
+        for step, touches in packet_accesses(self.system):
+            self._add(
+                f"memory/{step.rule.name}", "no-access-after-free", "safety",
+                f"touches only what exists: {step.rule.meaning}",
+                functools.partial(access_question, step, touches),
             )  # fmt: skip
 
     def _deadlock(self) -> None:

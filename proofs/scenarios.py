@@ -29,6 +29,7 @@ __all__ = [
     "FAILING",
     "HANDLER",
     "LIVENESS",
+    "NO_ACCESS_AFTER_FREE",
     "OPENING",
     "RACE_FREEDOM",
     "READING",
@@ -51,9 +52,11 @@ __all__ = [
 
 DEADLOCK_FREEDOM: Final = "deadlock-freedom"
 RACE_FREEDOM: Final = "race-freedom"
+NO_ACCESS_AFTER_FREE: Final = "no-access-after-free"
 LIVENESS: Final[Mapping[str, str]] = {
     DEADLOCK_FREEDOM: "While a call has something coming, some party can move.",
     RACE_FREEDOM: "Host and card never touch the same word at the same time, one of them writing.",
+    NO_ACCESS_AFTER_FREE: "The host touches no slot or buffer that was freed.",
     "recoverability": "After any fatal error the card can be used again.",
     "requests-complete": "Every request completes, and its caller learns of it, or of a failure.",
     "open-and-close-end": "Every open and every close ends, whatever the card does.",
@@ -242,6 +245,8 @@ def breaks(name: str, executor: Executor) -> Predicate:
     """Whether a state breaks the promise, for some slot, thread, ticket or filter."""
     if name == RACE_FREEDOM:
         return executor.compile(_race(executor))
+    if name == NO_ACCESS_AFTER_FREE:
+        return executor.compile(_strays(executor))
     if name == DEADLOCK_FREEDOM:
         return _stuck(executor)
     return executor.compile(violation(name, executor.scope))
@@ -295,6 +300,18 @@ def _stuck(executor: Executor) -> Predicate:
     return lambda state: sleeps(state) and rests(state)
 
 
+def _strays(executor: Executor) -> Bool:
+    """The host can touch a slot of a packet ring next that does not exist."""
+    exists = {"tx": STATE.tx.exists, "rx": STATE.rx.exists}
+    strays: list[Bool] = []
+    for step in executor.instances:
+        for access in step.transition.accesses:
+            if step.rule.party is Party.HOST and access.ring in exists:
+                touches = access.when & ~exists[access.ring][access.slot]
+                strays.append(And(step.guard, substitute(touches, step.replacing)))
+    return Or(*strays)
+
+
 def _race(executor: Executor) -> Bool:
     """The host and the card can touch the same word next, and one of the two writes it."""
     ours: list[tuple[Instance, Transition]] = []
@@ -315,5 +332,11 @@ def _race(executor: Executor) -> Bool:
                         there = substitute(right.slot, two.replacing)
                         assert isinstance(here, Number)
                         assert isinstance(there, Number)
-                        races.append(And(one.guard, two.guard, here == there))
+                        both = And(
+                            one.guard,
+                            two.guard,
+                            substitute(left.when, one.replacing),
+                            substitute(right.when, two.replacing),
+                        )
+                        races.append(And(both, here == there))
     return Or(*races) if races else FALSE

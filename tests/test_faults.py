@@ -20,7 +20,14 @@ from proofs.barrier_faults import barrier_cases, barrier_id
 from proofs.fault_changes import leaves, without_barrier
 from proofs.faults import FAULTS, Catch, Fault, case_of, catch, faulty, wanted
 from proofs.ranking import PROMISES
-from proofs.scenarios import DEADLOCK_FREEDOM, LIVENESS, RACE_FREEDOM, STATE, breaks
+from proofs.scenarios import (
+    DEADLOCK_FREEDOM,
+    LIVENESS,
+    NO_ACCESS_AFTER_FREE,
+    RACE_FREEDOM,
+    STATE,
+    breaks,
+)
 
 FIELD_DEFECTS = {
     "zero-length-stall": "R",
@@ -65,6 +72,7 @@ CLASSICS = {
     "readable-at-every-event",
     "last-packet-leaves-readable",
     "readiness-cleared-unseen",
+    "looks-after-free",
     "slot-never-returned",
     "relaxed-ordering",
     "submit-without-lock",
@@ -222,7 +230,11 @@ def is_owed(executor: Executor, states: list[FlatState], loop: int) -> set[str]:
 
 @pytest.mark.parametrize(
     "fault",
-    [fault for fault in FAULTS if fault.property in LIVENESS and fault.property != RACE_FREEDOM],
+    [
+        fault
+        for fault in FAULTS
+        if fault.property in LIVENESS.keys() - {RACE_FREEDOM, NO_ACCESS_AFTER_FREE}
+    ],
     ids=lambda fault: fault.id,
 )
 def test_what_never_comes_was_promised(fault: Fault) -> None:
