@@ -57,7 +57,7 @@ class Attachment:
 
     def detach(self) -> None:
         """Let go of the card."""
-        self.controller.device.close()
+        self.controller.stop()
         self.controller.runtime.close()
 
 

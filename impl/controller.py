@@ -349,6 +349,11 @@ class Controller:
                 # The interrupt may have come just before the card was let go of.
                 if not self._gone:
                     serve()
+            except BaseException:
+                # Nobody would wake the sleepers any more.
+                self.failed = True
+                self.wake_everyone()
+                raise
             finally:
                 self.runtime.unlock()
 

@@ -89,7 +89,8 @@ class PacketMemory:
 
     def free(self, evidence: StopAnswered | ResetFinished) -> None:
         """Give all of it back, which `evidence` allows. Views that users hold stay readable."""
-        assert isinstance(evidence, StopAnswered | ResetFinished)
+        if not isinstance(evidence, StopAnswered | ResetFinished):
+            raise TypeError(f"memory is freed for evidence that the card is done, not {evidence!r}")
         # Stores that are still under way must not meet the memory's next owner.
         self._device.fence()
         self._free_all()
