@@ -5,6 +5,7 @@
 #   make check                          prove everything
 #   make check ARGS='--only tx.*'       the same with options of python -m proofs.check
 #   make test ARGS='-k layout'          the same with options of pytest
+#   make test DUCT_PROFILE=nightly      look for deviations of the driver for hours
 #   make PYTHON=python3.13 check        with another interpreter
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: bench check clean env format help test
+.PHONY: bench check clean contracts env format fuzz help mutation soak test
 .DELETE_ON_ERROR:
 
 help: ## say what can be made
@@ -23,7 +24,7 @@ help: ## say what can be made
 check: $(READY) ## prove the specification and catch every fault: python -m proofs.check
 	$(RUN) proofs.check $(ARGS)
 
-test: $(READY) ## lint, format, types and tests
+test: $(READY) ## lint, format, types, contracts and tests
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
@@ -31,6 +32,20 @@ test: $(READY) ## lint, format, types and tests
 
 bench: $(READY) ## measure how fast the executor and the proofs are
 	$(RUN) bench $(ARGS)
+
+contracts: $(READY) ## let CrossHair look for counterexamples to the driver's contracts
+	$(RUN) properties.check_contracts $(ARGS)
+
+fuzz: $(READY) ## look for deviations of the driver until stopped, with a dashboard
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	DUCT_PROFILE=dev $(VENV)/bin/hypothesis fuzz $(ARGS) -- tests/test_stateful.py
+
+mutation: $(READY) ## change the driver line by line: do the tests notice? Takes an hour or so
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[mutation]'
+	$(RUN) properties.mutation $(ARGS)
+
+soak: $(READY) ## ten minutes of traffic, failures and closes, every packet accounted for
+	$(RUN) properties.soak $(ARGS)
 
 format: $(READY) ## rewrite the source as make test wants it
 	$(RUN) ruff check --fix

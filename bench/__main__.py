@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import subprocess
 import sys
@@ -10,11 +11,16 @@ import time
 from collections.abc import Callable
 
 import attrs
+from hypothesis import seed as seed_of
+from hypothesis.stateful import run_state_machine_as_test
 
 from model.algebra import evaluate
 from model.explore import Executor, Scope, open_card
 from model.scope import FlatState
 from model.system import System, specification
+from properties.code import PRESENT
+from properties.profiles import PROFILES
+from properties.stateful import machine_of
 
 TRANSMIT_ONLY = frozenset(
     {
@@ -102,6 +108,23 @@ def searching(executor: Executor, start: FlatState) -> Callable[[], int]:
     return work
 
 
+def judging() -> Callable[[], int]:
+    """The stateful comparison: accesses of the driver and the card that the specification judges.
+
+    Hypothesis, the driver, the emulated card and the weak memory run in the time that is taken.
+    """
+    machine = machine_of(PRESENT)
+    seeds = itertools.count()
+
+    def work() -> int:
+        before = machine.accesses
+        limits = PROFILES["dev"].limits(derandomize=False, max_examples=25)
+        run_state_machine_as_test(seed_of(next(seeds))(machine), settings=limits)
+        return machine.accesses - before
+
+    return work
+
+
 def measurements(seconds: float, seed: int) -> list[Measurement]:
     """Everything that is measured."""
     system = specification()
@@ -121,6 +144,7 @@ def measurements(seconds: float, seed: int) -> list[Measurement]:
     found.append(
         measure("search, whole system, 2 slots", "steps/s", seconds, searching(small, start))
     )
+    found.append(measure("driver and card, judged", "access/s", seconds, judging()))
     work = interpreting(small, small.initial(), seed)
     found.append(measure("walk, interpreted, 2 slots", "steps/s", min(seconds, 0.5), work))
     return found

@@ -18,6 +18,7 @@ class Counters:
         dma_writes: Memory accesses of the card that wrote.
         interrupts: Vectors delivered.
         lost: Packets for the card that found its input queue full.
+        dropped: Packets for which it had no receive slot (RXDROP).
         steps: Steps that the card took.
     """
 
@@ -27,4 +28,5 @@ class Counters:
     dma_writes: int = 0
     interrupts: int = 0
     lost: int = 0
+    dropped: int = 0
     steps: int = 0

@@ -26,7 +26,7 @@ from emulator.fair_lock import FairLock
 from emulator.net import Ductnet
 from emulator.packet import Packet
 from model.layout import HWERR, IDENTITY, Bit, Register
-from model.state import Flags
+from model.state import Flags, Stage
 
 __all__ = ["RunningCard"]
 
@@ -268,6 +268,8 @@ class RunningCard:
         card, counters = self.card, self.counters
         card.take(name)
         counters.steps += 1
+        if name == "rx.examine" and card.rx.stage is Stage.IDLE:
+            counters.dropped += 1
         if name in _COMPLETIONS:
             self._untold += 1
         elif name == _RAISE:

@@ -16,7 +16,7 @@ from properties.stateful import machine_of
 __all__ = ["Finding", "caught"]
 
 EXAMPLES = 40
-STEPS = 30
+STEPS = 40
 
 
 @attrs.frozen

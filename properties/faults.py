@@ -76,17 +76,15 @@ _ACQUIRE_HEADER: Final = (
     "        # What the card wrote to the slot and its buffers is read after the owner byte.\n"
     "        self._device.acquire()\n"
 )
-_ACQUIRE_EVENTS: Final = "            self.device.acquire()\n"
-_EVENTS: Final = "            self.device.read(EVFLAGS)\n"
+_ACQUIRE_EVENTS: Final = "        self.device.acquire()\n"
+_EVENTS: Final = "        self.device.read(EVFLAGS)\n"
 _READ_EVENTS: Final = (
     _EVENTS
-    + "            # Completions that the flags announced are looked for after the flags were read.\n"
+    + "        # Completions that the flags announced are looked for after the flags were read.\n"
     + _ACQUIRE_EVENTS
 )
-_TAKE_BACK: Final = (
-    "                    ring.take_back()\n                    self.runtime.wake(channel)\n"
-)
-_SHOW_PACKET: Final = "            if self.receive.filled():\n"
+_TAKE_BACK: Final = "                ring.take_back()\n                self.runtime.wake(channel)\n"
+_SHOW_PACKET: Final = "        if self.receive.filled():\n"
 _SUBMIT_WAIT: Final = (
     "            self._wait_for_completion(ring, channel, slot, request, wait)\n"
 )
@@ -208,10 +206,10 @@ FIELD: Final = (
             (
                 _CONTROLLER(
                     _TAKE_BACK,
-                    "                    self.runtime.wake(channel)\n"
-                    "                    self.runtime.unlock()\n"
-                    "                    self.runtime.lock()\n"
-                    "                    ring.take_back()\n",
+                    "                self.runtime.wake(channel)\n"
+                    "                self.runtime.unlock()\n"
+                    "                self.runtime.lock()\n"
+                    "                ring.take_back()\n",
                 ),
             ),
         ),
@@ -452,7 +450,7 @@ CLASSIC: Final = _faults(
         "only one completion is taken back per interrupt, though several may share one",
         (
             _CONTROLLER(
-                "                while ring.returned():\n", "                if ring.returned():\n"
+                "            while ring.returned():\n", "            if ring.returned():\n"
             ),
         ),
     ),
@@ -462,8 +460,8 @@ CLASSIC: Final = _faults(
         (
             _CONTROLLER(
                 _TAKE_BACK,
-                _TAKE_BACK + "                    self.runtime.unlock()\n"
-                "                    self.runtime.lock()\n",
+                _TAKE_BACK + "                self.runtime.unlock()\n"
+                "                self.runtime.lock()\n",
             ),
         ),
     ),
@@ -496,10 +494,10 @@ CLASSIC: Final = _faults(
         "packets are looked for only when RXCOMP is set, although several may share one event",
         (
             _CONTROLLER("    IDENTITY,\n    VMAJ,\n", "    IDENTITY,\n    RXCOMP,\n    VMAJ,\n"),
-            _CONTROLLER(_EVENTS, "            events = self.device.read(EVFLAGS)\n"),
+            _CONTROLLER(_EVENTS, "        events = self.device.read(EVFLAGS)\n"),
             _CONTROLLER(
                 _SHOW_PACKET,
-                "            if events & RXCOMP.mask and self.receive.filled():\n",
+                "        if events & RXCOMP.mask and self.receive.filled():\n",
             ),
         ),
     ),
@@ -509,7 +507,7 @@ CLASSIC: Final = _faults(
         (
             _CONTROLLER(
                 _SHOW_PACKET,
-                "            if self.receive.filled() or self.life is Life.OPEN:\n",
+                "        if self.receive.filled() or self.life is Life.OPEN:\n",
             ),
         ),
     ),
@@ -648,7 +646,7 @@ BARRIERS: Final = _faults(
         (
             _CONTROLLER(
                 _ACQUIRE_EVENTS,
-                "            if self.commands.outstanding:\n                self.device.acquire()\n",
+                "        if self.commands.outstanding:\n            self.device.acquire()\n",
             ),
         ),
     ),
@@ -659,7 +657,7 @@ BARRIERS: Final = _faults(
         (
             _CONTROLLER(
                 _ACQUIRE_EVENTS,
-                "            if self.transmit.outstanding:\n                self.device.acquire()\n",
+                "        if self.transmit.outstanding:\n            self.device.acquire()\n",
             ),
         ),
     ),
@@ -670,8 +668,8 @@ BARRIERS: Final = _faults(
         (
             _CONTROLLER(
                 _ACQUIRE_EVENTS,
-                "            if self.commands.outstanding or self.transmit.outstanding:\n"
-                "                self.device.acquire()\n",
+                "        if self.commands.outstanding or self.transmit.outstanding:\n"
+                "            self.device.acquire()\n",
             ),
         ),
     ),
@@ -726,21 +724,21 @@ OWN: Final = _faults(
         "controller",
         "completion-not-woken",
         "nobody is woken when a slot was taken back",
-        "                    self.runtime.wake(channel)\n",
-        after="                    ring.take_back()\n",
+        "                self.runtime.wake(channel)\n",
+        after="                ring.take_back()\n",
     ),
     _left_out(
         "controller",
         "readers-not-woken",
         "a packet comes, and its reader is not woken",
-        "                self.runtime.wake(Channel.READERS)\n",
+        "            self.runtime.wake(Channel.READERS)\n",
     ),
     _left_out(
         "controller",
         "drain-not-woken",
         "the last packet was sent, and the close that waits for it is not woken",
-        "            self.runtime.wake(Channel.LIFE)\n",
-        after="                self.runtime.wake(Channel.READERS)\n",
+        "        self.runtime.wake(Channel.LIFE)\n",
+        after="            self.runtime.wake(Channel.READERS)\n",
     ),
     _left_out(
         "controller",
@@ -753,7 +751,8 @@ OWN: Final = _faults(
         "controller",
         "failure-wakes-nobody",
         "the card fails, and sleepers go on waiting for it",
-        "                self.wake_everyone()\n",
+        "            self.wake_everyone()\n",
+        after="            self.failed = True\n",
     ),
     _left_out(
         "lifecycle",
@@ -928,7 +927,7 @@ OWN: Final = _faults(
         "controller",
         "readiness-never-set",
         "pollers do not learn that a packet waits",
-        "                self.runtime.set_readable(True)\n",
+        "            self.runtime.set_readable(True)\n",
     ),
     _left_out(
         "controller",
@@ -953,7 +952,7 @@ OWN: Final = _faults(
         "controller",
         "free-slot-not-shown",
         "pollers do not learn that a slot was taken back",
-        "            self.show_writable()\n",
+        "        self.show_writable()\n",
         before=_SHOW_PACKET,
     ),
     _left_out(
@@ -1096,12 +1095,13 @@ OWN: Final = _faults(
         "controller",
         "failure-not-noted",
         "after a fatal error calls go on as if nothing had happened",
-        "                self.failed = True\n",
+        "            self.failed = True\n",
+        before="            self.wake_everyone()\n",
     ),
     (
         "failure-taken-for-granted",
         "an old interrupt that comes after a reset makes a good card count as failed",
-        (_CONTROLLER("            if is_fatal(self.device.read(FLAGS)):\n", "            self.device.read(FLAGS)\n            if True:\n"),),
+        (_CONTROLLER("        if is_fatal(self.device.read(FLAGS)):\n", "        self.device.read(FLAGS)\n        if True:\n"),),
     ),
     _left_out(
         "lifecycle",
