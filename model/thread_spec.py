@@ -16,7 +16,7 @@ from typing import Final
 
 from model.algebra import TRUE, And, Bool, If, Number, one_of
 from model.rules import THREAD, Party, RuleBook
-from model.state import EVENT_THREAD, FATAL_THREAD, Label, Life, Outcome, State
+from model.state import EVENT_THREAD, FATAL_THREAD, Label, Outcome, State
 
 __all__ = [
     "BOOK",
@@ -156,9 +156,8 @@ def wake_without_reason(s: State, t: Number) -> None:
 @BOOK.rule("What the character device offers", Party.ENVIRONMENT, THREAD)
 def interrupt(s: State, t: Number) -> None:
     """A signal or a time limit ends a sleep; the call returns EINTR and leaves all consistent."""
-    closing = And(s.threads.back[t] != Label.EXIT, s.driver.life == Life.CLOSING)
     s.require(s.threads.asleep[t])
-    s.require(at(s, t, *SLEEPS_TX, *SLEEPS_RX) | at(s, t, *SLEEPS_CMD) & ~closing)
+    s.require(at(s, t, *SLEEPS_TX, *SLEEPS_CMD, *SLEEPS_RX))
     label = s.threads.label[t]
     s.threads.outcome[t] = Outcome.EINTR
     for sleeping, leaving in (

@@ -186,10 +186,12 @@ _BUS: Final = (
     Assumption(
         "register-set-as-one",
         "bus",
-        "Base and shift of a ring act as one write, and as soon as they are written. A late "
-        "arrival makes no difference: the card does nothing with a ring before, and the doorbells "
-        "that count on it come later in the order of register writes.",
-        "Registers, F; one 8-byte access for a base",
+        "Base and shift of a ring act as one write, and as soon as they are written. For the "
+        "command ring a late arrival makes no difference: the card does nothing with it before. "
+        "The packet rings must be known before START can be seen in memory, since the card may "
+        "look there without a doorbell: so a driver reads a register in between, and it writes "
+        "the shift before the base.",
+        "Registers, F; one 8-byte access for a base; impl/lifecycle.py does so, under test",
         ("write_command_base", "write_packet_bases"),
     ),
     Assumption(
@@ -412,8 +414,9 @@ _DRIVER: Final = (
     Assumption(
         "wakes-without-reason",
         "driver",
-        "A sleeper may wake without a reason. A signal or time limit may end the sleep of any call "
-        "but close; for close a time limit may end the wait for packets that are still being sent.",
+        "A sleeper may wake without a reason. A signal or time limit may end the sleep of any "
+        "call; in a close it ends the wait for packets still being sent, or for the answer to a "
+        "command, after which the card is reset; not the wait for calls to leave.",
         _CALLS,
         ("wake_without_reason", "interrupt", "interrupt_open", "stop_draining"),
     ),

@@ -45,6 +45,8 @@ SETTINGS: Final = (
     Setting(2, users=3, polls=1, lies=False, seed=4, steps=100_000,
             without=FAILURES - {"begin_close", "interrupt"}
             | {"begin_read", "begin_filter", "stop_draining", "tx.send"}),
+    Setting(1, users=4, polls=1, lies=False, seed=5, steps=100_000,
+            without=FAILURES - {"begin_close"} | {"begin_write", "begin_read", "begin_filter"}),
 )  # fmt: skip
 STRIDE: Final = 500
 """Steps between two states that are looked at."""
