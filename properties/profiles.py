@@ -62,7 +62,7 @@ PROFILES: Final[Mapping[str, Profile]] = {
     for profile in (
         Profile("dev", 2, 20, 5_000, fixed=True),
         Profile("ci", 4, 320, 250_000, fixed=True),
-        Profile("nightly", 64, 10_000, 5_000_000, fixed=False),
+        Profile("nightly", 256, 2_500, 2_000_000, fixed=False),
     )
 }
 """Seconds, minutes, hours."""

@@ -121,6 +121,11 @@ class JudgingReferee(Referee):
         """The call has asked for the lock."""
         return self._actors[t].begins is None
 
+    def may_begin(self, t: int) -> bool:
+        """False while the specification, at its finite size, has no room for one more call."""
+        begins = self._actors[t].begins
+        return not begins or self.judge.enabled(*begins)
+
     def _me(self, thread: HostThread) -> int:
         acts_for = self._actors[thread.number].acts_for
         return thread.number if acts_for is None else acts_for

@@ -211,7 +211,8 @@ class World:
             yield ("packet",)
         for thread in host.threads:
             if thread.standing is Standing.READY:
-                yield "run", thread.number
+                if self.referee.may_begin(thread.number):
+                    yield "run", thread.number
             elif thread.standing is Standing.SLEEPS:
                 sleep = thread.sleep
                 assert sleep is not None

@@ -1,0 +1,726 @@
+"""A card that does anything, and what the driver must do all the same.
+
+The card writes any bytes to any memory that it reaches at any time, raises any vector, and its
+registers read as anything. Of a call on the driver is demanded nevertheless that
+
+* it ends within a bounded number of accesses once its deadline may pass,
+* it raises only what the driver documents,
+* it never looks beyond the buffers of a slot, nor at memory that was given back,
+* what it returns is what one load saw, as long as one look at the slot said,
+
+and that the card can be closed, and opened again as soon as it behaves.
+
+`HostileWorld` is one run. What happens in it is a list of decisions, which `decisions` draws.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeAlias
+
+import attrs
+from hypothesis import strategies as st
+
+from emulator.bus import BusError
+from emulator.card import Card
+from emulator.packet import Packet
+from impl.controller import Life
+from impl.dma import BUFFER_SIZE
+from impl.errors import (
+    CardError,
+    CardFailedError,
+    ClosedError,
+    FilterTableFullError,
+    NoSuchFilterError,
+    WaitTimeoutError,
+    WouldBlockError,
+)
+from impl.memory import Purpose
+from impl.packet import HEADER, Header, unpack_header
+from impl.settings import Settings
+from model.layout import (
+    COMMAND_SLOT,
+    EVFLAGS,
+    FLAGS,
+    IDENTITY,
+    PACKET_SLOT,
+    RST,
+    SEQ,
+    Owner,
+    Register,
+)
+from properties.code import PRESENT, DriverCode
+from properties.host import CardPort, Ending, Host, Referee
+from properties.threads import HostThread, Standing
+from properties.weak_memory import Piece, Region, StrayAccessError, WeakMemory
+
+__all__ = ["Decision", "HostileError", "HostileWorld", "Setup", "decisions", "setups"]
+
+Decision: TypeAlias = tuple[Any, ...]
+"""What happens next, as plain data: its kind, and what it is about."""
+
+USERS: Final = 3
+HANDLERS: Final = 2
+HANDLES: Final = 2
+MOST: Final = 3000
+"""Steps within which everything ends that is under way; a call takes some 50."""
+SECONDS: Final = 1.0
+OWNERS: Final = (Owner.HOST.value, Owner.DEVICE.value, 0x00, 0xFF)
+LENGTHS: Final = (5, 0, 1, 4096, 16384, 16385, 20480, 65536, 0x7FFF_FFFF, 0xFFFF_FFFF)
+WORDS: Final = st.sampled_from([0, 1, 0x1000, 0xFFFF_FFFF, 0x8000_0000])
+SLOT_SIZES: Final = {
+    Purpose.COMMAND_RING: COMMAND_SLOT.size,
+    Purpose.TRANSMIT_RING: PACKET_SLOT.size,
+    Purpose.RECEIVE_RING: PACKET_SLOT.size,
+}
+
+_WAITING: Final = (CardFailedError, WaitTimeoutError, ClosedError)
+DOCUMENTED: Final[dict[str, tuple[type[BaseException], ...]]] = {
+    "open": (CardFailedError, WaitTimeoutError),
+    "close": (CardFailedError,),
+    "send": (*_WAITING, WouldBlockError),
+    "receive": (*_WAITING, WouldBlockError, CardError),
+    "view": (*_WAITING, WouldBlockError, CardError),
+    "poll": (CardFailedError, ClosedError, CardError),
+    "filter": (*_WAITING, CardError, FilterTableFullError, NoSuchFilterError),
+    "release": (),
+}
+"""What each call may raise."""
+
+
+class HostileError(Exception):
+    """The driver did something that no card may make it do."""
+
+
+@attrs.frozen
+class Setup:
+    """The sizes of a run, and the habits of the card in it.
+
+    Attributes:
+        ring_shift: log2 of the slots of each ring.
+        polls: Reads of FLAGS before a reset is given up.
+        posted: Register writes that may be under way at once.
+        fill: The byte that fresh memory is full of.
+        flags: What FLAGS reads as, over and over.
+        others: What other registers read as, over and over.
+        opened: The card behaves until it is open.
+        obliging: It answers requests before they time out, when nothing else happens.
+        answer: The error byte of such answers.
+    """
+
+    ring_shift: int = 1
+    polls: int = 2
+    posted: int = 2
+    fill: int = 0xA5
+    flags: tuple[int, ...] = (0,)
+    others: tuple[int, ...] = (0,)
+    opened: bool = True
+    obliging: bool = False
+    answer: int = 0
+
+
+@attrs.define(eq=False)
+class _Port(CardPort):
+    """The card's registers and interrupts.
+
+    Attributes:
+        flags: What FLAGS reads as, one after the other.
+        others: What all other registers read as.
+        vectors: Those that were raised.
+        behaves: FLAGS reads 0 as long as this holds.
+        card: What stands here instead, once there is one.
+    """
+
+    flags: Iterator[int]
+    others: Iterator[int]
+    vectors: set[int] = attrs.field(factory=set)
+    behaves: bool = False
+    card: Card | None = None
+
+    def read(self, register: Register) -> int:
+        if self.card is not None:
+            return self.card.read(register)
+        if register is FLAGS:
+            return 0 if self.behaves else next(self.flags)
+        return next(self.others)
+
+    def write(self, register: Register, value: int) -> None:
+        if self.card is not None:
+            self.card.write(register, value)
+
+    def raised(self, vector: int) -> bool:
+        card = self.card
+        if card is None:
+            return vector in self.vectors
+        return card.vector1 if vector == IDENTITY.fatal_vector else card.vector0
+
+    def deliver(self, vector: int) -> None:
+        self.vectors.discard(vector)
+        if self.card is not None:
+            if vector == IDENTITY.fatal_vector:
+                self.card.vector1 = False
+            else:
+                self.card.vector0 = False
+
+
+@attrs.define(eq=False)
+class _Bus:
+    """What a card that behaves reaches: memory as it is visible."""
+
+    memory: WeakMemory
+
+    def read(self, address: int, size: int) -> bytes:
+        return bytes(self._reach(address, size))
+
+    def write(self, address: int, data: bytes) -> None:
+        self._reach(address, len(data))[:] = data
+
+    def _reach(self, address: int, size: int) -> memoryview:
+        found = self.memory.find(address, size)
+        if found is None:
+            raise BusError(address, size)
+        region, offset = found
+        return memoryview(region.visible)[offset : offset + size]
+
+
+@attrs.define(eq=False)
+class _Seen:
+    """What a call has seen of the card's memory: the last header, and payload."""
+
+    header: Header | None = None
+    slot: int = -1
+    offset: int = -1
+    payload: bytes = b""
+
+
+class _Watch(Referee):
+    """Sees to it that every access stays within its slot and its region; keeps what was loaded."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, _Seen] = {}
+
+    def begin(self, thread: HostThread) -> None:
+        """The thread begins a call."""
+        self.seen[thread.number] = _Seen()
+
+    def payload(self, thread: HostThread) -> int:  # noqa: ARG002
+        """No packet is longer than its buffers."""
+        return BUFFER_SIZE
+
+    def store(self, thread: HostThread, region: Region, piece: Piece, data: bytes) -> None:  # noqa: ARG002
+        """Stores stay within their region."""
+        _check_within(region, piece)
+
+    def load(self, thread: HostThread, region: Region, piece: Piece, data: bytes) -> None:
+        """Loads stay within their region, and are remembered."""
+        _check_within(region, piece)
+        seen = self.seen.get(thread.number)
+        if seen is None:
+            return
+        if piece.words == ("rx.header",):
+            whole = bytes(HEADER.size)
+            begin = piece.offset % PACKET_SLOT.size - HEADER.offset
+            whole = whole[:begin] + data + whole[begin + len(data) :]
+            seen.header, seen.slot = unpack_header(whole), piece.slot
+            seen.offset, seen.payload = -1, b""
+        elif region.purpose is Purpose.RECEIVE_BUFFERS:
+            if seen.offset + len(seen.payload) != piece.offset:
+                seen.offset, seen.payload = piece.offset, b""
+            seen.payload += data
+
+
+def _check_within(region: Region, piece: Piece) -> None:
+    if piece.offset < 0 or piece.offset + piece.size > len(region.visible):
+        raise StrayAccessError(
+            f"bytes {piece.offset} to {piece.offset + piece.size - 1} of the "
+            f"{region.purpose.value}, which has {len(region.visible)}"
+        )
+
+
+@attrs.frozen(eq=False)
+class _Call:
+    """A call under way: its kind, and the driver object that it is made through."""
+
+    kind: str
+    handle: Any
+
+
+class HostileWorld:
+    """One run.
+
+    Attributes:
+        handles: Driver objects that are open.
+        views: Packets on loan, each with its driver object.
+        outcomes: How often calls of each kind ended, and with what.
+        steps: Steps of threads so far.
+    """
+
+    def __init__(self, setup: Setup, code: DriverCode = PRESENT) -> None:
+        self.setup = setup
+        self.code = code
+        self.port = _Port(itertools.cycle(setup.flags), itertools.cycle(setup.others))
+        self.watch = _Watch()
+        self.host = Host(self.port, self.watch, fill=bytes([setup.fill]), posted=setup.posted)
+        settings = Settings(
+            ring_shift=setup.ring_shift,
+            reset_polls=setup.polls,
+            command_timeout=SECONDS,
+            drain_timeout=SECONDS,
+        )
+        self.controller = code.Controller(self.host, self.host, settings)
+        self.controller.start()
+        self.attachment = code.Attachment(self.controller, code.Lifecycle(self.controller))
+        self.users = [HostThread(HANDLERS + number) for number in range(USERS)]
+        self.host.threads += self.users
+        self.calls: dict[int, _Call] = {}
+        self.handles: list[Any] = []
+        self.views: list[tuple[Any, Any]] = []
+        self.outcomes: dict[tuple[str, str], int] = {}
+        self.sent: list[Packet] = []
+        self.steps = 0
+        self._turn = 0
+        if setup.opened:
+            self._open_nicely()
+
+    # A whole run
+
+    def run(self, decisions: list[Decision]) -> None:
+        """Let things happen, then end all of it, and have the card behave again.
+
+        Raises:
+            HostileError: The driver did what it must not do.
+            StrayAccessError: It accessed what it must not access.
+        """
+        try:
+            for decision in decisions:
+                self.decide(decision)
+            self.rest()
+            self.close_all()
+            self.behave_again()
+        finally:
+            for thread in self.host.threads:
+                thread.give_up()
+
+    def decide(self, decision: Decision) -> None:
+        """Let something happen, if it can now."""
+        kind, *about = decision
+        getattr(self, f"_do_{kind}")(*about)
+
+    def _open_nicely(self) -> None:
+        """Open the card while it behaves."""
+        obliging = attrs.evolve(self.setup, obliging=True, answer=0)
+        self.port.behaves, self.setup, setup = True, obliging, self.setup
+        self._do_open()
+        self.rest()
+        self.port.behaves, self.setup = False, setup
+        if not self.handles:
+            raise HostileError(f"a card that behaves does not open: {self.outcomes}")
+
+    def close_all(self) -> None:
+        """Close every open. Nothing is left but what the card may still write to."""
+        while self.handles:
+            self._do_close(0)
+            self.rest()
+        controller = self.controller
+        if controller.life is not Life.CLOSED or controller.inside:
+            raise HostileError(f"closed, and the card is {controller.life.value}")
+        self._check_memory(kept=self.attachment.lifecycle.needs_reset)
+
+    def _check_memory(self, *, kept: bool) -> None:
+        left = {region.purpose for region in self.host.memory.regions.values()}
+        if not kept and left != {Purpose.COMMAND_RING}:
+            raise HostileError(f"closed, and memory is left: {left}")
+
+    def behave_again(self) -> None:
+        """The card is switched on anew and keeps to the rules. It opens, sends, receives, closes.
+
+        If the driver has no reason to reset it, one open may fail, which resets it.
+        """
+        host = self.host
+        while host.posted:
+            host.arrive()
+        self.port.vectors.clear()
+        lifecycle = self.attachment.lifecycle
+        known = not (lifecycle.needs_reset or self.controller.failed)
+        hwaddr = self.controller.info.hwaddr
+        self.port.card = card = Card(
+            dma=_Bus(host.memory), transmit=self.sent.append, hwaddr=hwaddr
+        )
+        for _ in range(1 + known):
+            if not self.handles:
+                self._do_open()
+                self.rest()
+        if not self.handles:
+            raise HostileError(f"the card behaves again and does not open: {self.outcomes}")
+        handle = self.handles[0]
+        self._succeed(lambda: handle.send(hwaddr, b"to the net", timeout=SECONDS))
+        if [packet.payload for packet in self.sent] != [b"to the net"]:
+            raise HostileError(f"the card behaves again and sent {self.sent}")
+        card.arrive(Packet(hwaddr, 7, b"from the net"))
+        packet = self._succeed(lambda: handle.receive(timeout=SECONDS))
+        if packet.payload != b"from the net":
+            raise HostileError(f"the card behaves again, and this came: {packet}")
+        self._succeed(self.handles.pop().close)
+        self._check_memory(kept=False)
+
+    def _succeed(self, body: Callable[[], Any]) -> Any:
+        thread = self.users[0]
+        self._begin("nice", body)
+        self.rest()
+        if thread.error is not None:
+            raise HostileError("the card behaves again, and a call fails") from thread.error
+        return thread.result
+
+    # What the card does
+
+    def _do_write(self, which: int, offset: int, data: bytes) -> None:
+        """It writes to some memory."""
+        regions = list(self.host.memory.regions.values())
+        region = regions[which % len(regions)]
+        offset %= len(region.visible)
+        data = data[: len(region.visible) - offset]
+        region.visible[offset : offset + len(data)] = data
+
+    def _do_slot(self, ring: Purpose, slot: int | None, owner: int, words: tuple[int, ...]) -> None:
+        """It writes to a slot, or to each, what looks like an answer; then the owner byte."""
+        size = SLOT_SIZES[ring]
+        for region in self.host.memory.regions.values():
+            if region.purpose is ring:
+                slots = len(region.visible) // size
+                for index in range(slots) if slot is None else [slot % slots]:
+                    self._write_slot(region, index * size, owner, words)
+
+    def _do_packet(self, words: tuple[int, ...]) -> None:
+        """It fills every receive slot, and says so."""
+        self._do_slot(Purpose.RECEIVE_RING, None, Owner.HOST, words)
+        self._do_vector(IDENTITY.event_vector)
+
+    def _write_slot(self, region: Region, begin: int, owner: int, words: tuple[int, ...]) -> None:
+        length, dest, src, error, pointer = words
+        if region.purpose is Purpose.COMMAND_RING:
+            region.visible[begin + COMMAND_SLOT["error"].offset] = error
+        else:
+            fields = (("pktlen", length), ("dest", dest), ("src", src), ("pointer", pointer))
+            for name, value in fields:
+                field = PACKET_SLOT[name]
+                at = begin + field.offset
+                region.visible[at : at + field.width] = value.to_bytes(field.width, "little")
+        region.visible[begin] = owner
+
+    def _do_vector(self, vector: int) -> None:
+        """It raises a vector, which is delivered if somebody waits for it."""
+        self.port.vectors.add(vector)
+        self._deliver()
+
+    def _deliver(self) -> bool:
+        for vector in range(IDENTITY.vectors):
+            if self.port.raised(vector) and self.host.handler(vector) is not None:
+                self.host.deliver(vector)
+                return True
+        return False
+
+    def _oblige(self) -> bool:
+        """It answers the requests that it was handed. Whether there were any."""
+        answered = False
+        for region in list(self.host.memory.regions.values()):
+            if region.purpose in {Purpose.COMMAND_RING, Purpose.TRANSMIT_RING}:
+                size = SLOT_SIZES[region.purpose]
+                for begin in range(0, len(region.visible), size):
+                    if region.visible[begin] == Owner.DEVICE:
+                        if region.purpose is Purpose.COMMAND_RING:
+                            error = COMMAND_SLOT["error"].offset
+                            region.visible[begin + error] = self.setup.answer
+                        region.visible[begin] = Owner.HOST
+                        answered = True
+        if answered:
+            self.port.vectors.add(IDENTITY.event_vector)
+        return answered
+
+    # What happens on the host
+
+    def _do_show(self, index: int) -> None:
+        """A store becomes visible."""
+        pending = self.host.memory.pending
+        if pending:
+            self.host.show(pending[index % len(pending)])
+
+    def _do_arrive(self) -> None:
+        """A register write arrives."""
+        if self.host.posted:
+            self.host.arrive()
+
+    def _do_go(self, picks: bytes) -> None:
+        """Threads go on, one access at a time."""
+        for pick in picks:
+            ready = self._standing(Standing.READY)
+            if not ready:
+                return
+            self._go_on(ready[pick % len(ready)])
+
+    def _do_up(self, which: int, ending: str) -> None:
+        """A sleep ends."""
+        sleeping = self._standing(Standing.SLEEPS)
+        if not sleeping:
+            return
+        thread = sleeping[which % len(sleeping)]
+        assert thread.sleep is not None
+        if ending is Ending.EXPIRED and thread.sleep.deadline is None:
+            ending = Ending.NO_REASON
+        self.host.get_up(thread, Ending.CANCELLED if thread.sleep.cancelled else ending)
+
+    def _standing(self, standing: Standing) -> list[HostThread]:
+        return [thread for thread in self.host.threads if thread.standing is standing]
+
+    # What users do
+
+    def _do_open(self) -> None:
+        if len(self.handles) < HANDLES:
+            self._begin("open", lambda: self.code.DuctDriver(self.attachment, SECONDS))
+
+    def _do_close(self, index: int) -> None:
+        if self.handles and self._idle() is not None:
+            handle = self.handles.pop(index % len(self.handles))
+            self.views = [item for item in self.views if item[1] is not handle]
+            self._begin("close", handle.close)
+
+    def _do_send(self, index: int, sizes: tuple[int, ...], blocking: bool) -> None:
+        batch = [(7, bytes(size)) for size in sizes]
+        self._through(
+            index,
+            "send",
+            lambda handle: handle.send_batch(batch, blocking=blocking, timeout=SECONDS),
+        )
+
+    def _do_receive(self, index: int, blocking: bool) -> None:
+        self._through(
+            index, "receive", lambda handle: handle.receive(blocking=blocking, timeout=SECONDS)
+        )
+
+    def _do_view(self, index: int, blocking: bool) -> None:
+        self._through(
+            index, "view", lambda handle: handle.receive_view(blocking=blocking, timeout=SECONDS)
+        )
+
+    def _do_poll(self, index: int) -> None:
+        self._through(index, "poll", lambda handle: handle.poll())
+
+    def _do_filter(self, index: int, remove: bool) -> None:
+        def change(handle: Any) -> None:
+            call = handle.remove_multicast if remove else handle.add_multicast
+            call(0xFFFF_FFFF, 0x8000_0001, timeout=SECONDS)
+
+        self._through(index, "filter", change)
+
+    def _do_release(self, index: int) -> None:
+        if self.views and self._idle() is not None:
+            view, _ = self.views.pop(index % len(self.views))
+            self._begin("release", view.release)
+
+    def _through(self, index: int, kind: str, body: Callable[[Any], Any]) -> None:
+        if self.handles:
+            handle = self.handles[index % len(self.handles)]
+            self._begin(kind, lambda: body(handle), handle)
+
+    def _idle(self) -> HostThread | None:
+        idle = [thread for thread in self.users if thread.standing is Standing.IDLE]
+        return idle[0] if idle else None
+
+    def _begin(self, kind: str, body: Callable[[], Any], handle: Any = None) -> None:
+        thread = self._idle()
+        if thread is not None:
+            self.calls[thread.number] = _Call(kind, handle)
+            self.watch.begin(thread)
+            thread.begin(body)
+
+    # How calls go on and end
+
+    def _go_on(self, thread: HostThread) -> None:
+        self.steps += 1
+        if self.host.run(thread):
+            self._ended(thread)
+
+    def _ended(self, thread: HostThread) -> None:
+        error, result = thread.error, thread.result
+        if thread.number < HANDLERS:
+            raise HostileError(f"interrupt handler {thread.number} ended: {error!r}") from error
+        call = self.calls.pop(thread.number)
+        told = "returned" if error is None else type(error).__name__
+        self.outcomes[call.kind, told] = self.outcomes.get((call.kind, told), 0) + 1
+        if call.kind == "nice":
+            return
+        if error is not None:
+            if type(error) not in DOCUMENTED[call.kind]:
+                raise HostileError(f"{call.kind} raised {error!r}") from error
+            return
+        match call.kind:
+            case "open":
+                self.handles.append(result)
+            case "poll":
+                length = result.next_length
+                if length is not None and not 0 <= length <= BUFFER_SIZE:
+                    raise HostileError(f"poll announces a packet of {length} bytes")
+            case "receive":
+                self._check_packet(thread, result)
+            case "view":
+                self._check_packet(thread, result)
+                if not call.handle.closed:
+                    self.views.append((result, call.handle))
+
+    def _check_packet(self, thread: HostThread, packet: Any) -> None:
+        """A packet is what was loaded, once, from one slot."""
+        seen = self.watch.seen[thread.number]
+        header = seen.header
+        if header is None:
+            raise HostileError(f"{packet} was received, and no slot was looked at")
+        payload = bytes(packet.payload)
+        if len(payload) > BUFFER_SIZE or len(payload) != header.length:
+            raise HostileError(
+                f"{len(payload)} bytes were received, and the slot said {header.length}"
+            )
+        if (packet.source, packet.destination) != (header.source, header.destination):
+            raise HostileError(f"{packet} was received, and the slot said {header}")
+        wanted = seen.payload
+        if payload and seen.offset != seen.slot * BUFFER_SIZE:
+            raise HostileError(f"slot {seen.slot} was taken, and byte {seen.offset} was loaded")
+        if not isinstance(packet.payload, bytes) and payload:
+            wanted = self._buffer(seen.slot, len(payload))
+        if payload != wanted:
+            raise HostileError("what was received is not what the slot's buffers hold")
+
+    def _buffer(self, slot: int, size: int) -> bytes:
+        begin = slot * BUFFER_SIZE
+        for region in self.host.memory.regions.values():
+            if region.purpose is Purpose.RECEIVE_BUFFERS:
+                return bytes(region.visible[begin : begin + size])
+        raise HostileError("a view was lent of memory that was given back")
+
+    # Coming to rest
+
+    def rest(self) -> None:
+        """Let everything end; deadlines pass when nothing else happens.
+
+        Raises:
+            HostileError: Some call does not end.
+        """
+        for _ in range(MOST):
+            if not self._something_happens():
+                break
+        busy = [f"{call.kind} ({self.host.threads[t].access})" for t, call in self.calls.items()]
+        ready = self._standing(Standing.READY)
+        if busy or ready:
+            raise HostileError(
+                f"not over after {MOST} steps: {', '.join(busy) or 'an interrupt handler'}"
+            )
+
+    def _something_happens(self) -> bool:
+        host, card = self.host, self.port.card
+        if card is not None:
+            if host.posted:
+                host.arrive()
+                return True
+            for step in card.enabled():
+                if step not in card.optional:
+                    card.take(step)
+                    return True
+        if self._deliver():
+            return True
+        ready = self._standing(Standing.READY)
+        if ready:
+            self._turn += 1
+            self._go_on(ready[self._turn % len(ready)])
+            return True
+        sleeping = self._standing(Standing.SLEEPS)
+        for thread in sleeping:
+            assert thread.sleep is not None
+            if thread.sleep.cancelled or thread.sleep.notified:
+                ending = Ending.CANCELLED if thread.sleep.cancelled else Ending.NOTIFIED
+                host.get_up(thread, ending)
+                return True
+        if card is None and self.setup.obliging and sleeping and self._oblige():
+            return True
+        for store in host.memory.pending:
+            host.show(store)
+            return True
+        for thread in sleeping:
+            if thread.sleep is not None and thread.sleep.deadline is not None:
+                host.get_up(thread, Ending.EXPIRED)
+                return True
+        return False
+
+
+# What may happen
+
+
+_FLAGS: Final = st.sampled_from([0, 0, RST.mask, SEQ.mask, RST.mask | SEQ.mask, 0xFFFF_FFFF])
+
+
+def setups() -> st.SearchStrategy[Setup]:
+    """Any run's sizes, and any habits of the card."""
+    words = st.one_of(st.sampled_from([0, EVFLAGS_ALL]), st.integers(0, 0xFFFF_FFFF))
+    return st.builds(
+        Setup,
+        ring_shift=st.integers(0, 2),
+        polls=st.integers(1, 3),
+        posted=st.integers(1, 3),
+        fill=st.sampled_from([0xA5, Owner.HOST.value, Owner.DEVICE.value, 0]),
+        flags=st.lists(_FLAGS | st.integers(0, 0xFFFF_FFFF), min_size=1, max_size=4).map(tuple),
+        others=st.lists(words, min_size=1, max_size=3).map(tuple),
+        opened=st.sampled_from([True, True, True, False]),
+        obliging=st.booleans(),
+        answer=st.sampled_from([0, 0, 1, 0xFF]),
+    )
+
+
+EVFLAGS_ALL: Final = sum(bit.mask for bit in EVFLAGS.bits)
+
+
+def decisions(least: int = 10, most: int = 60) -> st.SearchStrategy[list[Decision]]:
+    """Anything that may happen, one after the other."""
+    small = st.integers(0, 7)
+    go = st.tuples(st.just("go"), st.binary(min_size=1, max_size=40))
+    words = st.tuples(st.sampled_from(LENGTHS), WORDS, WORDS, st.integers(0, 3), WORDS)
+    packet = st.tuples(st.just("packet"), words)
+    slot = st.tuples(
+        st.just("slot"),
+        st.sampled_from([Purpose.RECEIVE_RING, *SLOT_SIZES]),
+        st.none() | small,
+        st.sampled_from([Owner.HOST.value, Owner.HOST.value, *OWNERS]),
+        words,
+    )
+    write = st.tuples(
+        st.just("write"),
+        small,
+        st.integers(0, 0x1_0000),
+        st.binary(min_size=1, max_size=64),
+    )
+    vector = st.tuples(st.just("vector"), st.sampled_from([0] * 7 + [1]))
+    up = st.tuples(
+        st.just("up"),
+        small,
+        st.sampled_from([Ending.NO_REASON, Ending.EXPIRED]),
+    )
+    sizes = st.lists(st.sampled_from([0, 1, 5000, 16384]), min_size=1, max_size=3).map(tuple)
+    memory = st.one_of(
+        st.tuples(st.just("show"), small),
+        st.just(("arrive",)),
+    )
+    call = st.one_of(
+        st.just(("open",)),
+        st.tuples(st.just("close"), small),
+        st.tuples(st.just("send"), small, sizes, st.booleans()),
+        st.tuples(st.just("send"), small, sizes, st.booleans()),
+        st.tuples(st.just("receive"), small, st.booleans()),
+        st.tuples(st.just("receive"), small, st.booleans()),
+        st.tuples(st.just("view"), small, st.booleans()),
+        st.tuples(st.just("view"), small, st.booleans()),
+        st.tuples(st.just("poll"), small),
+        st.tuples(st.just("filter"), small, st.booleans()),
+        st.tuples(st.just("release"), small),
+        st.tuples(st.just("release"), small),
+    )
+    return st.lists(
+        st.one_of(go, call, slot, packet, write, vector, up, memory, call, go),
+        min_size=least,
+        max_size=most,
+    )
