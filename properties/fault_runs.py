@@ -1,37 +1,105 @@
-"""Looking for a run of the driver in which a fault shows."""
+"""Looking for a run of the driver in which a fault shows.
+
+Most faults show within a second when Hypothesis decides what happens. Some need several rare things
+one after the other: for these there is a *scene*, a few decisions that lead to the place, made from
+what `World.decide` understands. Scenes and search judge the same way, and the driver as it is must
+come through all of them.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeAlias
 
 import attrs
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from impl.memory import Purpose
+from impl.packet import HEADER
+from model.layout import PACKET_SLOT
+from model.state import Label
 from properties.code import DriverCode
 from properties.faults import Fault
-from properties.judge import Deviation
-from properties.stateful import machine_of
+from properties.host import Ending
+from properties.judge import Deviation, Specification
+from properties.replay import Run
+from properties.stateful import DriverMachine, machine_of, specification_at
+from properties.threads import Standing
+from properties.world import HWADDR, SIZES, Decision, Setup, World
 
-__all__ = ["Finding", "caught"]
+__all__ = ["EXAMPLES", "SCENES", "Finding", "Scene", "Script", "caught", "play", "search"]
 
-EXAMPLES = 40
-STEPS = 40
+EXAMPLES: Final = 200
+"""Runs after which a search ends without a finding; that takes about eight seconds."""
+STEPS: Final = 40
+FIRST: Final = 2
+"""The first thread that users' calls are made by."""
+LONGER: Final = 20_000
+"""More bytes than a receive slot's buffers hold."""
+
+Excluded: TypeAlias = Callable[[World, Decision], bool]
+"""Whether something that could happen is held back."""
+Condition: TypeAlias = Callable[[World], bool]
 
 
 @attrs.frozen
 class Finding:
-    """What the search came to."""
+    """What a search or a scene came to.
 
+    Attributes:
+        run: The run that was the last one, to be replayed; None for one that no file can tell.
+        deviation: What is wrong with it; None if nothing is.
+        accesses: Accesses judged until then.
+        seconds: How long that took.
+    """
+
+    run: Run | None
     deviation: Deviation | None
     accesses: int
     seconds: float
 
 
 def caught(fault: Fault, examples: int = EXAMPLES) -> Finding:
-    """Run."""
+    """Look for a run in which the fault shows: in its scene if it has one, otherwise everywhere."""
+    code = DriverCode.changed(fault.changes)
+    if fault.name in SCENES:
+        return play(SCENES[fault.name], code, fault.name)
+    return search(code, fault.name, examples)
+
+
+# Everywhere
+
+
+def search(
+    code: DriverCode,
+    fault: str = "",
+    examples: int = EXAMPLES,
+    *,
+    shrink: bool = False,
+    saves_to: Path | None = None,
+) -> Finding:
+    """Run a driver with decisions of Hypothesis, the same every time, until a run deviates.
+
+    Args:
+        code: The driver.
+        fault: The name of its fault.
+        examples: The number of runs.
+        shrink: Make the run that deviates as short as possible.
+        saves_to: Where that run is written to.
+    """
+    worlds: list[World] = []
+
+    def teardown(machine: DriverMachine) -> None:
+        DriverMachine.teardown(machine)
+        if hasattr(machine, "world"):
+            worlds[:] = [machine.world]
+
+    plain = machine_of(code, fault=fault, saves_to=saves_to)
+    machine = type(plain.__name__, (plain,), {"teardown": teardown})
     began = time.perf_counter()
-    machine = machine_of(DriverCode.changed(fault.changes), fault=fault.name)
     deviation = None
     try:
         run_state_machine_as_test(  # type: ignore[no-untyped-call]
@@ -41,11 +109,323 @@ def caught(fault: Fault, examples: int = EXAMPLES) -> Finding:
                 stateful_step_count=STEPS,
                 derandomize=True,
                 database=None,
-                phases=[Phase.generate],
+                phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
             ),
         )
     except Deviation as found:
         deviation = found
-    return Finding(deviation, machine.accesses, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    (world,) = worlds
+    return Finding(
+        Run(world.setup, tuple(world.decisions), fault),
+        deviation,
+        machine.accesses + world.steps * world.broken,
+        seconds,
+    )
+
+
+# Scenes
+
+
+class Script:
+    """Decisions in the words that scenes are written in.
+
+    Attributes:
+        world: The run.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def do(self, *decision: Any) -> None:
+        """Let one thing happen."""
+        self.world.decide(decision)
+
+    def rest(self, *, without: Excluded | None = None) -> None:
+        """Let everything happen that must, except what is held back."""
+        if without is None:
+            self.world.settle()
+        while without is not None and (option := self._next(without)):
+            self.do(*option)
+
+    def until(self, condition: Condition, *, without: Excluded = lambda *_: False) -> None:
+        """Let things happen until a condition holds, except what is held back."""
+        while not condition(self.world):
+            option = self._next(without)
+            if option is None:
+                # Not a finding: the scene does not lead where it should.
+                raise RuntimeError("nothing goes on, and the scene's condition does not hold")
+            self.do(*option)
+
+    def _next(self, without: Excluded) -> Decision | None:
+        world = self.world
+        return next((item for item in world.options() if not without(world, item)), None)
+
+    def opened(self) -> None:
+        """The card is opened and comes to rest."""
+        self.do("open")
+        self.rest()
+
+    def receives_sleeping(self) -> None:
+        """A user waits for a packet that is not there yet."""
+        self.do("receive", 0, True, False)
+        self.rest()
+
+    def expires(self, thread: int = FIRST) -> None:
+        """A thread's sleep reaches its deadline."""
+        self.do("up", thread, Ending.EXPIRED)
+
+
+def held(*kinds: Any) -> Excluded:
+    """Hold decisions back that begin so: `held("card")`, `held("card", "card.reset_over")`."""
+    return lambda _, decision: decision[: len(kinds)] == kinds
+
+
+def at(label: Label, *, thread: int = FIRST, asleep: bool = False) -> Condition:
+    """A thread is at a label, and sleeps there if that is asked for."""
+
+    def holds(world: World) -> bool:
+        standing = world.host.threads[thread].standing
+        here = world.judge.label(thread) is label
+        return here and (standing is Standing.SLEEPS or not asleep)
+
+    return holds
+
+
+def _an_open_meets_another(script: Script) -> None:
+    """Two users open the card at the same time."""
+    script.do("open")
+    script.do("open")
+    script.rest()
+
+
+def _a_failed_card_is_opened_again(script: Script) -> None:
+    """The card fails, is opened once more while it is still open, and is closed."""
+    script.opened()
+    script.do("fail")
+    script.rest()
+    script.do("open")
+    script.rest()
+
+
+def _a_reset_takes_too_long(script: Script) -> None:
+    """The card is opened and does not come back from its reset."""
+    script.do("open")
+    script.rest(without=held("card", "card.reset_over"))
+    script.rest()
+
+
+def _a_reset_fails(script: Script) -> None:
+    """The card is opened, and fails again while it comes back."""
+    script.do("open")
+    script.until(at(Label.POLL), without=held("card", "card.reset_over"))
+    script.do("fail")
+    script.rest()
+
+
+def _a_close_that_fails(script: Script) -> None:
+    """The card fails with a packet queued; its reset takes too long; an interrupt comes late."""
+    script.opened()
+    script.do("send", 0, HWADDR, (1,), False)
+    script.do("filter", 0, 1, False)
+    script.rest(without=held("card"))
+    script.do("fail")
+    script.rest()
+    script.do("close", 0)
+    script.rest(without=held("card", "card.reset_over"))
+    script.do("spurious")
+    script.rest()
+
+
+def _a_stop_without_answer(script: Script) -> None:
+    """The card does not answer STOP, and does not come back from the reset either."""
+    script.opened()
+    script.do("close", 0)
+    script.until(at(Label.CMD_WAIT, asleep=True), without=held("card"))
+    script.expires()
+    script.rest(without=held("card"))
+    script.opened()
+
+
+def _a_failure_told_late(script: Script) -> None:
+    """The card fails, nobody is told, and it was closed and reset when the interrupt comes."""
+    script.opened()
+    script.do("fail")
+    script.do("close", 0)
+    script.rest(without=held("deliver", 1))
+    script.expires()
+    script.rest(without=held("deliver", 1))
+    script.rest()
+    script.opened()
+
+
+def _a_failure_with_packets_queued(script: Script) -> None:
+    """A packet is queued, the card fails before it looks, and is closed."""
+    script.opened()
+    script.do("send", 0, HWADDR, (1,), False)
+    script.rest(without=held("card"))
+    script.do("fail")
+    script.rest()
+    script.do("close", 0)
+    script.rest()
+
+
+def _an_interrupt_after_a_failed_close(script: Script) -> None:
+    """The card fails and is closed and reset; an interrupt comes without a reason."""
+    script.opened()
+    script.do("fail")
+    script.rest()
+    script.do("close", 0)
+    script.rest()
+    script.do("spurious")
+    script.rest()
+
+
+def _a_close_ends_a_receive(script: Script) -> None:
+    """The card is closed while a user waits for a packet."""
+    script.opened()
+    script.receives_sleeping()
+    script.do("close", 0)
+    script.rest()
+
+
+def _one_of_two_opens_is_closed(script: Script) -> None:
+    """One of two opens is closed while a user waits for a packet in it: that call ends."""
+    script.opened()
+    script.opened()
+    script.receives_sleeping()
+    script.do("close", 0)
+    script.rest()
+    if script.world.calls:
+        raise Deviation("an open was closed, and a call that waits in it has not ended")
+
+
+def _a_view_meets_a_close(script: Script) -> None:
+    """A driver object is closed between taking a packet and lending it to the user."""
+    script.opened()
+    script.do("offer", HWADDR, 1)
+    script.rest()
+    script.do("receive", 0, True, True)
+    script.until(at(Label.RX_HEAD))
+    script.do("close", 0)
+    script.do("run", FIRST + 1)
+    script.rest()
+
+
+def _start_is_seen_early(script: Script) -> None:
+    """The card finds START in memory before any register write has arrived."""
+    early = held("arrive")
+    script.do("open")
+    script.until(at(Label.START), without=lambda w, d: d[0] == "arrive" and _based(w))
+    script.until(at(Label.CMD_WAIT, asleep=True), without=early)
+    if "cmd.look_ahead" in script.world.card.enabled():
+        script.do("card", "cmd.look_ahead")
+    script.rest(without=early)
+    script.rest()
+
+
+def _based(world: World) -> bool:
+    """The driver has begun to tell the card of its packet rings."""
+    return world.judge.label(FIRST) in {Label.BASE, Label.START}
+
+
+def _a_slot_is_given_back_before_close(script: Script) -> None:
+    """What a reader stored to give its slot back is not visible yet when the card is closed."""
+
+    def late(world: World, decision: Decision) -> bool:
+        kind, *about = decision
+        pending = world.host.memory.pending
+        return kind == "show" and pending[about[0]].region.purpose is Purpose.RECEIVE_RING
+
+    script.opened()
+    script.do("offer", HWADDR, 1)
+    script.rest()
+    script.do("receive", 0, True, False)
+    script.rest(without=late)
+    # The first thread goes on to something else, so that another one closes the card.
+    script.do("receive", 0, True, False)
+    script.rest(without=late)
+    script.do("close", 0)
+    script.rest(without=late)
+
+
+def _a_length_that_lies(script: Script) -> None:
+    """A packet arrives, and a faulty card overwrites its length."""
+    script.opened()
+    script.do("offer", HWADDR, 1)
+    script.rest()
+    script.do("lie", 0, LONGER)
+    script.do("receive", 0, True, False)
+    script.rest()
+
+
+@attrs.frozen
+class Scene:
+    """A place that a fault shows in.
+
+    Attributes:
+        act: Leads there.
+        setup: The sizes.
+        lies: Whether the card is one that overwrites lengths.
+    """
+
+    act: Callable[[Script], None]
+    setup: Setup = Setup()
+    lies: bool = False
+
+
+_RESET_TAKES_TOO_LONG: Final = Scene(_a_reset_takes_too_long)
+_A_CLOSE_THAT_FAILS: Final = Scene(_a_close_that_fails)
+
+SCENES: Final[Mapping[str, Scene]] = {
+    "wrong-channel": Scene(_a_close_ends_a_receive),
+    "open-leak": Scene(_a_failed_card_is_opened_again),
+    "reset-spins": _RESET_TAKES_TOO_LONG,
+    "no-barrier-tx-free": Scene(_a_slot_is_given_back_before_close),
+    "open-wakes-nobody": Scene(_an_open_meets_another),
+    "close-cancels-nothing": Scene(_one_of_two_opens_is_closed),
+    "late-view-kept": Scene(_a_view_meets_a_close),
+    "length-not-checked": Scene(_a_length_that_lies, lies=True),
+    "no-flush-before-start": Scene(_start_is_seen_early, Setup(posted=8)),
+    "drains-a-failed-card": Scene(_a_failure_with_packets_queued),
+    "failure-taken-for-granted": Scene(_a_failure_told_late),
+    "failure-during-reset": Scene(_a_reset_fails),
+    "reset-given-up-early": _RESET_TAKES_TOO_LONG,
+    "needs-reset-not-set": Scene(_a_stop_without_answer),
+    "command-ring-not-retired": _A_CLOSE_THAT_FAILS,
+    "packet-rings-not-retired": Scene(_an_interrupt_after_a_failed_close),
+}
+"""Where faults show that a search would have to look for too long."""
+
+
+class _LyingWorld(World):
+    """A world whose card overwrites lengths at any time."""
+
+    def __init__(self, setup: Setup, code: DriverCode) -> None:
+        scope = attrs.evolve(setup.scope(), words=(*SIZES, LONGER))
+        super().__init__(setup, Specification(scope), code)
+        self.judge.runner.set("card.lies", True)
+
+    def _do_lie(self, slot: int, length: int) -> None:
+        self.judge.fire("rx.lie", slot, length)
+        for region in self.host.memory.regions.values():
+            if region.purpose is Purpose.RECEIVE_RING:
+                begin = slot * PACKET_SLOT.size + HEADER.offset
+                region.visible[begin : begin + 4] = length.to_bytes(4, "little")
+
+
+def play(scene: Scene, code: DriverCode, fault: str = "") -> Finding:
+    """Play a scene, then let everything come to its end."""
+    began = time.perf_counter()
+    setup = scene.setup
+    world = _LyingWorld(setup, code) if scene.lies else World(setup, specification_at(setup.scope()), code)
+    deviation = None
+    try:
+        scene.act(Script(world))
+        world.finish()
+    except Deviation as found:
+        deviation = found
+    run = None if scene.lies else Run(setup, tuple(world.decisions), fault)
+    return Finding(run, deviation, world.steps, time.perf_counter() - began)

@@ -222,6 +222,7 @@ FIELD: Final = (
                     "        controller.wake_everyone()\n",
                     "        self._runtime.wake(Channel.LIFE)\n",
                 ),
+                _LIFECYCLE("            self._runtime.cancel(handle)\n", ""),
             ),
         ),
         (
@@ -756,12 +757,6 @@ OWN: Final = _faults(
     ),
     _left_out(
         "lifecycle",
-        "close-wakes-nobody",
-        "the last close waits for calls that nobody told to end",
-        "        controller.wake_everyone()\n",
-    ),
-    _left_out(
-        "lifecycle",
         "open-wakes-nobody",
         "opens that wait for the first one are not woken when it is done",
         "        self._runtime.wake(Channel.LIFE)\n",
@@ -858,17 +853,6 @@ OWN: Final = _faults(
         "            ring.line.remove(place)\n",
     ),
     (
-        "enters-unasked",
-        "a call begins although the card is not open or has failed",
-        (
-            _CONTROLLER(
-                "        try:\n            self._check(wait)\n        except BaseException:\n"
-                "            self.runtime.unlock()\n            raise\n",
-                "",
-            ),
-        ),
-    ),
-    (
         "ignores-close",
         "a call goes on while the card is being closed",
         (_CONTROLLER("        if self.life is not Life.OPEN and not wait.conducts:\n", "        if False:\n"),),
@@ -896,17 +880,6 @@ OWN: Final = _faults(
         "        self.inside -= 1\n",
     ),
     # Batches
-    (
-        "partial-batch-unrung",
-        "of a batch that may not wait a part is handed over, and the doorbell forgotten",
-        (_CONTROLLER(_ANNOUNCE, "            if unannounced and handed_over == len(fill_in):\n"),),
-    ),
-    _left_out(
-        "controller",
-        "abandoned-slot-told",
-        "a caller that gave up is told of its completion all the same",
-        "            ring.abandon(slot, request)\n",
-    ),
     # Receiving
     (
         "length-not-checked",
@@ -1065,18 +1038,6 @@ OWN: Final = _faults(
         "no-flush-before-start",
         "nothing makes the addresses of the rings arrive before START is seen",
         "        device.read(HWADDR)\n",
-    ),
-    (
-        "base-before-size",
-        "the address of a packet ring is written before its size",
-        (
-            _LIFECYCLE(
-                "            device.write(size, shift)\n"
-                "            device.write(base, ring.bus_address())\n",
-                "            device.write(base, ring.bus_address())\n"
-                "            device.write(size, shift)\n",
-            ),
-        ),
     ),
     (
         "command-base-before-size",

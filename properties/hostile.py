@@ -25,7 +25,6 @@ from hypothesis import strategies as st
 from emulator.bus import BusError
 from emulator.card import Card
 from emulator.packet import Packet
-from impl.controller import Life
 from impl.dma import BUFFER_SIZE
 from impl.errors import (
     CardError,
@@ -60,7 +59,7 @@ __all__ = ["Decision", "HostileError", "HostileWorld", "Setup", "decisions", "se
 Decision: TypeAlias = tuple[Any, ...]
 """What happens next, as plain data: its kind, and what it is about."""
 
-USERS: Final = 3
+USERS: Final = 4
 HANDLERS: Final = 2
 HANDLES: Final = 2
 MOST: Final = 3000
@@ -83,7 +82,8 @@ DOCUMENTED: Final[dict[str, tuple[type[BaseException], ...]]] = {
     "receive": (*_WAITING, WouldBlockError, CardError),
     "view": (*_WAITING, WouldBlockError, CardError),
     "poll": (CardFailedError, ClosedError, CardError),
-    "filter": (*_WAITING, CardError, FilterTableFullError, NoSuchFilterError),
+    "add filter": (*_WAITING, CardError, FilterTableFullError),
+    "remove filter": (*_WAITING, CardError, NoSuchFilterError),
     "release": (),
 }
 """What each call may raise."""
@@ -323,9 +323,16 @@ class HostileWorld:
             self._do_close(0)
             self.rest()
         controller = self.controller
-        if controller.life is not Life.CLOSED or controller.inside:
-            raise HostileError(f"closed, and the card is {controller.life.value}")
+        # By name: a changed driver has an enumeration of its own.
+        if controller.life.name != "CLOSED" or controller.inside:
+            raise HostileError(
+                f"closed, and the card is {controller.life.value}, {controller.inside} inside"
+            )
         self._check_memory(kept=self.attachment.lifecycle.needs_reset)
+        # A closed card has no memory that an interrupt could be a reason to look at.
+        for vector in range(IDENTITY.vectors):
+            self._do_vector(vector)
+            self.rest()
 
     def _check_memory(self, *, kept: bool) -> None:
         left = {region.purpose for region in self.host.memory.regions.values()}
@@ -510,7 +517,7 @@ class HostileWorld:
             call = handle.remove_multicast if remove else handle.add_multicast
             call(0xFFFF_FFFF, 0x8000_0001, timeout=SECONDS)
 
-        self._through(index, "filter", change)
+        self._through(index, "remove filter" if remove else "add filter", change)
 
     def _do_release(self, index: int) -> None:
         if self.views and self._idle() is not None:
@@ -572,14 +579,17 @@ class HostileWorld:
         seen = self.watch.seen[thread.number]
         header = seen.header
         if header is None:
-            raise HostileError(f"{packet} was received, and no slot was looked at")
+            raise HostileError("a packet was received, and no slot was looked at")
         payload = bytes(packet.payload)
         if len(payload) > BUFFER_SIZE or len(payload) != header.length:
             raise HostileError(
                 f"{len(payload)} bytes were received, and the slot said {header.length}"
             )
         if (packet.source, packet.destination) != (header.source, header.destination):
-            raise HostileError(f"{packet} was received, and the slot said {header}")
+            raise HostileError(
+                f"a packet from {packet.source:#x} to {packet.destination:#x} was received, and "
+                f"the slot said {header}"
+            )
         wanted = seen.payload
         if payload and seen.offset != seen.slot * BUFFER_SIZE:
             raise HostileError(f"slot {seen.slot} was taken, and byte {seen.offset} was loaded")
@@ -675,10 +685,10 @@ def setups() -> st.SearchStrategy[Setup]:
 EVFLAGS_ALL: Final = sum(bit.mask for bit in EVFLAGS.bits)
 
 
-def decisions(least: int = 10, most: int = 60) -> st.SearchStrategy[list[Decision]]:
+def decisions(least: int = 30, most: int = 120) -> st.SearchStrategy[list[Decision]]:
     """Anything that may happen, one after the other."""
     small = st.integers(0, 7)
-    go = st.tuples(st.just("go"), st.binary(min_size=1, max_size=40))
+    go = st.tuples(st.just("go"), st.binary(min_size=8, max_size=64))
     words = st.tuples(st.sampled_from(LENGTHS), WORDS, WORDS, st.integers(0, 3), WORDS)
     packet = st.tuples(st.just("packet"), words)
     slot = st.tuples(
@@ -720,7 +730,7 @@ def decisions(least: int = 10, most: int = 60) -> st.SearchStrategy[list[Decisio
         st.tuples(st.just("release"), small),
     )
     return st.lists(
-        st.one_of(go, call, slot, packet, write, vector, up, memory, call, go),
+        st.one_of(go, call, go, slot, packet, write, vector, up, memory, go, call, go),
         min_size=least,
         max_size=most,
     )

@@ -166,7 +166,7 @@ def pieces(
         StrayAccessError: It is none that the specification knows.
     """
     if region.freed:
-        raise StrayAccessError(f"the {region.purpose.value} were accessed after they were freed")
+        raise StrayAccessError(f"access to the {region.purpose.value}, which was freed")
     purpose = region.purpose
     match purpose:
         case Purpose.TRANSMIT_BUFFERS | Purpose.RECEIVE_BUFFERS:

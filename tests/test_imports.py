@@ -33,7 +33,7 @@ RULES = {
     "impl": May(("impl", "model.layout"), ("attrs",)),
     "emulator": May(("emulator", "model.layout", "model.state", "impl.memory"), ("attrs",)),
     "properties": May(("properties", "emulator", "impl", "model", "proofs.itf"), None),
-    "userland": May(("userland", "impl", "model.layout"), ()),
+    "userland": May(("userland", "impl", "model.layout"), ("attrs",)),
     "bench": May(("bench", "model", "proofs", "impl", "emulator", "properties"), None),
 }
 

@@ -1,0 +1,122 @@
+"""A run is its decisions: it can be saved, replayed, and shown."""
+
+import json
+
+import pytest
+
+from properties.code import PRESENT, Change, DriverCode
+from properties.judge import Deviation, Specification
+from properties.replay import Run, main, replay, save
+from properties.world import Setup, World
+
+SETUP = Setup(ring_shift=0)
+FORGETFUL = Change(
+    "ring",
+    """        # The card must find the owner byte when it looks.
+        self._device.before_register_write()
+""",
+    "",
+)
+
+
+def a_run(code=PRESENT):
+    """Open the card, send a packet, receive one, close."""
+    world = World(SETUP, Specification(SETUP.scope()), code)
+    world.decide(("open",))
+    world.settle()
+    world.decide(("send", 0, 0xEC60, (5000,), True))
+    world.decide(("offer", 0x34565CAB, 3))
+    world.decide(("receive", 0, True, False))
+    world.finish()
+    return world
+
+
+def test_the_same_decisions_give_the_same_run():
+    first = a_run()
+    second, deviation = replay(Run(SETUP, tuple(first.decisions)), PRESENT)
+    assert deviation is None
+    assert second.judge.path == first.judge.path
+    assert second.judge.accesses == first.judge.accesses
+    assert [kind for kind, _ in first.results] == ["open", "send", "receive", "close"]
+
+
+def test_a_run_survives_being_written_down():
+    run = Run(SETUP, tuple(a_run().decisions), "some-fault")
+    assert Run.from_json(json.loads(json.dumps(run.to_json()))).setup == run.setup
+    assert Run.from_json(run.to_json()).fault == "some-fault"
+
+
+def test_the_steps_of_a_run_are_a_trace_of_the_specification():
+    world = a_run()
+    trace = world.judge.trace("a run", "")
+    assert len(trace.steps) == len(world.judge.path)
+    rules = [step.rule for step in trace.steps]
+    assert rules.index("tx.store_owner") < rules.index("tx.send") < rules.index("tx.take")
+
+
+def test_replaying_a_good_run_exits_with_0(tmp_path, capsys):
+    path = tmp_path / "run.json"
+    save(Run(SETUP, tuple(a_run().decisions)), path)
+    assert main([str(path)]) == 0
+    assert "==> no deviation" in capsys.readouterr().out
+
+
+def test_replaying_a_deviation_exits_with_1_and_names_the_barrier(tmp_path, capsys, monkeypatch):
+    code = DriverCode.changed([FORGETFUL])
+    world = World(SETUP, Specification(SETUP.scope()), code)
+    world.decide(("open",))
+    with pytest.raises(Deviation) as found:
+        while True:
+            # Register writes first, stores as late as can be.
+            options = sorted(world.options(), key=lambda item: (item[0] == "show", item))
+            world.decide(next((item for item in options if item[0] == "arrive"), options[0]))
+    assert "its barrier does not hold: owner before doorbell" in found.value.reason
+    path = tmp_path / "run.json"
+    itf = tmp_path / "trace.itf.json"
+    save(Run(SETUP, tuple(world.decisions), "forgetful"), path)
+    monkeypatch.setattr("properties.replay._code", lambda run, present: code)
+    assert main([str(path), "--itf", str(itf)]) == 1
+    assert "==> cmd.doorbell_arrives is not allowed now" in capsys.readouterr().out
+    assert json.loads(itf.read_text())["states"]
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"version": 2}'])
+def test_a_file_that_is_no_run_exits_with_2(tmp_path, capsys, content):
+    path = tmp_path / "run.json"
+    path.write_text(content)
+    assert main([str(path)]) == 2
+    assert capsys.readouterr().err.startswith(f"properties.replay: {path}: ")
+
+
+def test_a_missing_file_exits_with_2(tmp_path, capsys):
+    assert main([str(tmp_path / "none.json")]) == 2
+    assert "No such file" in capsys.readouterr().err
+
+
+def test_a_change_that_does_not_fit_says_so():
+    with pytest.raises(ValueError) as error:
+        DriverCode.changed([Change("ring", "no such line", "")])
+    assert str(error.value) == "impl/ring.py has 0 places, and not one, that read 'no such line'"
+
+
+def test_a_change_is_to_a_layer_of_the_driver():
+    with pytest.raises(ValueError) as error:
+        DriverCode.changed([Change("errors", "x", "y")])
+    assert str(error.value).startswith("a change is to one of packet, dma, ring")
+
+
+def test_a_changed_driver_leaves_the_installed_one_as_it_is():
+    import impl.ring
+
+    changed = DriverCode.changed([FORGETFUL])
+    assert changed.Controller is not PRESENT.Controller
+    assert PRESENT.Controller.__module__ == "impl.controller"
+    assert impl.ring.CommandRing.__init__.__globals__ is vars(impl.ring)
+
+
+def test_a_run_without_accesses_is_no_success():
+    world = World(SETUP, Specification(SETUP.scope()), PRESENT)
+    world.judge.accesses.clear()
+    with pytest.raises(Deviation) as error:
+        world.finish()
+    assert error.value.reason == "nothing was judged"
