@@ -26,7 +26,7 @@ from model.layout import (
 from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life
 from properties.host import Ending, Host, Posted, Referee
 from properties.judge import Deviation, Judge
-from properties.program import FENCE, LOCK, UNLOCK, Access, sleeps
+from properties.program import FENCE, LOCK, UNLOCK, Access, say, sleeps
 from properties.threads import HostThread
 from properties.weak_memory import Piece, Region, Store
 
@@ -66,6 +66,7 @@ class _Actor:
 
     Attributes:
         word: The word that it is storing or loading, in one access or in several.
+        touched: The bytes of it that were accessed: begin and end of each piece.
         hidden: Words whose stores are all visible although more may follow.
         begins: The call that begins when it asks for the lock: a rule and its parameters.
         neutral: It has the lock for a purpose that the specification knows nothing of.
@@ -78,6 +79,7 @@ class _Actor:
     """
 
     word: tuple[Access, int] | None = None
+    touched: list[tuple[int, int]] = attrs.field(factory=list)
     hidden: set[str] = attrs.field(factory=set)
     begins: tuple[Any, ...] | None = None
     neutral: bool = False
@@ -147,14 +149,22 @@ class JudgingReferee(Referee):
         regions = self.host.memory.regions.values()
         return [item for item in regions if item.purpose is not Purpose.COMMAND_RING]
 
-    def _observe_word(self, t: int, access: Access, slot: int) -> None:
-        """An access that is one step, or goes on with the last one."""
+    def _observe_word(self, t: int, access: Access, piece: Piece) -> None:
+        """An access that is one step, or goes on with the last one where that left off."""
         actor = self._actors[t]
-        if actor.word == (access, slot):
+        begin, end = piece.offset, piece.offset + piece.size
+        if actor.word == (access, piece.slot):
             self.judge.accesses[access[0]] += 1
-            return
-        self._observe(t, access, slot)
-        actor.word = access, slot
+            if any(begin < last and first < end for first, last in actor.touched):
+                raise Deviation(
+                    f"{self.judge.who(t)}: {say(access)} of slot {piece.slot} again; each byte of "
+                    "it is for one access"
+                )
+        else:
+            self._observe(t, access, piece.slot)
+            actor.word = access, piece.slot
+            actor.touched.clear()
+        actor.touched.append((begin, end))
 
     def _close_word(self, actor: _Actor) -> None:
         assert actor.word is not None
@@ -176,7 +186,7 @@ class JudgingReferee(Referee):
             elif word == "rx.pointer" and self._labels[t] != Label.INIT_POINTER:
                 self._restore(thread, slot)
             else:
-                self._observe_word(t, ("store", word), slot)
+                self._observe_word(t, ("store", word), piece)
 
     def _store_owner(self, t: int, word: str, slot: int, value: int) -> None:
         name = {Owner.HOST: "HOST", Owner.DEVICE: "DEVICE"}.get(Owner(value), hex(value))
@@ -229,7 +239,7 @@ class JudgingReferee(Referee):
                 name = "HOST" if data[0] == Owner.HOST else "DEVICE"
                 self._observe(t, ("load", f"{word} {name}"), piece.slot)
             else:
-                self._observe_word(t, ("load", word), piece.slot)
+                self._observe_word(t, ("load", word), piece)
 
     def payload(self, thread: HostThread) -> int:
         t = self._me(thread)

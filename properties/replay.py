@@ -22,7 +22,7 @@ from properties.code import PRESENT, DriverCode
 from properties.judge import Deviation, Specification
 from properties.world import Decision, Setup, World
 
-__all__ = ["Run", "explanation", "main", "replay", "save", "write_trace"]
+__all__ = ["Run", "explanation", "main", "replay", "save", "trace_of", "write_trace"]
 
 VERSION: Final = 1
 SHOWN: Final = 40
@@ -76,9 +76,15 @@ def write_trace(trace: Trace, path: Path) -> None:
     path.write_text(json.dumps(to_itf(trace)) + "\n", encoding="utf-8")
 
 
+def trace_of(world: World, deviation: Deviation | None) -> Trace:
+    """The run as a trace of the specification; its verdict is what is wrong with it."""
+    reason = "no deviation" if deviation is None else deviation.reason
+    return world.judge.trace("driver and specification, side by side", reason)
+
+
 def explanation(world: World, deviation: Deviation) -> str:
     """What a run came to: the ladder of its last steps, and what is wrong with it."""
-    trace = world.judge.trace("driver and specification, side by side", deviation.reason)
+    trace = trace_of(world, deviation)
     fold = max(0, len(trace.steps) - SHOWN)
     return text(trace, fold=fold, fold_text="not shown")
 
@@ -114,8 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"properties.replay: {options.file}: {error}", file=sys.stderr)
         return 2
     world, deviation = replay(run, _code(run, present=options.present))
-    reason = "no deviation" if deviation is None else deviation.reason
-    trace = world.judge.trace("driver and specification, side by side", reason)
+    trace = trace_of(world, deviation)
     print(text(trace), end="")
     if options.itf is not None:
         write_trace(trace, options.itf)

@@ -6,7 +6,7 @@ under the workers and opened again, and interrupts are delayed, merged and raise
 
 At the end each packet is one of these, and the numbers must add up:
 
-* *echoed*: it came back, whole and in order;
+* *echoed*: it came back, whole and once;
 * *lost with the card*: it was under way when the card failed or was closed;
 * *refused*: the driver raised one of its errors instead of queuing it;
 * *dropped*: the card had no room for its echo, and counted that.
@@ -15,6 +15,7 @@ At the end each packet is one of these, and the numbers must add up:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import struct
 import sys
@@ -76,7 +77,7 @@ class _Session:
         self.duct = duct
         self.mutex = threading.Lock()
         self.next = [0] * WORKERS
-        self.seen = [-1] * WORKERS
+        self.seen: list[set[int]] = [set() for _ in range(WORKERS)]
         self.sent = 0
         self.failed = 0
         self.echoed = 0
@@ -97,12 +98,7 @@ class _Session:
             self.sent += 1
 
     def receive(self, account: Account) -> None:
-        """Receive one packet: it is whole, of this session, and newer than those before it.
-
-        The echoes of one worker come in the order in which it sent, since a worker waits for each
-        packet to be sent; who receives them is open, so the order is noted under the mutex only
-        as far as it can be: no number comes twice.
-        """
+        """Receive one packet: it is whole, of this session, and did not come before."""
         packet = self.duct.receive(timeout=0.05)
         worker, session, number, size = HEAD.unpack_from(packet.payload)
         body = packet.payload[HEAD.size :]
@@ -112,6 +108,9 @@ class _Session:
                 account.wrong.append(f"session {self.number}: packet {number} of {worker} is torn")
             if not 0 <= number < self.next[worker]:
                 account.wrong.append(f"session {self.number}: packet {number} was never sent")
+            if number in self.seen[worker]:
+                account.wrong.append(f"session {self.number}: packet {number} came twice")
+            self.seen[worker].add(number)
 
 
 def soak(seconds: float, seed: int, *, talk: bool = True) -> Account:
@@ -194,10 +193,8 @@ def _work(
             if source.random() < 0.5:
                 session.send(worker, source)
             else:
-                try:
+                with contextlib.suppress(WaitTimeoutError):
                     session.receive(account)
-                except WaitTimeoutError:
-                    pass
     except (CardFailedError, ClosedError):
         over.set()
     except BaseException as error:
@@ -258,7 +255,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(_line(account, 0.0))
     for item in account.wrong:
         print(f"wrong: {item}")
-    print("some packets are not accounted for" if account.wrong else "all packets are accounted for")
+    some = "some packets are not" if account.wrong else "all packets are"
+    print(f"{some} accounted for")
     return 1 if account.wrong else 0
 
 

@@ -22,7 +22,7 @@ from model.scope import Scope
 from properties.code import PRESENT, DriverCode
 from properties.host import Ending
 from properties.judge import Deviation, Specification
-from properties.replay import Run, explanation, save
+from properties.replay import Run, explanation, save, trace_of, write_trace
 from properties.world import FILTERS, HWADDR, SIZES, Decision, Setup, World
 
 __all__ = ["DriverMachine", "machine_of", "specification_at"]
@@ -103,6 +103,7 @@ class DriverMachine(RuleBasedStateMachine):
             note(explanation(self.world, deviation))
             if self.saves_to is not None:
                 save(run, self.saves_to)
+                write_trace(trace_of(self.world, deviation), self.saves_to.with_suffix(".itf.json"))
                 note(f"Replay it: {run.command(self.saves_to)}")
             raise
 

@@ -26,6 +26,7 @@ from impl.errors import (
     WaitTimeoutError,
     WouldBlockError,
 )
+from impl.memory import Purpose
 from impl.settings import Settings
 from model.layout import EXACT_MASK, IDENTITY, Register, filter_accepts
 from model.scope import Scope
@@ -629,8 +630,21 @@ class World:
         if busy:
             self._break()
             raise Deviation(f"the card is closed, and users {busy} have not come back")
+        self._check_memory()
         if not self.steps:
             raise Deviation("nothing was judged")
+
+    def _check_memory(self) -> None:
+        """A card that is closed, and not waiting for a reset, has given its packet memory back."""
+        if self.judge.now["driver_needs_reset"]:
+            return
+        kept = [
+            region.purpose.value
+            for region in self.host.memory.regions.values()
+            if region.purpose is not Purpose.COMMAND_RING
+        ]
+        if kept:
+            raise Deviation(f"the card is closed, and these are not freed: {', '.join(kept)}")
 
     @property
     def steps(self) -> int:

@@ -31,6 +31,12 @@ def a_run(code=PRESENT):
     return world
 
 
+def go_on_with_stores_last(world):
+    """Register writes arrive first, stores become visible as late as can be."""
+    while options := sorted(world.options(), key=lambda item: (item[0] == "show", item)):
+        world.decide(next((item for item in options if item[0] == "arrive"), options[0]))
+
+
 def test_the_same_decisions_give_the_same_run():
     first = a_run()
     second, deviation = replay(Run(SETUP, tuple(first.decisions)), PRESENT)
@@ -66,10 +72,7 @@ def test_replaying_a_deviation_exits_with_1_and_names_the_barrier(tmp_path, caps
     world = World(SETUP, Specification(SETUP.scope()), code)
     world.decide(("open",))
     with pytest.raises(Deviation) as found:
-        while True:
-            # Register writes first, stores as late as can be.
-            options = sorted(world.options(), key=lambda item: (item[0] == "show", item))
-            world.decide(next((item for item in options if item[0] == "arrive"), options[0]))
+        go_on_with_stores_last(world)
     assert "its barrier does not hold: owner before doorbell" in found.value.reason
     path = tmp_path / "run.json"
     itf = tmp_path / "trace.itf.json"
