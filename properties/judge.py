@@ -11,7 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from model.algebra import Bool, Term
+from model.compile import conjuncts, reads
 from model.explore import Executor
+from model.runner import mangled
 from model.scope import Instance, Scope
 from model.state import EVENT_THREAD, FATAL_THREAD, Label, Outcome
 from model.system import specification
@@ -157,22 +160,36 @@ class Judge:
         return Deviation("\n".join(lines))
 
     def _unmet(self, rule: str, values: tuple[int, ...]) -> list[str]:
-        """Which named conditions of a rule do not hold, and what its accesses find."""
+        """Which conditions of a rule do not hold, and what the variables are that they read."""
         known = self.spec.by_rule.get(rule)
-        if known is None:
+        number = self._numbers.get((rule, *values))
+        if known is None or number is None:
             return []
-        transition = next(
-            item for item in self.spec.executor.layout.system.transitions if item.rule is known
-        )
         lines = [f"  {rule}: {known.meaning}"]
-        state = self.runner.state()
         names = tuple(parameter.name for parameter in known.parameters)
-        for guard in transition.guards:
-            holds = self.spec.executor.compile(guard.condition, names)
-            if not holds(state, *values):
+        state = self.runner.state()
+        step = self.spec.instance(number)
+        for guard in step.transition.guards:
+            if not self.spec.executor.compile(guard.condition, names)(state, *values):
                 kind = "barrier" if guard.barrier else "condition"
                 lines.append(f"  its {kind} does not hold: {guard.name or 'its guard'}")
+        lines += self._read_by(step)
         return lines
+
+    def _read_by(self, step: Instance) -> list[str]:
+        """The variables that a false guard reads, as the specification has them."""
+        wrong = [part for part in conjuncts(step.guard) if not self._holds(part)]
+        used = reads(wrong)
+        now = self.now
+        told = [f"{name} = {_shown(name, now[mangled(name)])}" for name in sorted(used.whole)]
+        for name, index in sorted(used.elements):
+            values = now[mangled(name)]
+            told.append(f"{name}[{index}] = {_shown(name, values[index % len(values)])}")
+        return [f"  in the specification {', '.join(told)}"] if told else []
+
+    def _holds(self, condition: Term) -> bool:
+        assert isinstance(condition, Bool)
+        return bool(self.spec.executor.compile(condition)(self.runner.state()))
 
     def barriers(self, rule: str) -> list[str]:
         """The barriers that a rule stands behind."""
@@ -304,3 +321,11 @@ class Judge:
         """The run so far as the common kind of trace."""
         instances = [self.spec.instance(number) for number in self.path]
         return record(self.spec.executor, instances, title, verdict=verdict)
+
+
+def _shown(name: str, value: Any) -> str:
+    """A variable's value, by name where it has one."""
+    if name == "threads.label":
+        labels = value if isinstance(value, list) else [value]
+        return " ".join(Label(item).name for item in labels)
+    return repr(value)
