@@ -118,7 +118,7 @@ def judging() -> Callable[[], int]:
 
     def work() -> int:
         before = machine.accesses
-        limits = PROFILES["dev"].limits(derandomize=False, max_examples=25)
+        limits = PROFILES["dev"].limits(derandomize=False, max_examples=100)
         run_state_machine_as_test(seed_of(next(seeds))(machine), settings=limits)
         return machine.accesses - before
 

@@ -257,6 +257,8 @@ class Controller:
                 return
             if not wait.blocking:
                 raise WouldBlockError(f"all {ring.slots} transmit slots are in use or spoken for")
+            # A batch may have filled the ring on the way here.
+            self.show_writable()
             self._sleep(channel, wait)
 
     def _wait_for_completion(

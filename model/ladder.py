@@ -128,7 +128,13 @@ def ladder(
         yield style("head", f"     └── and again from step {trace.loop + 1}")
     if trace.verdict:
         yield ""
-        yield from (style("verdict", line) for line in textwrap.wrap(f"==> {trace.verdict}", WIDTH))
+        for place, line in enumerate(trace.verdict.splitlines()):
+            margin = "    " if place else "==> "
+            behind = "    " if place else ""
+            told = textwrap.wrap(
+                line.strip(), WIDTH, initial_indent=margin, subsequent_indent=behind
+            )
+            yield from (style("verdict", part) for part in told)
     if explain:
         yield ""
         yield from _explanations(trace, fold)

@@ -18,17 +18,16 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from impl.memory import Purpose
-from impl.packet import HEADER
-from model.layout import PACKET_SLOT
+from model.layout import Command
 from model.state import Label
 from properties.code import DriverCode
 from properties.faults import Fault
 from properties.host import Ending
-from properties.judge import Deviation, Specification
+from properties.judge import Deviation
 from properties.replay import Run
 from properties.stateful import DriverMachine, machine_of, specification_at
 from properties.threads import Standing
-from properties.world import HWADDR, SIZES, Decision, Setup, World
+from properties.world import HWADDR, TOO_LONG, Decision, Setup, World
 
 __all__ = ["EXAMPLES", "SCENES", "Finding", "Scene", "Script", "caught", "play", "search"]
 
@@ -37,8 +36,6 @@ EXAMPLES: Final = 200
 STEPS: Final = 40
 FIRST: Final = 2
 """The first thread that users' calls are made by."""
-LONGER: Final = 20_000
-"""More bytes than a receive slot's buffers hold."""
 
 Excluded: TypeAlias = Callable[[World, Decision], bool]
 """Whether something that could happen is held back."""
@@ -50,7 +47,7 @@ class Finding:
     """What a search or a scene came to.
 
     Attributes:
-        run: The run that was the last one, to be replayed; None for one that no file can tell.
+        run: The run that was the last one, to be replayed.
         deviation: What is wrong with it; None if nothing is.
         accesses: Accesses judged until then.
         seconds: How long that took.
@@ -92,17 +89,17 @@ def search(
     """
     worlds: list[World] = []
 
-    def teardown(machine: DriverMachine) -> None:
-        DriverMachine.teardown(machine)
-        if hasattr(machine, "world"):
-            worlds[:] = [machine.world]
+    def teardown(self: DriverMachine) -> None:
+        if hasattr(self, "world"):
+            worlds[:] = [self.world]
+        DriverMachine.teardown(self)
 
-    plain = machine_of(code, fault=fault, saves_to=saves_to)
-    machine = type(plain.__name__, (plain,), {"teardown": teardown})
+    machine = machine_of(code, fault=fault, saves_to=saves_to)
+    machine.teardown = teardown  # type: ignore[method-assign]
     began = time.perf_counter()
     deviation = None
     try:
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(
             machine,
             settings=settings(
                 max_examples=examples,
@@ -111,6 +108,7 @@ def search(
                 database=None,
                 phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
                 deadline=None,
+                report_multiple_bugs=False,
                 suppress_health_check=list(HealthCheck),
             ),
         )
@@ -198,6 +196,11 @@ def _an_open_meets_another(script: Script) -> None:
     """Two users open the card at the same time."""
     script.do("open")
     script.do("open")
+    for _ in (Command.START, Command.ADDFILT):
+        script.until(at(Label.CMD_WAIT, asleep=True))
+        # Interrupts wake the second one too; it sleeps again before the first one goes on.
+        script.rest(without=held("up", FIRST))
+        script.do("up", FIRST, Ending.NOTIFIED)
     script.rest()
 
 
@@ -316,19 +319,12 @@ def _a_view_meets_a_close(script: Script) -> None:
 
 def _start_is_seen_early(script: Script) -> None:
     """The card finds START in memory before any register write has arrived."""
-    early = held("arrive")
     script.do("open")
-    script.until(at(Label.START), without=lambda w, d: d[0] == "arrive" and _based(w))
-    script.until(at(Label.CMD_WAIT, asleep=True), without=early)
-    if "cmd.look_ahead" in script.world.card.enabled():
-        script.do("card", "cmd.look_ahead")
-    script.rest(without=early)
+    script.until(at(Label.BASE))
+    script.until(at(Label.CMD_WAIT, asleep=True), without=held("arrive"))
+    script.do("card", "cmd.look_ahead")
+    script.rest(without=held("arrive"))
     script.rest()
-
-
-def _based(world: World) -> bool:
-    """The driver has begun to tell the card of its packet rings."""
-    return world.judge.label(FIRST) in {Label.BASE, Label.START}
 
 
 def _a_slot_is_given_back_before_close(script: Script) -> None:
@@ -351,12 +347,47 @@ def _a_slot_is_given_back_before_close(script: Script) -> None:
     script.rest(without=late)
 
 
+def _a_packet_is_received(script: Script) -> None:
+    """A packet arrives, and a user receives it."""
+    script.opened()
+    script.do("offer", HWADDR, 1)
+    script.rest()
+    script.do("receive", 0, True, False)
+    script.rest()
+
+
+def _an_interrupt_after_a_close(script: Script) -> None:
+    """The card is closed; an interrupt comes without a reason."""
+    script.opened()
+    script.do("close", 0)
+    script.rest()
+    script.do("spurious")
+    script.rest()
+
+
+def _the_ring_fills_up(script: Script) -> None:
+    """A user fills the transmit ring, then the card sends it all: pollers see both."""
+    script.opened()
+    _check_writable(script, True)
+    for _ in range(1 << script.world.setup.ring_shift):
+        script.do("send", 0, HWADDR, (1,), False)
+        script.rest(without=held("card"))
+    _check_writable(script, False)
+    script.rest()
+    _check_writable(script, True)
+
+
+def _check_writable(script: Script, should: bool) -> None:
+    if script.world.host.writable is not should:
+        raise Deviation(f"pollers see writable = {not should}, where it is {should}")
+
+
 def _a_length_that_lies(script: Script) -> None:
     """A packet arrives, and a faulty card overwrites its length."""
     script.opened()
     script.do("offer", HWADDR, 1)
     script.rest()
-    script.do("lie", 0, LONGER)
+    script.do("lie", 0, TOO_LONG)
     script.do("receive", 0, True, False)
     script.rest()
 
@@ -368,15 +399,14 @@ class Scene:
     Attributes:
         act: Leads there.
         setup: The sizes.
-        lies: Whether the card is one that overwrites lengths.
     """
 
     act: Callable[[Script], None]
     setup: Setup = Setup()
-    lies: bool = False
 
 
 _RESET_TAKES_TOO_LONG: Final = Scene(_a_reset_takes_too_long)
+_THE_RING_FILLS_UP: Final = Scene(_the_ring_fills_up)
 _A_CLOSE_THAT_FAILS: Final = Scene(_a_close_that_fails)
 
 SCENES: Final[Mapping[str, Scene]] = {
@@ -384,11 +414,16 @@ SCENES: Final[Mapping[str, Scene]] = {
     "open-leak": Scene(_a_failed_card_is_opened_again),
     "reset-spins": _RESET_TAKES_TOO_LONG,
     "no-barrier-tx-free": Scene(_a_slot_is_given_back_before_close),
+    "looks-after-free": Scene(_an_interrupt_after_a_close),
+    "rings-used-after-stop": Scene(_an_interrupt_after_a_close),
     "open-wakes-nobody": Scene(_an_open_meets_another),
     "close-cancels-nothing": Scene(_one_of_two_opens_is_closed),
     "late-view-kept": Scene(_a_view_meets_a_close),
-    "length-not-checked": Scene(_a_length_that_lies, lies=True),
+    "length-not-checked": Scene(_a_length_that_lies, Setup(lies=True)),
     "no-flush-before-start": Scene(_start_is_seen_early, Setup(posted=8)),
+    "full-ring-not-shown": _THE_RING_FILLS_UP,
+    "free-slot-not-shown": _THE_RING_FILLS_UP,
+    "pointers-not-restored": Scene(_a_packet_is_received),
     "drains-a-failed-card": Scene(_a_failure_with_packets_queued),
     "failure-taken-for-granted": Scene(_a_failure_told_late),
     "failure-during-reset": Scene(_a_reset_fails),
@@ -400,32 +435,20 @@ SCENES: Final[Mapping[str, Scene]] = {
 """Where faults show that a search would have to look for too long."""
 
 
-class _LyingWorld(World):
-    """A world whose card overwrites lengths at any time."""
-
-    def __init__(self, setup: Setup, code: DriverCode) -> None:
-        scope = attrs.evolve(setup.scope(), words=(*SIZES, LONGER))
-        super().__init__(setup, Specification(scope), code)
-        self.judge.runner.set("card.lies", True)
-
-    def _do_lie(self, slot: int, length: int) -> None:
-        self.judge.fire("rx.lie", slot, length)
-        for region in self.host.memory.regions.values():
-            if region.purpose is Purpose.RECEIVE_RING:
-                begin = slot * PACKET_SLOT.size + HEADER.offset
-                region.visible[begin : begin + 4] = length.to_bytes(4, "little")
-
-
 def play(scene: Scene, code: DriverCode, fault: str = "") -> Finding:
     """Play a scene, then let everything come to its end."""
     began = time.perf_counter()
     setup = scene.setup
-    world = _LyingWorld(setup, code) if scene.lies else World(setup, specification_at(setup.scope()), code)
+    world = World(setup, specification_at(setup.scope()), code)
     deviation = None
     try:
         scene.act(Script(world))
         world.finish()
     except Deviation as found:
         deviation = found
-    run = None if scene.lies else Run(setup, tuple(world.decisions), fault)
-    return Finding(run, deviation, world.steps, time.perf_counter() - began)
+    return Finding(
+        Run(setup, tuple(world.decisions), fault),
+        deviation,
+        world.steps,
+        time.perf_counter() - began,
+    )

@@ -60,7 +60,6 @@ class Specification:
         self.scope = scope
         self.executor = Executor.of(specification(), scope)
         self.runner = self.executor.runner()
-        self.initial = self.executor.initial()
         self.numbers: dict[tuple[Any, ...], int] = {
             (item.name, *item.values): item.index for item in self.executor.instances
         }
@@ -86,11 +85,12 @@ class Judge:
 
     next_is_empty: Callable[[int], int]
 
-    def __init__(self, spec: Specification, *, stale: bool = False) -> None:
+    def __init__(self, spec: Specification, *, stale: bool = False, lies: bool = False) -> None:
         self.spec = spec
         self.stale = int(stale)
         self.runner = spec.runner
-        self.runner.load(spec.initial)
+        self._start = spec.executor.changed(spec.executor.initial(), card__lies=lies)
+        self.runner.load(self._start)
         self.now: Mapping[str, Any] = self.runner.now
         self.accesses: Counter[str] = Counter()
         self.path: list[int] = []
@@ -320,7 +320,7 @@ class Judge:
     def trace(self, title: str, verdict: str) -> Trace:
         """The run so far as the common kind of trace."""
         instances = [self.spec.instance(number) for number in self.path]
-        return record(self.spec.executor, instances, title, verdict=verdict)
+        return record(self.spec.executor, instances, title, self._start, verdict=verdict)
 
 
 def _shown(name: str, value: Any) -> str:

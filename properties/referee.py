@@ -422,7 +422,7 @@ class JudgingReferee(Referee):
             self._observe(t, ("restore", "rx.pointer"), slot)
         elif t in {EVENT_THREAD, FATAL_THREAD}:
             self._observe(t, LOCK)
-        elif actor.begins is not None:
+        elif actor.begins:
             rule, actor.begins = actor.begins, None
             self.judge.accesses["lock"] += 1
             self.judge.fire(*rule)
@@ -498,9 +498,22 @@ class JudgingReferee(Referee):
                     f"{self.judge.who(other.number)}, who sleeps for {sleep.channel.value}, "
                     "was not woken"
                 )
-        if self._now["driver_life"] == Life.OPEN and self.host.readable != self._now["rx_ready"]:
-            is_, should = self.host.readable, self._now["rx_ready"]
+        if self._now["driver_life"] == Life.OPEN:
+            self._check_pollers(thread, "readable", self.host.readable, self._now["rx_ready"])
+            self._check_pollers(thread, "writable", self.host.writable, self._writable())
+
+    def _writable(self) -> bool:
+        """A packet could be queued: nobody is in line, and a slot is free; or the card failed."""
+        now = self._now
+        gone = now["tx_line_gone"]
+        places = range(now["tx_line_head"], now["tx_line_next"])
+        line = any(not gone[place % len(gone)] for place in places)
+        room = now["tx_prod"] - now["tx_cons"] < self.judge.spec.scope.ring_size
+        return bool(now["driver_failed"] or (room and not line))
+
+    def _check_pollers(self, thread: HostThread, what: str, seen: bool, right: bool) -> None:
+        if seen != right:
             raise self.judge.deviation(
-                f"{self.judge.who(thread.number)}: gives up the lock, and pollers see readable = "
-                f"{is_}, where the specification says {should}"
+                f"{self.judge.who(thread.number)}: gives up the lock, and pollers see {what} = "
+                f"{seen}, where the specification says {right}"
             )

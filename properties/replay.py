@@ -22,11 +22,9 @@ from properties.code import PRESENT, DriverCode
 from properties.judge import Deviation, Specification
 from properties.world import Decision, Setup, World
 
-__all__ = ["Run", "explanation", "main", "replay", "save", "trace_of", "write_trace"]
+__all__ = ["Run", "explanation", "main", "replay", "save", "shown", "trace_of", "write_trace"]
 
 VERSION: Final = 1
-SHOWN: Final = 40
-"""Steps of the specification that are shown before a deviation; those before are only counted."""
 
 
 @attrs.frozen
@@ -83,21 +81,51 @@ def trace_of(world: World, deviation: Deviation | None) -> Trace:
 
 
 def explanation(world: World, deviation: Deviation) -> str:
-    """What a run came to: the ladder of its last steps, and what is wrong with it."""
-    trace = trace_of(world, deviation)
-    fold = max(0, len(trace.steps) - SHOWN)
-    return text(trace, fold=fold, fold_text="not shown")
+    """What a run came to: its ladder, and what is wrong with it."""
+    return shown(trace_of(world, deviation))
+
+
+def shown(trace: Trace) -> str:
+    """The trace as a ladder; the first open of the card is told in one line."""
+    rules = [step.rule for step in trace.steps]
+    if "opened" not in rules:
+        return text(trace)
+    return text(trace, fold=rules.index("opened") + 1, fold_text="the card is opened")
 
 
 def replay(run: Run, code: DriverCode) -> tuple[World, Deviation | None]:
-    """Run it again; the deviation that it ends with, if it does."""
+    """Run it again; the deviation that it ends with, if it does.
+
+    Another driver than the one that the run was made with may get to where a decision cannot be
+    taken. From there on everything happens that must.
+    """
     world = World(run.setup, Specification(run.setup.scope()), code)
     try:
         for decision in run.decisions:
+            if not _can_be_taken(world, decision):
+                break
             world.decide(decision)
+        # A run may end with a decision after which nothing goes on, though something should.
+        world.finish()
     except Deviation as deviation:
         return world, deviation
     return world, None
+
+
+def _can_be_taken(world: World, decision: Decision) -> bool:
+    """Whether it is something that users may begin at any time, or that may happen now."""
+    kind, *about = decision
+    match kind:
+        case "offer":
+            return True
+        case "open":
+            return world.idle() is not None
+        case "release":
+            return world.idle(ends=True) is not None and about[0] < len(world.views)
+        case "close" | "send" | "receive" | "poll" | "filter":
+            idle = world.idle(ends=kind == "close")
+            return idle is not None and about[0] < len(world.handles)
+    return decision in {*world.options(), *world.extras(), *world.disturbances()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -121,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     world, deviation = replay(run, _code(run, present=options.present))
     trace = trace_of(world, deviation)
-    print(text(trace), end="")
+    print(shown(trace), end="")
     if options.itf is not None:
         write_trace(trace, options.itf)
     return 0 if deviation is None else 1

@@ -28,7 +28,7 @@ from impl.errors import (
 )
 from impl.memory import Purpose
 from impl.settings import Settings
-from model.layout import EXACT_MASK, IDENTITY, Register, filter_accepts
+from model.layout import EXACT_MASK, IDENTITY, PACKET_SLOT, Register, filter_accepts
 from model.scope import Scope
 from model.state import Flags, Label, Outcome
 from properties.code import PRESENT, DriverCode
@@ -48,6 +48,8 @@ FILTERS: Final = ((EXACT_MASK, HWADDR), (0xFFFF0000, 0x80010000), (0xFFFFFFFF, 0
 """The filters that occur, by the specification's key; the first is the card's own address."""
 SIZES: Final = (0, 1, 2, 3, 4096, 5000, 16384)
 """The sizes of packets that occur."""
+TOO_LONG: Final = 20_000
+"""More bytes than a receive slot's buffers hold: what a card that lies may announce."""
 HANDLERS: Final = 2
 READING: Final = frozenset({Label.RX_OWNER, Label.RX_HEADER, Label.RX_NEXT})
 BELLS: Final = 16
@@ -73,6 +75,7 @@ class Setup:
         posted: Register writes that may be under way at once.
         polls: Reads of FLAGS before a reset is given up.
         stale: Fresh memory looks as if it were the card's.
+        lies: The card may overwrite the length of any packet at any time.
     """
 
     ring_shift: int = 1
@@ -80,6 +83,7 @@ class Setup:
     posted: int = 4
     polls: int = 2
     stale: bool = False
+    lies: bool = False
 
     def scope(self) -> Scope:
         """The same for the specification."""
@@ -89,7 +93,7 @@ class Setup:
             posted=BELLS,
             polls=self.polls,
             keys=len(FILTERS),
-            words=SIZES,
+            words=(*SIZES, TOO_LONG) if self.lies else SIZES,
             counts=(0, 1, 2),
         )
 
@@ -168,7 +172,7 @@ class World:
         self.setup = setup
         self.code = code
         self.decisions: list[Decision] = []
-        self.judge = Judge(spec, stale=setup.stale)
+        self.judge = Judge(spec, stale=setup.stale, lies=setup.lies)
         self.referee = JudgingReferee(self.judge)
         self.card = Card(dma=None, transmit=self._transmitted, hwaddr=HWADDR)  # type: ignore[arg-type]
         fill = b"\x55" if setup.stale else b"\xa5"
@@ -343,6 +347,14 @@ class World:
     def _do_fail(self) -> None:
         self.judge.fire("card.fatal_error")
         self.card.fail()
+
+    def _do_lie(self, slot: int, length: int) -> None:
+        """The card overwrites a packet's length, whoever owns the slot."""
+        self.judge.fire("rx.lie", slot, length)
+        for region in self.host.memory.regions.values():
+            if region.purpose is Purpose.RECEIVE_RING:
+                begin = slot * PACKET_SLOT.size + PACKET_SLOT["pktlen"].offset
+                region.visible[begin : begin + 4] = length.to_bytes(4, "little")
 
     def _do_packet(self) -> None:
         packet = self.arriving.popleft()
@@ -611,6 +623,12 @@ class World:
 
     def _check_rest(self) -> None:
         """Nothing goes on here; so nothing must go on in the specification."""
+        for thread in self.host.threads:
+            if thread.sleep is not None and getattr(thread.sleep.handle, "closed", False):
+                self._break()
+                raise Deviation(
+                    f"{self.judge.who(thread.number)} sleeps on behalf of a driver that was closed"
+                )
         for item in self.judge.spec.fair:
             if self.judge.runner.is_enabled(item.index):
                 if item.rule.fair == "thread" and item.parameters["t"] in self._lent:

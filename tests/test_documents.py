@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/proof.md"]
+DOCUMENTS = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "docs/comparison.md",
+    "docs/contracts.md",
+    "docs/proof.md",
+]
 PARTS = ("model", "proofs", "impl", "emulator", "properties", "userland")
 
 

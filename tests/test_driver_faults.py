@@ -1,0 +1,189 @@
+"""Every fault that a driver could have is caught, and the driver as it is passes the same tests."""
+
+import re
+
+import pytest
+
+from proofs.faults import FAULTS as PROVED
+from properties.code import PRESENT, DriverCode
+from properties.fault_runs import SCENES, Scene, caught, play, search
+from properties.faults import FAULTS, fault
+from properties.replay import Run, replay
+from properties.world import World
+
+CARDS_MISTAKES = {"relaxed-ordering", "look-cleared-late", "stop-starves", "scans-after-reset"}
+"""Of the faults of the specification, those that no driver can make."""
+SAME_LINE = {
+    "no-barrier-rx-base": "no-barrier-tx-base",
+    "no-barrier-rx-free": "no-barrier-tx-free",
+}
+"""A fence orders what was stored to the transmit ring and to the receive ring."""
+
+NOT_STOPPED = r"at RESET the specification allows: the write of RST|at CMD_FIELDS"
+NOT_WOKEN = "was not woken"
+READABLE = "pollers see readable"
+WRITABLE = "pollers see writable"
+EVENTS = "acquire: event flags before owner"
+NO_FAILURE = "at RESET the specification allows: the write of RST|at INIT_TX"
+FOUND = {
+    "free-while-started": NOT_STOPPED,
+    "stop-failed-free": NOT_STOPPED,
+    "rx-before-start": NOT_STOPPED,
+    "fatal-is-forever": NO_FAILURE,
+    "failure-taken-for-granted": NO_FAILURE,
+    "result-of-another": "load cmd.result is not allowed",
+    "shared-result": "the specification says (ENOSPC|ENOENT|OK)",
+    "waits-for-another": "sleep for a transmit slot",
+    "wake-before-advance": "give up the lock is not allowed",
+    "unlock-then-sleep": "give up the lock is not allowed here; .* allows: sleep",
+    "wrong-channel": NOT_WOKEN,
+    "reset-spins": "read FLAGS is not allowed",
+    "double-fetch": "load rx.header",
+    "unchecked-length": "rx.head|buffers of slot|received packet",
+    "length-not-checked": "bytes 0 to 19999 of the buffers of slot 0",
+    "acquire-too-early": "acquire: owner before header",
+    "open-count": "give up the lock is not allowed",
+    "open-leak": "give up the lock is not allowed",
+    "doorbell-wrong-index": "of slot 1, where the specification says slot 0",
+    "doorbell-wrong-ring": "ring the cmd doorbell",
+    "no-doorbell": "ring the cmd doorbell",
+    "batch-sleeps-unrung": "does not ring the doorbell",
+    "one-per-interrupt": "at TX_RECLAIM|at CMD_RECLAIM",
+    "reclaim-starves": "give up the lock is not allowed",
+    "readable-at-every-event": READABLE,
+    "last-packet-leaves-readable": READABLE,
+    "readiness-cleared-unseen": READABLE,
+    "readiness-never-set": READABLE,
+    "readiness-never-cleared": READABLE,
+    "readiness-kept-over-close": READABLE,
+    "full-ring-not-shown": WRITABLE,
+    "free-slot-not-shown": WRITABLE,
+    "submit-without-lock": "at IDLE the specification allows: nothing",
+    "no-barrier-tx-fields": "release: fields before owner",
+    "no-barrier-tx-payload": "release: payload before owner",
+    "no-barrier-cmd-fields": r"cmd\.owner_visible.*release: fields before owner",
+    "no-barrier-tx-doorbell": r"tx\.doorbell_arrives.*owner before doorbell",
+    "no-barrier-cmd-doorbell": r"cmd\.doorbell_arrives.*owner before doorbell",
+    "no-barrier-cmd-result": "acquire: owner before result",
+    "no-barrier-rx-header": "acquire: owner before header",
+    "no-barrier-tx-events": EVENTS,
+    "no-barrier-cmd-events": EVENTS,
+    "no-barrier-rx-events": EVENTS,
+    "no-barrier-rx-pointer": "release: pointer before owner",
+    "no-barrier-cmd-base": "CMD_FENCE",
+    "no-barrier-tx-base": "INIT_FENCE",
+    "no-barrier-tx-free": "stores before receive memory is freed",
+    "line-not-woken": NOT_WOKEN,
+    "completion-not-woken": NOT_WOKEN,
+    "readers-not-woken": NOT_WOKEN,
+    "drain-not-woken": NOT_WOKEN,
+    "leaver-wakes-nobody": NOT_WOKEN,
+    "failure-wakes-nobody": f"{NOT_WOKEN}|{READABLE}",
+    "open-wakes-nobody": NOT_WOKEN,
+    "closed-wakes-nobody": NOT_WOKEN,
+    "close-cancels-nothing": "a driver that was closed",
+    "views-kept-at-close": "have not come back",
+    "late-view-kept": "have not come back",
+    "packet-memory-leaks": "free",
+    "looks-after-free": "freed",
+    "rings-used-after-stop": "freed",
+    "packet-rings-not-retired": "freed",
+    "no-flush-before-start": "the card halts",
+    "pages-overlap": "bytes .*, and it is",
+    "copies-too-little": "received packet .* and it is",
+}
+"""What the finding says, where one kind of finding alone would be right."""
+EACH = pytest.mark.parametrize("wrong", FAULTS, ids=lambda item: item.name)
+
+
+# What there is
+
+
+def test_each_fault_of_the_specification_that_a_driver_can_make_is_here():
+    for proved in PROVED:
+        if proved.id not in CARDS_MISTAKES:
+            assert fault(SAME_LINE.get(proved.id, proved.id)).source == proved.origin
+
+
+def test_names_differ():
+    assert len({item.name for item in FAULTS}) == len(FAULTS)
+
+
+def test_an_unknown_fault_names_the_known_ones():
+    with pytest.raises(ValueError) as error:
+        fault("gremlins")
+    assert str(error.value).startswith("'gremlins' is no fault; known are zero-length-stall, wild-")
+
+
+def test_scenes_and_expectations_are_of_faults():
+    names = {item.name for item in FAULTS}
+    assert SCENES.keys() <= names
+    assert FOUND.keys() <= names
+
+
+@EACH
+def test_no_fault_stands_on_another_ones_changes(wrong):
+    others = [item.name for item in FAULTS if item.changes == wrong.changes]
+    assert others == [wrong.name]
+
+
+# Each is caught
+
+
+@EACH
+def test_a_fault_is_caught(wrong):
+    found = caught(wrong)
+    assert found.deviation is not None
+    assert re.search(FOUND.get(wrong.name, ""), found.deviation.reason, re.DOTALL)
+    assert found.accesses > 0
+
+
+# The driver as it is
+
+
+def test_the_driver_passes_the_search():
+    found = search(PRESENT)
+    assert found.deviation is None
+    assert found.accesses > 100_000
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_the_driver_passes_the_scenes(name):
+    found = play(SCENES[name], PRESENT)
+    assert found.deviation is None
+
+
+# What a finding is
+
+
+@pytest.mark.parametrize(
+    "name", ["no-barrier-tx-fields", "shared-result", "views-kept-at-close", "failure-during-reset"]
+)
+def test_a_finding_can_be_replayed(name):
+    found = caught(fault(name))
+    run = Run.from_json(found.run.to_json())
+    assert run.fault == name
+    _, again = replay(run, DriverCode.changed(fault(run.fault).changes))
+    assert again is not None
+    assert again.reason == found.deviation.reason
+    _, none = replay(run, PRESENT)
+    assert none is None
+
+
+def test_a_mistake_of_the_harness_is_no_finding(monkeypatch):
+    def broken(world, vector):
+        raise LookupError("the harness is wrong")
+
+    monkeypatch.setattr(World, "_do_deliver", broken)
+    with pytest.raises(LookupError):
+        search(PRESENT, examples=1)
+
+
+def test_a_scene_that_leads_nowhere_is_no_finding():
+    def waits_in_vain(script):
+        script.do("open")
+        script.until(lambda world: False)
+
+    with pytest.raises(RuntimeError) as error:
+        play(Scene(waits_in_vain), PRESENT)
+    assert str(error.value) == "nothing goes on, and the scene's condition does not hold"
