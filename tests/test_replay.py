@@ -1,6 +1,7 @@
 """A run is its decisions: it can be saved, replayed, and shown."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from properties.judge import Deviation, Specification
 from properties.replay import Run, main, replay, save
 from properties.world import Setup, World
 
+ROOT = Path(__file__).resolve().parent.parent
 SETUP = Setup(ring_shift=0)
 FORGETFUL = Change(
     "ring",
@@ -81,6 +83,18 @@ def test_replaying_a_deviation_exits_with_1_and_names_the_barrier(tmp_path, caps
     assert main([str(path), "--itf", str(itf)]) == 1
     assert "==> cmd.doorbell_arrives is not allowed now" in capsys.readouterr().out
     assert json.loads(itf.read_text())["states"]
+
+
+def test_the_run_that_the_readme_shows_is_what_the_command_prints(capsys):
+    assert main([str(ROOT / "docs" / "no-barrier-tx-fields.json")]) == 1
+    printed = capsys.readouterr().out
+    shown = printed[printed.index("step │") : printed.index("What the steps mean")].rstrip()
+    assert shown in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_driver_as_it_is_comes_through_that_run(capsys):
+    assert main(["--present", str(ROOT / "docs" / "no-barrier-tx-fields.json")]) == 0
+    assert "==> no deviation" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"version": 2}'])
