@@ -554,8 +554,8 @@ _PROOF: Final = (
     Assumption(
         "specification-not-code",
         "proof",
-        "The proofs are about the specification. That a driver follows it has to be shown "
-        "separately.",
+        "The proofs are about the specification. That the driver follows it is shown by comparing "
+        "it in sampled runs, access by access (docs/comparison.md), and not proved.",
         "model",
         ("model/*.py",),
     ),
