@@ -28,6 +28,7 @@ test: $(READY) ## lint, format, types, contracts and tests
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
+	$(RUN) properties.check_contracts
 	$(RUN) pytest -n auto $(ARGS)
 
 bench: $(READY) ## measure how fast the executor and the proofs are

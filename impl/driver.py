@@ -351,6 +351,8 @@ class DuctDriver:
         """How long the next packet is, if one waits, and how many packets could be queued now.
 
         Raises:
+            CardError: The card announced more bytes than its buffers hold; the next receive
+                discards that packet.
             CardFailedError, ClosedError: See the class.
         """
         try:

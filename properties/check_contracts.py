@@ -30,7 +30,7 @@ __all__ = ["Result", "Verdict", "check", "main"]
 
 CONFIRMING: Final = 30.0
 """Seconds for a contract that is to be confirmed; each takes less than a fifth of it."""
-SEARCHING: Final = 2.0
+SEARCHING: Final = 1.0
 """Seconds to look for a counterexample where nothing will be confirmed."""
 
 
@@ -88,7 +88,7 @@ def check(contract: Contract) -> Result:
     """Have CrossHair look at a contract.
 
     Raises:
-        ValueError: CrossHair does not understand it, or no arguments are allowed.
+        ValueError: CrossHair finds no contract in it.
     """
     _teach_structures()
     limit = SEARCHING if contract.obstacle else CONFIRMING

@@ -13,7 +13,6 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from emulator.bus import BusError
 from emulator.card import Card
 from emulator.packet import Packet
 from emulator.receive import Arrival
@@ -28,15 +27,16 @@ from impl.errors import (
 )
 from impl.memory import Purpose
 from impl.settings import Settings
-from model.layout import EXACT_MASK, IDENTITY, PACKET_SLOT, Register, filter_accepts
+from model.layout import EXACT_MASK, PACKET_SLOT, filter_accepts
 from model.scope import Scope
 from model.state import Flags, Label, Outcome
+from properties.card_port import EmulatedPort, VisibleMemory
 from properties.code import PRESENT, DriverCode
-from properties.host import CardPort, Ending, Host
+from properties.host import Ending, Host
 from properties.judge import Deviation, Judge, Specification
 from properties.referee import JudgingReferee
 from properties.threads import HostThread, Signal, Standing
-from properties.weak_memory import StrayAccessError, WeakMemory
+from properties.weak_memory import StrayAccessError
 
 __all__ = ["FILTERS", "Decision", "Setup", "World"]
 
@@ -99,47 +99,6 @@ class Setup:
 
 
 @attrs.define(eq=False)
-class _Port(CardPort):
-    card: Card
-
-    def read(self, register: Register) -> int:
-        return self.card.read(register)
-
-    def write(self, register: Register, value: int) -> None:
-        self.card.write(register, value)
-
-    def raised(self, vector: int) -> bool:
-        return self.card.vector1 if vector == IDENTITY.fatal_vector else self.card.vector0
-
-    def deliver(self, vector: int) -> None:
-        if vector == IDENTITY.fatal_vector:
-            self.card.vector1 = False
-        else:
-            self.card.vector0 = False
-
-
-@attrs.define(eq=False)
-class _CardMemory:
-    """What the card reaches: memory as it is visible."""
-
-    memory: WeakMemory
-
-    def read(self, address: int, size: int) -> bytes:
-        found = self.memory.find(address, size)
-        if found is None:
-            raise BusError(address, size)
-        region, offset = found
-        return bytes(region.visible[offset : offset + size])
-
-    def write(self, address: int, data: bytes) -> None:
-        found = self.memory.find(address, len(data))
-        if found is None:
-            raise BusError(address, len(data))
-        region, offset = found
-        region.visible[offset : offset + len(data)] = data
-
-
-@attrs.define(eq=False)
 class Call:
     """A user's call under way.
 
@@ -176,9 +135,9 @@ class World:
         self.referee = JudgingReferee(self.judge)
         self.card = Card(dma=None, transmit=self._transmitted, hwaddr=HWADDR)  # type: ignore[arg-type]
         fill = b"\x55" if setup.stale else b"\xa5"
-        self.host = Host(_Port(self.card), self.referee, fill=fill, posted=setup.posted)
+        self.host = Host(EmulatedPort(self.card), self.referee, fill=fill, posted=setup.posted)
         self.referee.host = self.host
-        self.card.dma = _CardMemory(self.host.memory)
+        self.card.dma = VisibleMemory(self.host.memory)
         settings = Settings(ring_shift=setup.ring_shift, reset_polls=setup.polls)
         controller = code.Controller(self.host, self.host, settings)
         controller.start()
