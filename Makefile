@@ -41,7 +41,7 @@ fuzz: $(READY) ## look for deviations of the driver until stopped, with a dashbo
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	DUCT_PROFILE=dev $(VENV)/bin/hypothesis fuzz $(ARGS) -- tests/test_stateful.py
 
-mutation: $(READY) ## change the driver line by line: do the tests notice? Takes an hour or so
+mutation: $(READY) ## change the driver line by line: do the tests notice? Half an hour
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[mutation]'
 	$(RUN) properties.mutation $(ARGS)
 

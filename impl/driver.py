@@ -72,14 +72,13 @@ class PacketView:
     """
 
     def __init__(
-        self, driver: DuctDriver, slot: int, source: int, destination: int, payload: memoryview
+        self, driver: DuctDriver, source: int, destination: int, payload: memoryview
     ) -> None:
         self.source = source
         self.destination = destination
         self.payload = _lend(payload)
         self._payload = payload
         self._driver = driver
-        self._slot = slot
 
     def release(self) -> None:
         """Hand the slot back to the card. A second release does nothing.
@@ -262,7 +261,7 @@ class DuctDriver:
         slot, header = controller.take_packet(self._wait(blocking, timeout))
         try:
             payload = controller.receive.borrow(slot, header)
-            view = PacketView(self, slot, header.source, header.destination, payload)
+            view = PacketView(self, header.source, header.destination, payload)
             with self._mutex:
                 self._check_open()
                 self._views[view] = slot
