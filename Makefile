@@ -42,7 +42,6 @@ fuzz: $(READY) ## look for deviations of the driver until stopped, with a dashbo
 	DUCT_PROFILE=dev $(VENV)/bin/hypothesis fuzz $(ARGS) -- tests/test_stateful.py
 
 mutation: $(READY) ## change the driver line by line: do the tests notice? Half an hour
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[mutation]'
 	$(RUN) properties.mutation $(ARGS)
 
 soak: $(READY) ## ten minutes of traffic, failures and closes, every packet accounted for

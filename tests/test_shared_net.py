@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from emulator.packet import Packet
 from emulator.shared_net import hub
-from emulator.shared_net.frames import MAX_FRAME, decode, encode
+from emulator.shared_net.frames import MAX_FRAME, WELCOME, decode, encode
 from emulator.shared_net.member import SharedNet
 from model.layout import ECHO
 
@@ -171,6 +171,7 @@ def test_without_a_hub_packets_are_lost_and_counted(members):
 def stranger(path):
     them = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     them.connect(path)
+    assert them.recv(MAX_FRAME) == WELCOME
     return them
 
 

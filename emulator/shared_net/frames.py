@@ -7,11 +7,13 @@ from typing import Final
 
 from emulator.packet import Packet
 
-__all__ = ["MAX_FRAME", "decode", "encode"]
+__all__ = ["MAX_FRAME", "WELCOME", "decode", "encode"]
 
 _HEADER: Final = struct.Struct("<II")
 MAX_FRAME: Final = 1 << 16
 """Bytes of the longest record. A card's packets are shorter by far."""
+WELCOME: Final = b"\0"
+"""The first record that a member gets: from now on it hears every packet. No packet is so short."""
 
 
 def encode(packet: Packet) -> bytes:

@@ -10,6 +10,7 @@ for it, and what comes on top of them is lost.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -24,7 +25,7 @@ import attrs
 from emulator.net import Ductnet
 from emulator.packet import Packet
 from emulator.services import attach_services
-from emulator.shared_net.frames import MAX_FRAME, decode, encode
+from emulator.shared_net.frames import MAX_FRAME, WELCOME, decode, encode
 from emulator.unix_socket import ListeningSocket
 
 __all__ = ["Hub"]
@@ -140,6 +141,8 @@ class Hub:
         member = _Member(client, self._selector)
         self._selector.register(client, selectors.EVENT_READ, member)
         self._net.attach(member)
+        with contextlib.suppress(OSError):  # it has left again
+            client.send(WELCOME)
 
     def _receive(self, member: _Member) -> None:
         try:

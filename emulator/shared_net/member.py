@@ -12,7 +12,7 @@ from typing import Final
 
 from emulator.net import Station
 from emulator.packet import Packet
-from emulator.shared_net.frames import MAX_FRAME, decode, encode
+from emulator.shared_net.frames import MAX_FRAME, WELCOME, decode, encode
 from emulator.shared_net.hub import Hub
 
 __all__ = ["SharedNet"]
@@ -22,6 +22,8 @@ _PATIENCE: Final = struct.pack("ll", 0, 50_000)
 """Seconds and microseconds that a packet may wait for the hub to read; it is lost then."""
 _PAUSE: Final = 0.05
 """Seconds between two attempts to join."""
+_WELCOME_COMES: Final = 1.0
+"""Seconds that a hub has to let a member in."""
 _FIRST: Final = 5.0
 """Seconds until whoever joins for the first time gives up."""
 
@@ -134,6 +136,11 @@ class SharedNet:
             joined.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _PATIENCE)
             try:
                 joined.connect(self._path)
+                # Until the hub has let it in it would miss what others send.
+                joined.settimeout(_WELCOME_COMES)
+                if joined.recv(MAX_FRAME) != WELCOME:
+                    raise ConnectionResetError(f"the hub of the net at {self._path} was lost")
+                joined.settimeout(None)
                 return joined
             except OSError:
                 joined.close()
