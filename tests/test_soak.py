@@ -9,8 +9,8 @@ from properties.soak import main, soak
 def test_three_seconds_of_traffic_failures_and_closes_add_up():
     account = soak(3.0, seed=5, talk=False)
     assert account.wrong == []
-    assert account.sessions >= 2
-    assert account.echoed > 0
+    assert account.sessions > 3
+    assert account.echoed > 50
     assert account.sent + account.failed == account.given
 
 
