@@ -110,13 +110,11 @@ class Judge:
         return Outcome(self.now["threads_outcome"][t])
 
     def holds_lock(self, t: int) -> bool:
-        """Thread t has drawn a ticket that was not served yet."""
+        """Thread t has the ticket that is being served."""
         now = self.now
         return bool(
-            now["threads_ticket"][t] >= now["lock_serving"]
-            and now["lock_next"] != now["lock_serving"]
+            now["threads_ticket"][t] == now["lock_serving"] != now["lock_next"]
             and not now["threads_asleep"][t]
-            and now["threads_ticket"][t] == now["lock_serving"]
         )
 
     def enabled(self, rule: str, *values: int) -> bool:
