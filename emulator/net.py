@@ -10,7 +10,7 @@ import attrs
 
 from emulator.packet import Packet
 
-__all__ = ["Ductnet", "Station"]
+__all__ = ["Ductnet", "Net", "Station"]
 
 
 class Station(Protocol):
@@ -21,6 +21,22 @@ class Station(Protocol):
 
         It may be called from any thread, one packet after the other. Sending from here is allowed.
         """
+        ...
+
+
+class Net(Protocol):
+    """What a card needs of a net."""
+
+    def attach(self, station: Station) -> None:
+        """Add a station."""
+        ...
+
+    def detach(self, station: Station) -> None:
+        """Remove a station; a packet that is on the net just now may still reach it."""
+        ...
+
+    def send(self, packet: Packet) -> None:
+        """Put a packet on the net. It may be delivered later."""
         ...
 
 

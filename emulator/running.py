@@ -23,7 +23,7 @@ from emulator.bus import Dma
 from emulator.card import Card
 from emulator.counters import Counters
 from emulator.fair_lock import FairLock
-from emulator.net import Ductnet
+from emulator.net import Net
 from emulator.packet import Packet
 from model.layout import HWERR, IDENTITY, Bit, Register
 from model.state import Flags, Stage
@@ -55,7 +55,7 @@ class RunningCard:
     def __init__(
         self,
         dma: Dma,
-        net: Ductnet,
+        net: Net,
         *,
         hwaddr: int,
         behaviour: Behaviour | None = None,
