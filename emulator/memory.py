@@ -169,12 +169,12 @@ class AddressSpace:
 
     def read(self, address: int, size: int) -> bytes:
         """The `size` bytes from `address` on."""
-        self.counters.dma_reads += 1
+        self.counters.count_dma_read(size)
         return bytes(self._reach(address, size))
 
     def write(self, address: int, data: bytes) -> None:
         """Store all of `data` from `address` on."""
-        self.counters.dma_writes += 1
+        self.counters.count_dma_write(len(data))
         self._reach(address, len(data))[:] = data
 
     def _reach(self, address: int, size: int) -> memoryview:

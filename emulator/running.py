@@ -10,6 +10,7 @@ calls `deliver`, which takes only the bell's; so cards that send to each other c
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -36,7 +37,7 @@ _PATIENCE: Final = 256
 """Steps after which merged interrupts wait no more, however busy the card is."""
 _COMPLETIONS: Final = frozenset({"tx.complete", "cmd.complete", "rx.complete"})
 _RAISE: Final = "card.raise_vector0"
-_NOT_YET: Final = float("inf")
+_NOT_YET: Final = math.inf
 
 
 class RunningCard:
@@ -66,6 +67,11 @@ class RunningCard:
         self._net = net
         self._lock = FairLock()
         self._interrupt: Callable[[int], None] | None = None
+        self._bus_master = False
+        # what a bench does to it
+        self._stands_still = False
+        self._to_mute = 0.0
+        self._newest_muted = False
         # the bell
         self._bell = threading.Condition(threading.Lock())
         self._called = False
@@ -119,11 +125,11 @@ class RunningCard:
         When this returns, a card without bus mastering accesses no memory any more.
         """
         with self._lock:
-            self.card.bus_master = on
-            self._raise_vectors()
+            self._bus_master = on
+            self._update_bus()
         self._ring()
 
-    # What a test does
+    # What a test or a bench does
 
     @property
     def behaviour(self) -> Behaviour:
@@ -144,6 +150,31 @@ class RunningCard:
         with self._lock:
             self.card.fail(bit)
             self._raise_vectors()
+
+    def stand_still(self) -> None:
+        """Let the card access no memory and raise no vector until `go_on`, as if it hung.
+
+        Its registers can be accessed, and resets end. When this returns, it stands still.
+        """
+        self._set_still(True)
+
+    def go_on(self) -> None:
+        """Let the card do what it ought to have done since `stand_still`."""
+        self._set_still(False)
+
+    def mute_interrupts(self, count: float = math.inf) -> None:
+        """Let the card lose vectors that it ought to raise. A vector that was lost stays lost.
+
+        Args:
+            count: How many of the next ones: 0 for none, infinity for all.
+        """
+        with self._lock:
+            self._to_mute = count
+
+    @property
+    def silent(self) -> bool:
+        """Whether the vector for what is pending was lost, or would be: INTx is not due then."""
+        return self._newest_muted or self._to_mute == math.inf
 
     @contextmanager
     def held(self) -> Iterator[Card]:
@@ -180,6 +211,16 @@ class RunningCard:
         self._ring()
 
     # What the card does
+
+    def _set_still(self, yes: bool) -> None:
+        with self._lock:
+            self._stands_still = yes
+            self._update_bus()
+        self._ring()
+
+    def _update_bus(self) -> None:
+        self.card.bus_master = self._bus_master and not self._stands_still
+        self._raise_vectors()
 
     def _ring(self) -> None:
         """Wake the card: there may be something to do."""
@@ -270,6 +311,9 @@ class RunningCard:
         counters.steps += 1
         if name == "rx.examine" and card.rx.stage is Stage.IDLE:
             counters.dropped += 1
+        if card.flags is Flags.CLEAR:
+            counters.transmitted += name == "tx.send"
+            counters.received += name == "rx.complete"
         if name in _COMPLETIONS:
             self._untold += 1
         elif name == _RAISE:
@@ -289,9 +333,17 @@ class RunningCard:
             return
         if card.vector0:
             card.vector0 = False
-            self.counters.interrupts += 1
-            self._interrupt(IDENTITY.event_vector)
+            self._tell(self._interrupt, IDENTITY.event_vector)
         if card.vector1:
             card.vector1 = False
+            self._tell(self._interrupt, IDENTITY.fatal_vector)
+
+    def _tell(self, interrupt: Callable[[int], None], vector: int) -> None:
+        """Deliver a vector, unless it is to be lost."""
+        self._newest_muted = self._to_mute > 0
+        if self._newest_muted:
+            self._to_mute -= 1
+            self.counters.interrupts_muted += 1
+        else:
             self.counters.interrupts += 1
-            self._interrupt(IDENTITY.fatal_vector)
+            interrupt(vector)

@@ -166,15 +166,11 @@ def emulated(change: Callable[[object], None] = lambda _card: None) -> Iterator[
     def make(name: str = "") -> DuctDriver:
         return DuctDriver.open(f"emulated:{name}", attachments=attachments)
 
-    def stand_still(yes: bool) -> None:
-        with card.held() as still:
-            still.bus_master = not yes
-
     def make_clogged() -> Clogged:
         duct = make()
-        stand_still(True)
+        card.stand_still()
         fill(duct)
-        return Clogged(duct, lambda: stand_still(False))
+        return Clogged(duct, card.go_on)
 
     try:
         yield Backend("emulated", make, make_clogged, lambda: (make(), make("other")), card.fail)

@@ -218,7 +218,7 @@ class ClientMemory:
 
     def read(self, address: int, size: int) -> bytes:
         """The `size` bytes from `address` on."""
-        self.counters.dma_reads += 1
+        self.counters.count_dma_read(size)
         pieces = self._pieces(address, size, DmaMap.READ)
         try:
             return b"".join(known.backing.read(offset, count) for known, offset, count in pieces)
@@ -227,7 +227,7 @@ class ClientMemory:
 
     def write(self, address: int, data: bytes) -> None:
         """Store all of `data` from `address` on. A client that refuses a part may have the rest."""
-        self.counters.dma_writes += 1
+        self.counters.count_dma_write(len(data))
         done = 0
         pieces = self._pieces(address, len(data), DmaMap.WRITE)
         try:

@@ -6,7 +6,8 @@ What the host's accesses mean:
 * The Memory Space bit is kept, and has no effect: which addresses lead to the BARs is the client's
   business, and one that has no addresses need not set it.
 * The MSI-X table is memory that nothing depends on, since clients tell their vectors by eventfds.
-* INTx is due while EVFLAGS is not 0, or FLAGS holds an error. A reset under way is no reason.
+* INTx is due while EVFLAGS is not 0, or FLAGS holds an error. A reset under way is no reason. A
+  card that was told to lose its interrupts does not assert it.
 """
 
 from __future__ import annotations
@@ -154,6 +155,8 @@ class PciFunction:
             self.running.set_bus_master(now)
 
     def _is_due(self) -> bool:
+        if self.running.silent:
+            return False
         card = self.running.card
         events = card.tx.event or card.cmd.event or card.rx.event or card.rx.dropped
         return events or is_fatal(card.flag_bits)
