@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import pytest
 
 from emulator.__main__ import main
 from emulator.packet import Packet
+from emulator.vfio_user.server import Server
 from model.layout import ECHO, HWADDR, RECEIVE_RING, VMAJ, VMIN, Command, Owner
-from tests.test_emulator_backend import SLOTS, Host
+from properties.bench_control import BenchControl
+from tests.test_emulator_backend import FATAL, SLOTS, Host
 from tests.vfio_user_client import PciDevice
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,20 +25,34 @@ PATIENCE = 20
 
 
 @contextlib.contextmanager
-def served(path, *options):
-    """The command, while it serves."""
+def started(path, *options):
+    """The command, as soon as it runs."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "emulator", "--socket", str(path), *options],
+        [sys.executable, "-m", "emulator", "--socket", str(path), *map(str, options)],
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
     )
     with process:
         try:
-            process.started = process.stderr.readline()
             yield process
         finally:
             process.kill()
+
+
+@contextlib.contextmanager
+def served(path, *options):
+    """The command, while it serves."""
+    with started(path, *options) as process:
+        process.started = process.stderr.readline()
+        yield process
+
+
+def wait_for(path):
+    """Wait until something is at a path."""
+    end = time.monotonic() + PATIENCE
+    while not path.exists():
+        assert time.monotonic() < end
 
 
 def ended(process, number=signal.SIGTERM):
@@ -72,6 +89,76 @@ def test_it_serves_until_it_is_asked_to_end(tmp_path, number):
     assert status == 0
     assert said == f"{path}: client 1 came\n{path}: client 1 has gone: the client went away\n"
     assert not path.exists()
+
+
+def nobody(_path):
+    """No client comes."""
+    return contextlib.nullcontext()
+
+
+def silent_client(path):
+    """A client that says nothing."""
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(str(path))
+    return client
+
+
+def client_within_a_message(path):
+    """A client that has said three bytes of a message."""
+    client = silent_client(path)
+    client.sendall(b"123")
+    return client
+
+
+@contextlib.contextmanager
+def client_that_owes_an_answer(path):
+    """A client from which the card wants memory that it does not get."""
+    host = Host(PciDevice(path, by_messages=True)).start()
+    owes = threading.Event()
+    host.device.client.instead = lambda *_: owes.set()
+    host.send(ECHO.address)
+    assert owes.wait(PATIENCE)
+    yield
+    host.device.close()
+
+
+@pytest.mark.parametrize(
+    "client", [nobody, silent_client, client_within_a_message, client_that_owes_an_answer]
+)
+def test_it_ends_whenever_it_is_asked_to_from_the_moment_at_which_there_is_a_socket(
+    tmp_path, client
+):
+    paths = card, control = tmp_path / "card", tmp_path / "control"
+    for _ in range(5):
+        with started(card, "--control", control) as process:
+            wait_for(card)
+            with client(card):
+                assert ended(process)[0] == 0
+        assert not any(path.exists() for path in paths)
+
+
+def test_a_server_that_breaks_is_no_good_ending(tmp_path, monkeypatch):
+    def breaks(_server):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Server, "serve", breaks)
+    with pytest.raises(MemoryError, match="no room"):
+        main(["--socket", str(tmp_path / "card")])
+    assert not (tmp_path / "card").exists()
+
+
+def test_a_bench_tells_the_card_what_to_do(tmp_path):
+    card, control = tmp_path / "card", tmp_path / "control"
+    with served(card, "--control", control) as process:
+        host = Host(PciDevice(card)).start()
+        with BenchControl.at(str(control)) as bench:
+            bench.fail()
+            assert bench.counters().interrupts >= 1
+        assert host.device.wait_for_interrupt(FATAL)
+        host.device.close()
+        status, said = ended(process)
+    assert status == 0
+    assert f"{card}: bench 1 came\n" in said
 
 
 def test_the_card_is_as_it_was_asked_for(tmp_path):
@@ -165,6 +252,17 @@ def test_a_socket_in_use_is_refused(tmp_path, fails):
         assert ended(process)[0] == 0
 
 
+def test_a_control_channel_that_cannot_be_is_refused_and_leaves_nothing(tmp_path, fails):
+    path = tmp_path / "control"
+    path.write_text("precious")
+    message = f"{path}: something that is not a socket is there"
+    assert fails("--socket", tmp_path / "card", "--control", path) == (
+        1,
+        f"python -m emulator: {message}\n",
+    )
+    assert os.listdir(tmp_path) == ["control"]
+
+
 def test_a_file_is_not_overwritten(tmp_path, fails):
     (tmp_path / "file").write_text("precious")
     for option in ([], ["--net", tmp_path / "net"]):
@@ -218,5 +316,5 @@ def test_wrong_usage_is_told_in_one_line(tmp_path, fails, options, message):
 def test_help_suffices(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for word in ("--net PATH", "--hwaddr", "qemu-system-x86_64", "exit status", "--merge"):
+    for word in ("--net PATH", "--hwaddr", "qemu-system-x86_64", "exit status", "--merge", "go-on"):
         assert word in text
