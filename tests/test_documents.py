@@ -16,7 +16,7 @@ DOCUMENTS = [
     "docs/contracts.md",
     "docs/proof.md",
 ]
-PARTS = ("model", "proofs", "impl", "emulator", "properties", "userland")
+PARTS = ("model", "proofs", "impl", "emulator", "properties", "userland", "lab")
 
 
 def listed(manifest: str, part: str) -> list[str]:

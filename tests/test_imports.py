@@ -34,6 +34,9 @@ RULES = {
     "emulator": May(("emulator", "model.layout", "model.state", "impl.memory"), ("attrs",)),
     "properties": May(("properties", "emulator", "impl", "model", "proofs.itf"), None),
     "userland": May(("userland", "impl", "model.layout"), ("attrs",)),
+    "lab": May(("lab", "properties", "model.layout"), None),
+    "lab.agent": May((), ("attrs",)),
+    "lab.inside": May(("impl", "model.layout", "properties.bench_control"), ("attrs",)),
     "bench": May(("bench", "model", "proofs", "impl", "emulator", "properties"), None),
 }
 

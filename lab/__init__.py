@@ -1,0 +1,1 @@
+"""A machine in software with duct cards in it: real kernel, real UIO, real VFIO, emulated cards."""

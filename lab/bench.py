@@ -1,0 +1,95 @@
+"""A guest with cards in it, and the handles by which a scene treats both."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from lab.cards import Card, cards
+from lab.guest import Guest, booted
+from lab.prepare import Parts
+from lab.qemu import FIRST_SLOT
+from properties.bench_control import BenchControl
+
+__all__ = ["HUGE_PAGES", "Bench", "Seat", "bench", "places"]
+
+HUGE_PAGES: Final = "lab.huge_pages=128"
+"""Kernel parameter: pages of 2 MiB for UIO; the largest rings take 65 for each direction."""
+
+
+@attrs.frozen
+class Seat:
+    """A card that is plugged into a guest.
+
+    Attributes:
+        card: The card.
+        function: Its PCI address in the guest.
+        control: Its control channel, as the guest sees it.
+        outside: Its control channel, as the host sees it.
+    """
+
+    card: Card
+    function: str
+    control: str
+    outside: BenchControl
+
+
+@attrs.frozen
+class Bench:
+    """A guest and its cards."""
+
+    guest: Guest
+    seats: Sequence[Seat]
+
+
+@contextlib.contextmanager
+def places() -> Iterator[Path]:
+    """A folder for sockets, whose paths must be short; with it they are gone."""
+    with tempfile.TemporaryDirectory(prefix="duct-lab-") as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def bench(
+    parts: Parts, name: str, *, slots: int = 2, kernel: Sequence[str] = ("iommu=pt", HUGE_PAGES)
+) -> Iterator[Bench]:
+    """A guest with cards on one net, for as long as this lasts.
+
+    Args:
+        parts: What the lab is made of.
+        name: What the guest is called; its logs too.
+        slots: How many cards it has.
+        kernel: Further parameters of its kernel.
+    """
+    with places() as folder, contextlib.ExitStack() as stack:
+        names = [f"{name}{number}" for number in range(slots)]
+        plugged = stack.enter_context(cards(names, folder, parts.logs))
+        yield stack.enter_context(plug_in(parts, folder, name, plugged, kernel))
+
+
+@contextlib.contextmanager
+def plug_in(
+    parts: Parts, folder: Path, name: str, plugged: Sequence[Card], kernel: Sequence[str]
+) -> Iterator[Bench]:
+    """A guest with cards that are there already."""
+    ports = {f"control-{number}": card.control for number, card in enumerate(plugged)}
+    sockets = [card.socket for card in plugged]
+    with (
+        booted(parts, folder, name, sockets, ports, kernel) as guest,
+        contextlib.ExitStack() as stack,
+    ):
+        seats = [
+            Seat(
+                card,
+                f"0000:00:{FIRST_SLOT + number:02x}.0",
+                f"/dev/virtio-ports/control-{number}",
+                stack.enter_context(BenchControl.at(str(card.control))),
+            )
+            for number, card in enumerate(plugged)
+        ]
+        yield Bench(guest, seats)

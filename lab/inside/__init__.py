@@ -1,0 +1,1 @@
+"""Programs that scenes of the lab run inside the guest."""

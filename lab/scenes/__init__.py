@@ -1,0 +1,1 @@
+"""What the lab must show, as tests: `make lab`."""
