@@ -4,10 +4,12 @@ Each check is a function that takes a `Backend` and says something about the dri
 program would see it through `impl.driver`. Nothing here needs a test framework: a guest that has
 little but Python runs the list with
 
-    python -m properties.conformance ADDRESS [OTHER]
+    python -m properties.conformance ADDRESS [OTHER] [--control PATH]
 
-where ADDRESS is the card and OTHER, if given, a second card on the same net. Exit status: 0 all
-checks that could be made hold, 1 some do not, 2 wrong usage.
+where ADDRESS is the card and OTHER, if given, a second card on the same net. An emulated card in a
+virtual machine has a control channel (`properties.bench_control`), by which it can be made to fail
+and to stand still; without, the checks that need this are left out. Exit status: 0 all checks that
+could be made hold, 1 some do not, 2 wrong usage.
 
 A check that hangs is a failure with a name: each one runs in a thread of its own, and is given up
 after `PATIENCE` seconds.
@@ -32,7 +34,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
@@ -53,6 +55,7 @@ from impl.errors import (
 from impl.memory import Data, Device
 from impl.packet import Packet
 from model.layout import ECHO, LIMITS, QUOTE
+from properties.bench_control import BenchControl
 
 __all__ = [
     "CHECKS",
@@ -135,25 +138,89 @@ def fill(duct: DuctDriver) -> None:
             duct.send(NOBODY, b"", blocking=False)
 
 
-@contextlib.contextmanager
-def at_address(address: str, other: str | None = None) -> Iterator[Backend]:
-    """Whatever card is at an address. Nothing can be done to it but by the driver."""
+def opened(address: str, **options: Any) -> DuctDriver:
+    """Open a card, which whoever had it before may let go of only in a moment.
 
-    def pair() -> tuple[DuctDriver, DuctDriver]:
+    Args:
+        address: Where it is.
+        options: More arguments for `DuctDriver.open`.
+
+    Raises:
+        OSError: It cannot be opened, or somebody keeps it (EBUSY) for longer than `SOON`.
+    """
+    deadline = time.monotonic() + SOON
+    while True:
+        try:
+            return DuctDriver.open(address, **options)
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(MOMENT)
+
+
+@contextlib.contextmanager
+def at_address(
+    address: str, other: str | None = None, *, control: BenchControl | None = None, **options: Any
+) -> Iterator[Backend]:
+    """Whatever card is at an address.
+
+    Args:
+        address: Where it is.
+        other: Where another card on the same net is, if there is one.
+        control: The first card's control channel. Without one, nothing can be done to the card but
+            by the driver.
+        options: More arguments for `DuctDriver.open`.
+    """
+
+    def make(where: str = address) -> DuctDriver:
+        return opened(where, **options)
+
+    def make_pair() -> tuple[DuctDriver, DuctDriver]:
         assert other is not None
-        return DuctDriver.open(address), DuctDriver.open(other)
+        return make(), make(other)
 
-    yield Backend(
-        address, lambda: DuctDriver.open(address), make_pair=pair if other is not None else None
-    )
+    pair = make_pair if other is not None else None
+    if control is None:
+        yield Backend(address, make, make_pair=pair)
+        return
+    _leave_alone(control)  # whoever had the channel before may have ended in the middle of a check
+    try:
+        yield Backend(
+            address, make, clogging(make, control.stand_still, control.go_on), pair, control.fail
+        )
+    finally:
+        _leave_alone(control)
+
+
+def _leave_alone(control: BenchControl) -> None:
+    """Let the card do what it wants to do."""
+    control.go_on()
+    control.mute_interrupts(0)
+
+
+def clogging(
+    make: Callable[[], DuctDriver], stand_still: Callable[[], None], go_on: Callable[[], None]
+) -> Callable[[], Clogged]:
+    """How to open and clog a card that can be made to stand still."""
+
+    def make_clogged() -> Clogged:
+        duct = make()
+        stand_still()
+        fill(duct)
+        return Clogged(duct, go_on)
+
+    return make_clogged
 
 
 @contextlib.contextmanager
-def emulated(change: Callable[[object], None] = lambda _card: None) -> Iterator[Backend]:
+def emulated(
+    change: Callable[[object], None] = lambda _card: None, **options: Any
+) -> Iterator[Backend]:
     """A new card in software, on a net of its own.
 
     Args:
         change: Called with each running card before it is opened; may change how it behaves.
+        options: More arguments for `DuctDriver.open`.
     """
     from emulator.backend import Laboratory
 
@@ -164,14 +231,9 @@ def emulated(change: Callable[[object], None] = lambda _card: None) -> Iterator[
     change(laboratory.card("other"))
 
     def make(name: str = "") -> DuctDriver:
-        return DuctDriver.open(f"emulated:{name}", attachments=attachments)
+        return DuctDriver.open(f"emulated:{name}", attachments=attachments, **options)
 
-    def make_clogged() -> Clogged:
-        duct = make()
-        card.stand_still()
-        fill(duct)
-        return Clogged(duct, card.go_on)
-
+    make_clogged = clogging(make, card.stand_still, card.go_on)
     try:
         yield Backend("emulated", make, make_clogged, lambda: (make(), make("other")), card.fail)
     finally:
@@ -1625,14 +1687,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "other", metavar="OTHER", nargs="?", help="a second card on the same net as the first"
     )
     parser.add_argument("--only", metavar="GLOB", default="*", help="checks whose names match")
+    parser.add_argument(
+        "--control",
+        metavar="PATH",
+        help="the control channel of an emulated card: a UNIX socket, or a port of a virtual "
+        "machine; without it, checks that make the card fail or stand still are left out",
+    )
+    parser.add_argument(
+        "--monitor", action="store_true", help="let the specification judge every access"
+    )
     given = parser.parse_args(arguments)
     checks = [check for check in CHECKS if fnmatchcase(check.name, given.only)]
     if not checks:
         parser.error(f"--only {given.only!r} matches none of {len(CHECKS)} checks")
-    maker: BackendMaker = (
-        emulated if given.address == "emulated:" else lambda: at_address(given.address, given.other)
-    )
-    return _run_all(checks, maker)
+    options: dict[str, Any] = {"monitor": True} if given.monitor else {}
+    if given.address == "emulated:" and given.control:
+        parser.error('--control is not for "emulated:", which can be made to do anything anyway')
+    with contextlib.ExitStack() as stack:
+        control = None
+        if given.control:
+            try:
+                control = stack.enter_context(BenchControl.at(given.control))
+            except OSError as error:
+                parser.error(f"--control {given.control}: {error.strerror}")
+        maker: BackendMaker = (
+            partial(emulated, **options)
+            if given.address == "emulated:"
+            else partial(at_address, given.address, given.other, control=control, **options)
+        )
+        return _run_all(checks, maker)
 
 
 def _run_all(checks: Sequence[Check], make: BackendMaker) -> int:

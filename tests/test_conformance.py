@@ -1,5 +1,6 @@
 """The conformance suite over the card in software, when it behaves well and when it is moody."""
 
+import errno
 import re
 import subprocess
 import sys
@@ -10,9 +11,14 @@ import pytest
 
 pytest.register_assert_rewrite("properties.conformance")
 
+from emulator.backend import default, open_emulated  # noqa: E402
 from emulator.behaviour import Behaviour  # noqa: E402
+from emulator.control import Control  # noqa: E402
+from emulator.line_server import LineServer  # noqa: E402
+from impl.driver import DuctDriver  # noqa: E402
 from impl.errors import WouldBlockError  # noqa: E402
 from properties import conformance  # noqa: E402
+from properties.bench_control import BenchControl  # noqa: E402
 from properties.conformance import (  # noqa: E402
     CHECKS,
     Check,
@@ -96,6 +102,59 @@ def test_a_second_address_is_a_second_card():
             assert one_.info.hwaddr != other.info.hwaddr
 
 
+# A card that is reached by its address, and told what to do by its control channel
+
+
+@pytest.fixture
+def controlled(tmp_path):
+    """A card's address and its control channel, as a path."""
+    name = f"controlled-{tmp_path.name}"
+    path = str(tmp_path / "control")
+    server = LineServer(path, Control(default().card(name)).answer)
+    yield f"emulated:{name}", path
+    server.close()
+
+
+@pytest.mark.parametrize(
+    "check",
+    [check for check in CHECKS if check.needs in {"make_clogged", "fail"}],
+    ids=lambda check: check.name,
+)
+def test_a_control_channel_gives_a_card_at_an_address_every_ability(controlled, check):
+    address, path = controlled
+    with BenchControl.at(path) as control:
+        assert run_guarded(check, lambda: at_address(address, control=control))
+
+
+def test_what_was_done_to_a_card_is_undone_before_a_check_and_after_it(controlled):
+    address, path = controlled
+    with BenchControl.at(path) as control:
+        for leave in (control.stand_still, control.mute_interrupts):
+            leave()
+            with at_address(address, control=control) as backend:
+                with backend.make() as duct:
+                    duct.send(duct.info.hwaddr, b"goes on", timeout=20)
+                    assert duct.receive(timeout=20).payload == b"goes on"
+                leave()
+            with at_address(address) as backend, backend.make() as duct:
+                duct.send(duct.info.hwaddr, b"goes on", timeout=20)
+                assert duct.receive(timeout=20).payload == b"goes on"
+
+
+def test_a_card_that_somebody_lets_go_of_late_is_waited_for(monkeypatch):
+    address = "emulated:let-go-of-late"
+    holder = open_emulated("let-go-of-late")
+    monkeypatch.setattr(conformance, "SOON", 0.1)
+    with at_address(address) as backend:
+        with pytest.raises(OSError, match="busy") as busy:
+            backend.make()
+        assert busy.value.errno == errno.EBUSY
+        monkeypatch.setattr(conformance, "SOON", 30)
+        threading.Timer(0.1, holder.close).start()
+        with backend.make() as duct:
+            assert duct.info
+
+
 @pytest.mark.parametrize("body", [something_is_wrong, something_is_refused])
 def test_what_a_check_raises_is_its_failure(body):
     with pytest.raises((AssertionError, WouldBlockError)):
@@ -152,6 +211,49 @@ def test_the_command_stops_at_a_check_that_hangs(checks, capsys, monkeypatch):
 def test_the_command_makes_the_checks_that_were_asked_for(capsys):
     assert conformance.main(["emulated:conformance", "--only", "*quote*"]) == 0
     assert lines(capsys) == ["holds T  a quote answers an empty packet", "1 holds"]
+
+
+def test_the_command_uses_the_control_channel_that_it_is_given(controlled, capsys):
+    address, path = controlled
+    assert conformance.main([address, "--control", path, "--only", "a_full_ring_blocks"]) == 0
+    assert lines(capsys) == ["holds T  a full ring blocks", "1 holds"]
+    assert conformance.main([address, "--only", "a_full_ring_blocks"]) == 0
+    assert lines(capsys) == ["left out T  a full ring blocks", "1 left out"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["emulated:", "--control", "/nothing/there"],
+            '--control is not for "emulated:", which can be made to do anything anyway',
+        ),
+        (
+            ["emulated:a", "--control", "/nothing/there"],
+            "--control /nothing/there: No such file or directory",
+        ),
+    ],
+)
+def test_the_command_refuses_a_control_channel_that_cannot_be(capsys, arguments, message):
+    with pytest.raises(SystemExit) as caught:
+        conformance.main(arguments)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.endswith(f"error: {message}\n")
+
+
+@pytest.mark.parametrize("address", ["emulated:", "emulated:monitored"])
+def test_the_command_opens_with_a_monitor_if_it_is_told_to(checks, capsys, monkeypatch, address):
+    given = []
+
+    def open_(_address, **options):
+        given.append(options.get("monitor"))
+        raise WouldBlockError("enough")
+
+    monkeypatch.setattr(DuctDriver, "open", open_)
+    checks(one(lambda backend: backend.make()))
+    for option in ([], ["--monitor"]):
+        assert conformance.main([address, *option]) == 1
+    assert given == [None, True]
 
 
 def test_the_command_refuses_a_pattern_that_matches_nothing(capsys):
