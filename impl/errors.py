@@ -11,13 +11,19 @@ import errno
 __all__ = [
     "CardError",
     "CardFailedError",
+    "CardInUseError",
     "ClosedError",
     "DuctError",
     "FilterTableFullError",
     "InvalidArgumentError",
+    "NoDmaMemoryError",
+    "NoSuchCardError",
     "NoSuchFilterError",
+    "NotPermittedError",
+    "NotSetUpError",
     "PacketTooLongError",
     "UnknownAddressError",
+    "UnsupportedMachineError",
     "WaitTimeoutError",
     "WouldBlockError",
 ]
@@ -133,3 +139,61 @@ class UnknownAddressError(DuctError, ValueError):
     """
 
     code = errno.ENODEV
+
+
+class NoSuchCardError(DuctError):
+    """No card is there that the address could mean, or more than one (ENODEV).
+
+    The function does not exist, or is no duct card, or looks unlike one. The message names the
+    cards that there are.
+    """
+
+    code = errno.ENODEV
+
+
+class NotSetUpError(DuctError):
+    """The machine is not set up for the way that the card was to be reached by (ENXIO).
+
+    The card is bound to another kernel driver, a module is missing, the IOMMU stands in the way or
+    is missing. The message says what to do; `ductctl list` shows how things are.
+    """
+
+    code = errno.ENXIO
+
+
+class NotPermittedError(DuctError, PermissionError):
+    """The process may not do what reaching the card takes (EACCES).
+
+    The message names the file, and what would permit it.
+    """
+
+    code = errno.EACCES
+
+
+class CardInUseError(DuctError):
+    """Somebody else has the card (EBUSY).
+
+    Another process, or this one by another address: `uio:` and `uio:0000:00:05.0` may be one card,
+    and only what is opened by the same address is shared.
+    """
+
+    code = errno.EBUSY
+
+
+class NoDmaMemoryError(DuctError):
+    """There is no memory that the card could reach (ENOMEM).
+
+    No huge pages are free, or the process may not lock as much memory. The message says how much is
+    needed, and how to get it.
+    """
+
+    code = errno.ENOMEM
+
+
+class UnsupportedMachineError(DuctError):
+    """This kind of machine is not supported (ENOSYS).
+
+    Hardware is reached on Linux, on machines whose barriers are known: x86-64 and aarch64.
+    """
+
+    code = errno.ENOSYS

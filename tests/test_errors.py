@@ -23,6 +23,12 @@ MEANINGS = {
     "FilterTableFullError": (errno.ENOSPC, OSError),
     "NoSuchFilterError": (errno.ENOENT, OSError),
     "UnknownAddressError": (errno.ENODEV, ValueError),
+    "NoSuchCardError": (errno.ENODEV, OSError),
+    "NotSetUpError": (errno.ENXIO, OSError),
+    "NotPermittedError": (errno.EACCES, PermissionError),
+    "CardInUseError": (errno.EBUSY, OSError),
+    "NoDmaMemoryError": (errno.ENOMEM, OSError),
+    "UnsupportedMachineError": (errno.ENOSYS, OSError),
 }
 
 kinds = st.sampled_from([getattr(errors, name) for name in MEANINGS])

@@ -1,0 +1,148 @@
+"""Barriers of the machine, as instructions, since no statement of Python is one.
+
+The instructions are put into a page of memory that is then made executable, and called through
+ctypes. Each barrier keeps its promise of `impl.memory` for DMA memory that is ordinary (write-back)
+memory and registers that are mapped uncached, on a machine that keeps DMA coherent with its caches:
+
+x86-64 (Intel SDM volume 3A, 9.2; AMD64 APM volume 2, 7.2)
+    Loads are not moved before loads, nor stores before stores, and an uncached access waits for all
+    before it. What is left are non-temporal stores, by which C libraries copy large blocks: SFENCE
+    keeps them in order, also with a store to a register. LFENCE ends all loads before it. MFENCE
+    returns when all stores are visible to everybody.
+
+aarch64 (Arm ARM DDI 0487, B2.3)
+    Anything is moved that nothing keeps. DMB OSHLD orders loads, of registers too, with whatever
+    follows. DMB OSHST orders stores with stores, as all observers in the outer shareable domain,
+    devices among them, see them. A store to a register is an access to another kind of memory,
+    and DSB ST waits until stores before it are complete. DSB SY waits for every access.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import platform
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import attrs
+
+from impl.errors import UnsupportedMachineError
+
+__all__ = ["INSTRUCTIONS", "Barriers", "code_for"]
+
+
+@attrs.frozen
+class Instructions:
+    """Machine code of each barrier, and of the return from a function."""
+
+    acquire: bytes
+    release: bytes
+    before_register_write: bytes
+    fence: bytes
+    return_: bytes
+
+
+def _words(*words: int) -> bytes:
+    return b"".join(word.to_bytes(4, "little") for word in words)
+
+
+def _dmb(domain: int) -> bytes:
+    """DMB with the domain and types in CRm (Arm ARM, C6.2)."""
+    return _words(0xD503_30BF | domain << 8)
+
+
+def _dsb(domain: int) -> bytes:
+    """DSB with the domain and types in CRm (Arm ARM, C6.2)."""
+    return _words(0xD503_309F | domain << 8)
+
+
+_LFENCE: Final = b"\x0f\xae\xe8"
+_MFENCE: Final = b"\x0f\xae\xf0"
+_SFENCE: Final = b"\x0f\xae\xf8"
+_OSHLD: Final = 0b0001
+_OSHST: Final = 0b0010
+_ST: Final = 0b1110
+_SY: Final = 0b1111
+
+INSTRUCTIONS: Final[Mapping[str, Instructions]] = {
+    "x86_64": Instructions(_LFENCE, _SFENCE, _SFENCE, _MFENCE, b"\xc3"),
+    "aarch64": Instructions(_dmb(_OSHLD), _dmb(_OSHST), _dsb(_ST), _dsb(_SY), _words(0xD65F_03C0)),
+}
+"""What is called on each kind of machine that is supported, as `platform.machine` names it."""
+
+_SLOT: Final = 16
+"""Bytes between two functions in the page."""
+_READ_EXECUTE: Final = mmap.PROT_READ | mmap.PROT_EXEC
+
+# Called without giving up the interpreter's lock, which would take longer than the barrier.
+_Function = ctypes.PYFUNCTYPE(None)
+
+
+def code_for(machine: str) -> Instructions:
+    """The barriers of a kind of machine. Raises `UnsupportedMachineError` if they are not known."""
+    code = INSTRUCTIONS.get(machine)
+    if code is None:
+        raise UnsupportedMachineError(
+            f"the memory barriers of {machine or 'this machine'} are not known to the driver; it "
+            f"reaches hardware on {' and '.join(INSTRUCTIONS)}"
+        )
+    return code
+
+
+@attrs.frozen(eq=False)
+class Barriers:
+    """The four barriers of `impl.memory.Device`, as functions.
+
+    Attributes:
+        acquire: No later load is satisfied before an earlier load or register read.
+        release: No later store becomes visible before an earlier store.
+        before_register_write: No later register write arrives before an earlier store is visible.
+        fence: Returns when every earlier store is visible to the card.
+    """
+
+    acquire: Callable[[], None]
+    release: Callable[[], None]
+    before_register_write: Callable[[], None]
+    fence: Callable[[], None]
+    _page: mmap.mmap = attrs.field(repr=False)
+
+    @classmethod
+    def of_this_machine(cls) -> Barriers:
+        """The barriers of the machine that this runs on.
+
+        Raises:
+            UnsupportedMachineError: They are not known.
+            OSError: The kernel allows no memory to be made executable.
+        """
+        code = code_for(platform.machine())
+        bodies = (code.acquire, code.release, code.before_register_write, code.fence)
+        page = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        for index, body in enumerate(bodies):
+            page[index * _SLOT : index * _SLOT + len(body) + len(code.return_)] = (
+                body + code.return_
+            )
+        start = ctypes.addressof(ctypes.c_char.from_buffer(page))
+        _make_executable(start)
+        acquire, release, before_register_write, fence = (
+            _Function(start + index * _SLOT) for index in range(len(bodies))
+        )
+        return cls(acquire, release, before_register_write, fence, page)
+
+
+def _make_executable(start: int) -> None:
+    """Make a page executable and no longer writable.
+
+    The kernel makes the instructions visible to instruction fetches when a page becomes executable
+    for the first time, which aarch64 needs.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    arguments = ctypes.c_void_p(start), ctypes.c_size_t(mmap.PAGESIZE), _READ_EXECUTE
+    if library.mprotect(*arguments):
+        code = ctypes.get_errno()
+        raise OSError(
+            code,
+            f"{os.strerror(code)}: the kernel lets this process make no memory executable, which "
+            "the memory barriers take; allow it (SELinux: execmem)",
+        )
