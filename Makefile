@@ -15,11 +15,11 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: bench check clean contracts env format fuzz help mutation soak test
+.PHONY: bench check clean contracts env format fuzz help lab lab-shell mutation soak test
 .DELETE_ON_ERROR:
 
 help: ## say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 11
 
 check: $(READY) ## prove the specification and catch every fault: python -m proofs.check
 	$(RUN) proofs.check $(ARGS)
@@ -30,6 +30,12 @@ test: $(READY) ## lint, format, types, contracts and tests
 	$(RUN) mypy
 	$(RUN) properties.check_contracts
 	$(RUN) pytest -n auto $(ARGS)
+
+lab: $(READY) ## try the driver on a real kernel with emulated cards, in a virtual machine
+	$(RUN) lab $(ARGS)
+
+lab-shell: $(READY) ## that virtual machine, to play in
+	$(RUN) lab shell
 
 bench: $(READY) ## measure how fast the executor and the proofs are
 	$(RUN) bench $(ARGS)
@@ -54,7 +60,7 @@ format: $(READY) ## rewrite the source as make test wants it
 env: $(READY) ## only make the environment
 
 clean: ## remove the environment and everything that was made
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .lab build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is written last: an installation that was interrupted is started again.

@@ -64,6 +64,10 @@ class Agent:
                 key.data()
         for process in self._processes.values():
             process.popen.kill()
+            process.popen.wait()
+            if process.popen.stdout is not None:
+                process.popen.stdout.close()
+        self._selector.close()
 
     def _hear(self) -> None:
         arrived = os.read(self._port.fileno(), _CHUNK)
