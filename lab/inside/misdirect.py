@@ -1,6 +1,6 @@
 """A driver that gives the card a wrong address: python3 -m lab.inside.misdirect ADDRESS.
 
-The IOMMU lets the card reach what was mapped for it and nothing else. So an access elsewhere is a
+An IOMMU lets the card reach what was mapped for it and nothing else. So an access elsewhere is a
 fault that the card reports: FLTB for a register's address, FLTR for one in a descriptor. Each time
 the driver has to see the failure, and the next open has to work. Exit status: 0 if it was so.
 """
@@ -12,42 +12,82 @@ import sys
 from collections.abc import Iterator
 from unittest import mock
 
+import attrs
+
 from impl.attach import Attachments, backends
 from impl.driver import DuctDriver
 from impl.errors import CardFailedError
-from impl.memory import Device, DmaRegion, Purpose
-from model.layout import ECHO, FLAGS, FLTB, FLTR, Bit, Register
+from impl.memory import Data, Device, DmaRegion, Purpose
+from model.layout import ECHO, FLAGS, FLTB, FLTR, RST, Bit, Register
 
-NOWHERE = 0x7654_3210_0000 & (1 << 38) - 1
+NOWHERE = 0x32_1000_0000
 """A bus address at which nothing is mapped; the lab's IOMMU translates 39 bits."""
 PATIENCE = 60.0
 
 
+@attrs.frozen(eq=False)
+class Misplaced(DmaRegion):
+    """A region of which the card is told a wrong address."""
+
+    region: DmaRegion
+
+    @property
+    def purpose(self) -> Purpose:  # type: ignore[override]
+        return self.region.purpose
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        return self.region.size
+
+    def bus_address(self, offset: int = 0) -> int:
+        return NOWHERE + offset
+
+    def load(self, offset: int, width: int) -> int:
+        return self.region.load(offset, width)
+
+    def store(self, offset: int, width: int, value: int) -> None:
+        self.region.store(offset, width, value)
+
+    def load_bulk(self, offset: int, size: int) -> bytes:
+        return self.region.load_bulk(offset, size)
+
+    def store_bulk(self, offset: int, data: Data) -> None:
+        self.region.store_bulk(offset, data)
+
+    def view(self, offset: int, size: int) -> memoryview:
+        return self.region.view(offset, size)
+
+
 @contextlib.contextmanager
 def misdirected(device: Device, purpose: Purpose, seen: list[int]) -> Iterator[None]:
-    """Regions for this purpose are given to the card at an address where they are not."""
-    allocate, read = device.allocate, device.read
+    """Regions for this purpose are given to the card at an address where they are not.
+
+    Args:
+        device: What reaches the card.
+        purpose: What the regions are for.
+        seen: Takes the error bits of FLAGS whenever the driver reads some.
+    """
+    allocate, free, read = device.allocate, device.free, device.read
 
     def wrong(size: int, for_what: Purpose) -> DmaRegion:
         region = allocate(size, for_what)
-        if for_what is purpose:
-            kind = type(region)
-            liar = type(f"Misplaced{kind.__name__}", (kind,), {"bus_address": _nowhere})
-            region.__class__ = liar
-        return region
+        return Misplaced(region) if for_what is purpose else region
+
+    def unwrapped(region: DmaRegion) -> None:
+        free(region.region if isinstance(region, Misplaced) else region)
 
     def noted(register: Register) -> int:
         value = read(register)
-        if register is FLAGS and value:
-            seen.append(value)
+        if register is FLAGS and value & ~RST.mask:
+            seen.append(value & ~RST.mask)
         return value
 
-    with mock.patch.object(device, "allocate", wrong), mock.patch.object(device, "read", noted):
+    with (
+        mock.patch.object(device, "allocate", wrong),
+        mock.patch.object(device, "free", unwrapped),
+        mock.patch.object(device, "read", noted),
+    ):
         yield
-
-
-def _nowhere(_region: DmaRegion, offset: int = 0) -> int:
-    return NOWHERE + offset
 
 
 def fails(address: str, purpose: Purpose, flag: Bit) -> bool:
