@@ -2,17 +2,21 @@
 
 import contextlib
 import errno
+import fcntl
 import gc
 import logging
+import mmap
 import os
 import socket
 import struct
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from emulator.behaviour import Behaviour
+from emulator.bus import BusError
 from emulator.counters import Counters
 from emulator.net import Ductnet
 from emulator.packet import Packet
@@ -54,6 +58,7 @@ from tests.vfio_user_client import (
     MSIX,
     NO_REPLY,
     PAGE,
+    PATIENCE,
     Client,
     PciDevice,
     Refused,
@@ -127,6 +132,10 @@ def wait_until_gone(place, number):
 
 def open_files():
     return len(os.listdir("/proc/self/fd"))
+
+
+def map_count():
+    return len(Path("/proc/self/maps").read_text().splitlines())
 
 
 # What a virtual machine finds
@@ -393,6 +402,33 @@ def test_errors_of_the_bus_may_be_asked_for(client):
     client.set_irqs(ERR, 0x24, count=1, fds=[os.eventfd(0)])
 
 
+def test_a_client_that_fills_an_eventfd_at_the_last_moment_keeps_nobody_waiting(place, monkeypatch):
+    """The card finds room in it, and then there is none; the eventfd is one that waits."""
+    device = PciDevice(place.path)
+    waits = os.eventfd(0xFFFF_FFFF, 0)
+    os.eventfd_write(waits, 0xFFFF_FFFF_FFFF_FFFE - 0xFFFF_FFFF)
+    device.client.set_irqs(MSIX, 0x24, start=FATAL, count=1, fds=[waits])
+    looked = threading.Event()
+
+    class Room:
+        def register(self, *_):
+            pass
+
+        def poll(self, _timeout):
+            looked.set()
+            return [True]
+
+    monkeypatch.setattr("emulator.vfio_user.interrupts.select.poll", Room)
+    failing = threading.Thread(target=place.running.fail)
+    failing.start()
+    assert looked.wait(PATIENCE)
+    device.close()
+    wait_until_gone(place, 1)
+    failing.join()
+    monkeypatch.undo()
+    works_for_the_next_client(place)
+
+
 def test_a_full_eventfd_keeps_nobody_waiting(place):
     host = host_of(place)
     os.eventfd_write(host.device.events[FATAL], 0xFFFF_FFFF_FFFF_FFFE)
@@ -444,6 +480,71 @@ def test_memory_may_come_page_by_page_from_anywhere_in_a_file(place):
     host = Host(device).start()
     assert echoed(host, b"z" * 9000).payload == b"z" * 9000
     device.close()
+
+
+def test_maps_of_one_file_need_one_descriptor_however_many_there_are(place):
+    """A virtual machine with an IOMMU maps page by page, more often than there are descriptors."""
+    device = PciDevice(place.path)
+    client = device.client
+    before, mapped = open_files(), map_count()
+    for n in range(1000):
+        client.map(0x1_0000_0000 + n * 2 * PAGE, PAGE, device.memfd, offset=n * PAGE)
+    assert open_files() == before
+    assert map_count() <= mapped
+    client.unmap(0x1_0000_0000, 2000 * PAGE)
+    host = Host(device).start()
+    assert echoed(host, b"still there").payload == b"still there"
+    device.close()
+
+
+def test_memory_of_a_file_that_has_grown_is_reached(place):
+    device = PciDevice(place.path)
+    before = open_files()
+    os.ftruncate(device.memfd, 2 * device.SIZE)
+    device.client.unmap(device.BASE, device.SIZE)
+    device.client.map(0, PAGE, device.memfd)
+    os.ftruncate(device.memfd, 3 * device.SIZE)
+    device.client.map(device.BASE, device.SIZE, device.memfd, offset=2 * device.SIZE)
+    first = device.content
+    device.content = mmap.mmap(device.memfd, device.SIZE, offset=2 * device.SIZE)
+    first.close()
+    device.client.unmap(0, PAGE)
+    host = Host(device).start()
+    assert echoed(host, b"far away").payload == b"far away"
+    device.client.unmap(device.BASE, device.SIZE)
+    assert open_files() == before - 1
+    device.close()
+
+
+def test_there_is_room_for_so_many_files(place):
+    device = PciDevice(place.path)
+    fds = [short_memfd() for _ in range(256)]
+    for n, fd in enumerate(fds[:-1]):
+        device.client.map(n * PAGE, PAGE, fd)
+    with pytest.raises(Refused, match="No space left on device"):
+        device.client.map(len(fds) * PAGE, PAGE, fds[-1])
+    device.client.unmap(0, PAGE)
+    device.client.map(0, PAGE, fds[-1])
+    device.close()
+    for fd in fds:
+        os.close(fd)
+
+
+def test_a_file_that_is_sealed_against_writing_is_a_fault_when_it_is_written(place):
+    device = PciDevice(place.path)
+    fd = os.memfd_create("sealed", os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, PAGE)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE)
+    device.client.map(0x1000, PAGE, fd)
+    device.write(FLAGS, RST.mask)
+    device.write(TXBASE, 0x1000)
+    assert device.read(FLAGS) == 0
+    with place.running.held() as card:
+        assert card.dma.read(0x1000, 4) == bytes(4)
+        with pytest.raises(BusError):
+            card.dma.write(0x1000, b"1234")
+    device.close()
+    os.close(fd)
 
 
 def test_what_was_never_mapped_can_be_unmapped(client):
@@ -624,7 +725,13 @@ MISBEHAVIOUR = {
     ),
     "a pipe as memory": (
         lambda c: c.map(0, PAGE, pipe()),
-        "the file descriptor of a map is not one of a file or of memory",
+        "the file descriptor of a map is not one of memory: a memfd, or a file of tmpfs or "
+        "hugetlbfs",
+    ),
+    "a file of another file system as memory": (
+        lambda c: c.map(0, PAGE, os.open(__file__, os.O_RDONLY), flags=1),
+        "the file descriptor of a map is not one of memory: a memfd, or a file of tmpfs or "
+        "hugetlbfs",
     ),
     "two descriptors for one map": (
         lambda c: c.call(DMA_MAP, struct.pack("<IIQQQ", 32, 3, 0, 0, PAGE), [pipe(), pipe()]),
@@ -745,6 +852,42 @@ def test_a_client_that_sends_without_end_instead_of_an_answer_is_made_to_leave(p
     works_for_the_next_client(place)
     reason = "more than 4096 commands came before an answer"
     assert f"client 1 was made to leave: {reason}" in caplog.messages
+
+
+def test_descriptors_without_end_instead_of_an_answer_make_a_client_leave(place, caplog):
+    caplog.set_level(logging.INFO)
+    before = open_files()
+    host = host_of(place, by_messages=True)
+    client = host.device.client
+    waits = threading.Event()
+    client.instead = lambda *_: waits.set()
+    host.send(ECHO.address)
+    assert waits.wait(10)
+    memory = short_memfd()
+    with contextlib.suppress(OSError):
+        while True:
+            client.send(DMA_MAP, struct.pack("<IIQQQ", 32, 3, 0, 0, PAGE), [memory])
+    client.close()
+    wait_until_gone(place, 1)
+    os.close(memory)
+    reason = "more than 512 descriptors came before an answer"
+    assert f"client 1 was made to leave: {reason}" in caplog.messages
+    assert open_files() <= before + 10  # the client's own, and no queue of them
+    works_for_the_next_client(place)
+
+
+def test_a_client_that_is_refused_again_and_again_does_not_fill_the_log(place, caplog):
+    caplog.set_level(logging.INFO)
+    client = Client(place.path)
+    client.greet()
+    for _ in range(300):
+        with pytest.raises(Refused):
+            client.region_info(9)
+    client.close()
+    wait_until_gone(place, 1)
+    refused = [text for text in caplog.messages if text.startswith("refused")]
+    assert refused == ["refused DEVICE_GET_REGION_INFO: Invalid argument"] * 100
+    assert "what else this client is refused is not told" in caplog.messages
 
 
 def test_a_server_can_be_stopped_while_a_client_owes_an_answer(tmp_path):

@@ -18,7 +18,21 @@ from tests.test_vfio_user import (
     wait_until_gone,
     works_for_the_next_client,
 )
-from tests.vfio_user_client import QEMU_VERSION, Client
+from tests.vfio_user_client import (
+    BUS_MASTER,
+    COMMAND,
+    CONFIG,
+    DMA_MAP,
+    MEMORY,
+    MSIX,
+    PAGE,
+    QEMU_VERSION,
+    REGION_READ,
+    REGION_WRITE,
+    SET_IRQS,
+    VERSION,
+    Client,
+)
 
 SECOND = 7
 
@@ -133,6 +147,38 @@ def test_no_bytes_harm_the_server(places, data):
     place, _ = places
     with client_of(place) as client:
         client.send_raw(data or b"\0")
+
+
+def test_a_client_may_vanish_after_any_byte(places, caplog):
+    """What a virtual machine says first: its greeting, memory, an interrupt, the bus master bit."""
+    place, good = places
+    memory, event = os.memfd_create("vanishes"), os.eventfd(0, os.EFD_NONBLOCK)
+    os.ftruncate(memory, PAGE)
+    said = [
+        (VERSION, struct.pack("<HH", 0, 0) + b'{"capabilities":{}}\0', []),
+        (DMA_MAP, struct.pack("<IIQQQ", 32, 3, 0, 0, PAGE), [memory]),
+        (SET_IRQS, struct.pack("<5I", 20, 0x24, MSIX, 0, 1), [event]),
+        (REGION_WRITE, struct.pack("<QIIH", COMMAND, CONFIG, 2, MEMORY | BUS_MASTER), []),
+        (REGION_READ, struct.pack("<QII", 0, CONFIG, 256), []),
+    ]
+    messages = [
+        (struct.pack("<HHIII", 1, command, 16 + len(body), 0, 0) + body, fds)
+        for command, body, fds in said
+    ]
+    before = open_files()
+    for length in range(1 + sum(len(data) for data, _ in messages)):
+        left = length
+        with client_of(place) as client:
+            for data, fds in messages:
+                if left > 0:
+                    client.send_raw(data[:left], fds)
+                left -= len(data)
+    os.close(memory)
+    os.close(event)
+    assert open_files() <= before - 2
+    assert not place.running.card.bus_master
+    assert not {record.levelname for record in caplog.records} & {"WARNING", "ERROR"}
+    assert echoed(good, b"fine").payload == b"fine"
 
 
 def test_after_all_that_the_next_client_is_served_and_no_file_is_left_open(places, caplog):

@@ -17,6 +17,7 @@ import os
 import selectors
 import socket
 import threading
+import time
 from collections import deque
 from typing import Final
 
@@ -33,6 +34,8 @@ __all__ = ["Hub"]
 _LOG: Final = logging.getLogger(__name__)
 _WAITING: Final = 1024
 """Packets that may wait for one member."""
+_PAUSE: Final = 0.1
+"""Seconds to wait when the system has no room for another connection."""
 
 
 @attrs.define(eq=False)
@@ -134,8 +137,11 @@ class Hub:
     def _accept(self) -> None:
         try:
             client, _ = self._listener.accept()
+        except BlockingIOError:  # it has left again
+            return
         except OSError as error:
             _LOG.error("no member can join the net: %s", error.strerror)
+            time.sleep(_PAUSE)
             return
         client.setblocking(False)
         member = _Member(client, self._selector)

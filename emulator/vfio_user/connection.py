@@ -25,6 +25,8 @@ __all__ = ["ClientGone", "Connection", "Refused", "Request"]
 
 _QUEUE: Final = 4096
 """Commands that may wait while an answer is due; a client that sends more is not served."""
+_QUEUED_FDS: Final = 512
+"""File descriptors that may wait with them."""
 
 
 class ClientGone(Exception):  # noqa: N818 - clients come and go
@@ -87,7 +89,12 @@ class Connection:
             return self._requests.popleft()
 
     def reply(self, request: Request, body: Body | None = None, errno: int = 0) -> None:
-        """Answer a command, unless it wants no answer. Raises `ClientGone`."""
+        """Answer a command, unless it wants no answer.
+
+        Raises:
+            ClientGone: The client has gone.
+            ProtocolError: It was made to leave meanwhile.
+        """
         if not request.header.no_reply:
             data = body.pack() if body else b""
             self._send(request.header.answer(len(data), errno), data)
@@ -151,7 +158,7 @@ class Connection:
             with self._sending:
                 self._socket.sendall(header.pack() + data)
         except OSError as error:
-            raise ClientGone("the client went away") from error
+            raise self._end or ClientGone("the client went away") from error
 
     def _read(self) -> None:
         """Read a message and put it where it belongs, or wait until somebody else has.
@@ -184,11 +191,8 @@ class Connection:
     def _put_aside(self, message: Request) -> ProtocolError | None:
         header = message.header
         if not header.reply:
-            if self._asked and len(self._requests) >= _QUEUE:
-                message.close_fds()
-                return ProtocolError(f"more than {_QUEUE} commands came before an answer")
             self._requests.append(message)
-            return None
+            return self._check_queue() if self._asked else None
         message.close_fds()
         asked = self._asked
         if not asked or self._answer or (asked.id, asked.command) != (header.id, header.command):
@@ -196,6 +200,15 @@ class Connection:
         if message.fds:
             return ProtocolError(f"a {header} brings no file descriptors")
         self._answer = message
+        return None
+
+    def _check_queue(self) -> ProtocolError | None:
+        """What is wrong if the client sends without end instead of an answer."""
+        if len(self._requests) > _QUEUE:
+            return ProtocolError(f"more than {_QUEUE} commands came before an answer")
+        brings_fds = bool(self._requests[-1].fds)
+        if brings_fds and sum(len(request.fds) for request in self._requests) > _QUEUED_FDS:
+            return ProtocolError(f"more than {_QUEUED_FDS} descriptors came before an answer")
         return None
 
     def _read_message(self) -> Request:

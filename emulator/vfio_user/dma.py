@@ -1,11 +1,7 @@
 """The client's memory as the card reaches it.
 
-A client names its memory by bus address. With a file descriptor, the card reaches that memory in
-the file itself; without one, it asks the client to move each run of bytes.
-
-A file can shrink under a mapping, and whoever touches what is gone is killed. So only a file that
-is sealed against that is mapped, as a virtual machine's memory is by default; others are read and
-written by calls, which fail instead. Either way both sides see the same bytes.
+A client names its memory by bus address, map by map. With a file descriptor, the card reaches that
+memory in the file itself; without one, it asks the client to move each run of bytes.
 
 All calls, of the card and of the client, must come with the card standing still in between:
 `RunningCard.held` is that lock. So memory that was unmapped is not touched any more when `unmap`
@@ -14,28 +10,18 @@ returns.
 
 from __future__ import annotations
 
-import abc
 import errno
-import fcntl
-import mmap
 import os
-import stat
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import Final
 
 import attrs
 
 from emulator.bus import BusError
 from emulator.counters import Counters
-from emulator.vfio_user.connection import ClientGone, Connection, Refused
-from emulator.vfio_user.protocol import (
-    MAX_TRANSFER,
-    Command,
-    DmaAccess,
-    DmaMap,
-    DmaUnmap,
-    ProtocolError,
-)
+from emulator.vfio_user.backing import Backing, Files, Messages
+from emulator.vfio_user.connection import ClientGone, Connection
+from emulator.vfio_user.protocol import MAX_TRANSFER, DmaMap, DmaUnmap, ProtocolError
 
 __all__ = ["ClientMemory"]
 
@@ -43,102 +29,24 @@ _MAX_MAPS: Final = 65535
 """Maps that a client may have at a time; the protocol's number."""
 
 
-class _Backing(abc.ABC):
-    """Where the bytes of a map are. Raises `OSError` if they cannot be moved."""
-
-    @abc.abstractmethod
-    def read(self, offset: int, size: int) -> bytes: ...
-
-    @abc.abstractmethod
-    def write(self, offset: int, data: bytes) -> None: ...
-
-    def close(self) -> None:  # noqa: B027 - most have something to let go of, messages have not
-        """Let go of them."""
-
-
-@attrs.frozen(eq=False)
-class _Mapped(_Backing):
-    """A file that cannot shrink, as memory of this process."""
-
-    _memory: mmap.mmap
-
-    def read(self, offset: int, size: int) -> bytes:
-        return self._memory[offset : offset + size]
-
-    def write(self, offset: int, data: bytes) -> None:
-        self._memory[offset : offset + len(data)] = data
-
-    def close(self) -> None:
-        self._memory.close()
-
-
-@attrs.frozen(eq=False)
-class _File(_Backing):
-    """A file that may shrink at any time."""
-
-    _fd: int
-    _start: int
-
-    def read(self, offset: int, size: int) -> bytes:
-        data = os.pread(self._fd, size, self._start + offset)
-        if len(data) < size:
-            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
-        return data
-
-    def write(self, offset: int, data: bytes) -> None:
-        end = self._start + offset + len(data)
-        # A write past the end would make the file longer.
-        if os.fstat(self._fd).st_size < end:
-            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
-        if os.pwrite(self._fd, data, self._start + offset) < len(data):
-            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
-
-    def close(self) -> None:
-        os.close(self._fd)
-
-
-@attrs.define(eq=False)
-class _Messages(_Backing):
-    """Memory that only the client reaches."""
-
-    _connection: Connection
-    _address: int
-    _most: int
-
-    def read(self, offset: int, size: int) -> bytes:
-        done = bytearray()
-        while len(done) < size:
-            count = min(size - len(done), self._most)
-            asked = DmaAccess(self._address + offset + len(done), count)
-            answer = DmaAccess.unpack(self._ask(Command.DMA_READ, asked))
-            if (answer.address, answer.count, len(answer.data)) != (asked.address, count, count):
-                raise ProtocolError(f"{count} bytes were to be read, and others came")
-            done += answer.data
-        return bytes(done)
-
-    def write(self, offset: int, data: bytes) -> None:
-        for start in range(0, len(data), self._most):
-            part = data[start : start + self._most]
-            # The answer's body, if there is one, repeats what was asked.
-            self._ask(Command.DMA_WRITE, DmaAccess(self._address + offset + start, len(part), part))
-
-    def _ask(self, command: Command, body: DmaAccess) -> bytes:
-        try:
-            return self._connection.ask(command, body)
-        except Refused as error:
-            raise OSError(error.errno, str(error)) from error
-
-
 @attrs.frozen(eq=False)
 class _Map:
     address: int
     size: int
     flags: int
-    backing: _Backing
+    backing: Backing
 
     @property
     def end(self) -> int:
         return self.address + self.size
+
+
+def _address(known: _Map) -> int:
+    return known.address
+
+
+def _end(known: _Map) -> int:
+    return known.end
 
 
 @attrs.define(eq=False)
@@ -153,6 +61,7 @@ class ClientMemory:
 
     counters: Counters = attrs.field(factory=Counters)
     _maps: list[_Map] = attrs.field(factory=list, init=False, repr=False)
+    _files: Files = attrs.field(factory=Files, init=False, repr=False)
     _connection: Connection | None = attrs.field(default=None, init=False, repr=False)
     _most: int = attrs.field(default=MAX_TRANSFER, init=False)
 
@@ -182,17 +91,18 @@ class ClientMemory:
             OSError: It overlaps what is mapped (EEXIST), or there is no room for it.
             ProtocolError: The descriptor is not one of such memory.
         """
-        place = bisect_right(self._maps, wanted.address, key=lambda known: known.address)
+        place = bisect_right(self._maps, wanted.address, key=_address)
         before, after = self._maps[max(place - 1, 0) : place], self._maps[place : place + 1]
         overlaps = any(known.end > wanted.address for known in before)
         if overlaps or any(known.address < wanted.address + wanted.size for known in after):
             raise _error(errno.EEXIST)
         if len(self._maps) >= _MAX_MAPS:
             raise _error(errno.ENOSPC)
+        backing: Backing
         if fd is not None:
-            backing = _backing_of(fd, wanted)
+            backing = self._files.backing(fd, wanted)
         elif self._connection:
-            backing = _Messages(self._connection, wanted.address, self._most)
+            backing = Messages(self._connection, wanted.address, self._most)
         else:
             raise _error(errno.ENOTCONN)
         self._maps.insert(place, _Map(wanted.address, wanted.size, wanted.flags, backing))
@@ -206,13 +116,13 @@ class ClientMemory:
         start, end = wanted.address, wanted.address + wanted.size
         if wanted.flags & DmaUnmap.ALL:
             start, end = 0, 1 << 64
-        met = [known for known in self._maps if known.address < end and start < known.end]
-        if any(known.address < start or end < known.end for known in met):
+        first = bisect_right(self._maps, start, key=_end)
+        met = self._maps[first : bisect_left(self._maps, end, key=_address)]
+        if met and (met[0].address < start or end < met[-1].end):
             raise _error(errno.EINVAL)
-        if met:
-            self._maps = [known for known in self._maps if known not in met]
-            for known in met:
-                known.backing.close()
+        del self._maps[first : first + len(met)]
+        for known in met:
+            known.backing.close()
 
     # What the card says (`emulator.bus.Dma`)
 
@@ -240,7 +150,7 @@ class ClientMemory:
     def _pieces(self, address: int, size: int, right: int) -> list[tuple[_Map, int, int]]:
         """Where the bytes are: map, offset in it and length of each piece, in order."""
         pieces = []
-        place = bisect_right(self._maps, address, key=lambda known: known.address) - 1
+        place = bisect_right(self._maps, address, key=_address) - 1
         at, end = address, address + size
         while at < end:
             known = self._maps[place] if 0 <= place < len(self._maps) else None
@@ -260,36 +170,3 @@ class ClientMemory:
 
 def _error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
-
-
-def _backing_of(fd: int, wanted: DmaMap) -> _Backing:
-    """The bytes that a map names in a file."""
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        raise ProtocolError("the file descriptor of a map is not one of a file or of memory")
-    if wanted.offset + wanted.size > status.st_size:
-        raise ProtocolError(
-            f"a map of {wanted.size} bytes at offset {wanted.offset} reaches past the end of a "
-            f"file of {status.st_size} bytes"
-        )
-    access = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
-    if access == os.O_WRONLY or (access == os.O_RDONLY and wanted.flags & DmaMap.WRITE):
-        raise ProtocolError("the file descriptor of a map does not allow what the map allows")
-    if wanted.offset % mmap.ALLOCATIONGRANULARITY == 0 and _cannot_shrink(fd):
-        protection = mmap.PROT_READ
-        if wanted.flags & DmaMap.WRITE:
-            protection |= mmap.PROT_WRITE
-        try:
-            return _Mapped(
-                mmap.mmap(fd, wanted.size, mmap.MAP_SHARED, protection, offset=wanted.offset)
-            )
-        except (ValueError, OverflowError) as error:
-            raise _error(errno.EINVAL) from error
-    return _File(os.dup(fd), wanted.offset)
-
-
-def _cannot_shrink(fd: int) -> bool:
-    try:
-        return bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK)
-    except OSError:  # a file that cannot be sealed
-        return False

@@ -85,6 +85,7 @@ class PciFunction:
 
     def disconnect(self) -> None:
         """Nobody is there. When this returns, the card accesses no memory and tells nobody."""
+        self.interrupts.release()
         self.reset()
         self.running.connect(None)
         with self.running.held():

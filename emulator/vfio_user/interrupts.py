@@ -113,6 +113,15 @@ class Interrupts:
         self._pending.clear()
         self.update()
 
+    def release(self) -> None:
+        """Let the card go on if it waits for a client that has filled an eventfd.
+
+        It is the only call that may come while the card is busy.
+        """
+        for fd in (self._intx, *self._vectors):
+            if fd is not None:
+                _empty(fd)
+
     def disconnect(self) -> None:
         """Tell nobody any more."""
         self._assign_intx(None)
@@ -197,8 +206,18 @@ def _is_eventfd(fd: int) -> bool:
     return os.readlink(f"/proc/self/fd/{fd}") == "anon_inode:[eventfd]"
 
 
+def _empty(fd: int) -> None:
+    """Make an eventfd 0, without waiting for anything even if it is one that waits."""
+    with contextlib.suppress(BlockingIOError):  # it is 0 already
+        os.preadv(fd, [bytearray(8)], -1, os.RWF_NOWAIT)
+
+
 def _signal(fd: int) -> None:
-    """Add 1 to an eventfd. One that is full was signalled before, and must not make us wait."""
+    """Add 1 to an eventfd. One that is full was signalled before, and must not make us wait.
+
+    A client can fill it between our look and our write, and make it one that waits. `release` ends
+    that.
+    """
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
     if poll.poll(0):

@@ -26,6 +26,7 @@ from emulator.vfio_user.protocol import (
     DmaMap,
     DmaUnmap,
     Empty,
+    Header,
     IrqInfo,
     IrqSet,
     ProtocolError,
@@ -41,6 +42,8 @@ _LOG: Final = logging.getLogger(__name__)
 _MAJOR: Final = 0
 _MINOR: Final = 1
 _CAPABILITIES: Final = {"max_msg_fds": MAX_FDS, "max_data_xfer_size": MAX_TRANSFER}
+_TOLD: Final = 100
+"""Refused commands of a client that the log tells of: it must not fill a disk."""
 _TAKES_FDS: Final = frozenset({Command.DMA_MAP, Command.DEVICE_SET_IRQS})
 
 
@@ -57,6 +60,7 @@ class Session:
     connection: Connection
     function: PciFunction
     memory: ClientMemory
+    _refused: int = attrs.field(default=0, init=False)
 
     @property
     def _running(self) -> RunningCard:
@@ -115,10 +119,17 @@ class Session:
             answer = self._carry_out(request, body)
         except OSError as error:
             number = error.errno or errno.EIO
-            _LOG.info("refused %s: %s", header, os.strerror(number))
+            self._tell_of_refusal(header, number)
         finally:
             request.close_fds()
         self.connection.reply(request, None if number else answer, number)
+
+    def _tell_of_refusal(self, header: Header, number: int) -> None:
+        self._refused += 1
+        if self._refused <= _TOLD:
+            _LOG.info("refused %s: %s", header, os.strerror(number))
+        if self._refused == _TOLD:
+            _LOG.info("what else this client is refused is not told")
 
     def _carry_out(self, request: Request, body: Body | None) -> Body | None:
         """Do what a command says; returns the body of the answer."""
