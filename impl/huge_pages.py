@@ -95,9 +95,8 @@ class HugePageMemory:
                 raise
             pool = self._kernel.path(POOL)
             raise NoDmaMemoryError(
-                f"{count} more huge pages of 2 MiB are needed, and {_number(pool, 'free')} of "
-                f"{_number(pool, 'nr')} are free; add some: "
-                f"echo 80 > {POOL}/nr_hugepages"
+                f"too few huge pages of 2 MiB: {count} more needed, {_number(pool, 'free')} of "
+                f"{_number(pool, 'nr')} free; add some: echo 80 > {POOL}/nr_hugepages"
             ) from error
 
     def _address(self, place: int) -> int:

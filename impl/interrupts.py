@@ -17,8 +17,6 @@ __all__ = ["Clock", "Interrupts", "SharedLine", "Vectors", "Wake"]
 
 _COUNTER: Final = 8
 """Bytes that are read from an eventfd."""
-_COUNT: Final = 4
-"""Bytes that are read from a UIO device: how many interrupts there were."""
 
 
 class Wake(enum.Enum):
@@ -105,12 +103,16 @@ class SharedLine(Interrupts):
     Threads that wait share the descriptor: one polls it, and wakes the others.
 
     Args:
-        descriptor: The UIO device; stays the caller's.
+        descriptor: Can be read when the line was raised; stays the caller's.
+        take: Reads it, so that it cannot be read until the line is raised again.
         enable: Enables the line.
     """
 
-    def __init__(self, descriptor: int, enable: Callable[[], None]) -> None:
+    def __init__(
+        self, descriptor: int, take: Callable[[], object], enable: Callable[[], None]
+    ) -> None:
         self._descriptor = descriptor
+        self._take = take
         self._enable = enable
         self._stop = os.eventfd(0)
         self._poll = _poll(descriptor, self._stop)
@@ -163,7 +165,7 @@ class SharedLine(Interrupts):
             self._changed.acquire()
             self._polled = False
         if not self._closed and _ready(self._descriptor):
-            os.read(self._descriptor, _COUNT)
+            self._take()
             self._enabled = False
             self._raised.update(range(IDENTITY.vectors))
             self._changed.notify_all()

@@ -34,6 +34,8 @@ DRIVER: Final = "uio_pci_generic"
 LOCKDOWN: Final = "/sys/kernel/security/lockdown"
 INTERVALS: Final = (0.001, 0.01)
 """Seconds between two looks at a card without an interrupt: for events, for fatal errors."""
+INTERRUPT_COUNT: Final = 4
+"""Bytes that are read from the device: how many interrupts there were."""
 ADVICE: Final = (
     "Check that the line in /proc/interrupts counts, and that no other driver of a shared line "
     "has disabled it (dmesg: nobody cared)."
@@ -74,7 +76,9 @@ def open_uio_on(kernel: Kernel, rest: str) -> Device:
         interrupts: Interrupts = Clock(INTERVALS)
         if function.interrupt_line:
             interrupts = SharedLine(
-                device, lambda: config.change_command(clear_bits=INTERRUPT_DISABLE)
+                device,
+                take=lambda: kernel.read(device, INTERRUPT_COUNT),
+                enable=lambda: config.change_command(clear_bits=INTERRUPT_DISABLE),
             )
         return HardwareDevice(
             f"uio:{function.address}",

@@ -1,4 +1,7 @@
-"""The command `ductctl`: what a card is, and single packets to and from it."""
+"""The command `ductctl`: what a card is, and single packets to and from it.
+
+Its subcommands, which are about the machine and open no card, are in `userland.cards`.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,22 @@ from typing import Final
 
 import attrs
 
+from impl.binding import Bus
 from impl.driver import DuctDriver
+from userland.cards import subcommands
 from userland.tool import Parser, binary, opened, read_packet, run, seconds
 
 __all__ = ["main"]
 
 NAME: Final = "ductctl"
 SUGGESTION: Final = "ductctl -d emulated:"
-DESCRIPTION: Final = "Say what a duct card is, or send or receive one packet with it."
+DESCRIPTION: Final = """\
+Say what a duct card is, or send or receive one packet with it.
+
+The cards of this machine have commands of their own (each explains itself with --help):
+  ductctl list                                the duct cards, and the address of each
+  ductctl bind uio|vfio [CARD]                make a card reachable
+  ductctl unbind [CARD]                       give it back"""
 EXAMPLES: Final = """\
 examples, with a card in software:
   ductctl -d emulated:                        say what the card is
@@ -39,6 +50,11 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+    subcommand = subcommands(Bus()).get(arguments[0]) if arguments else None
+    if subcommand is not None:
+        return subcommand(arguments[1:])
     return run(_parse, _work, NAME, arguments)
 
 

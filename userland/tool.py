@@ -52,9 +52,16 @@ class _Ended(BaseException):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser with the options that all commands have; mistakes are told in one line."""
+    """A parser with the options that all commands have; mistakes are told in one line.
 
-    def __init__(self, name: str, description: str, epilog: str) -> None:
+    Args:
+        name: The command.
+        description: What it does.
+        epilog: Examples.
+        opens: The command opens a card.
+    """
+
+    def __init__(self, name: str, description: str, epilog: str, *, opens: bool = True) -> None:
         super().__init__(
             prog=name,
             description=description,
@@ -62,13 +69,15 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        self.add_argument(
-            "-d",
-            "--device",
-            default=DEFAULT_DEVICE,
-            metavar="DEVICE",
-            help='the card: SCHEME:REST, such as "emulated:" (default: %(default)s)',
-        )
+        if opens:
+            self.add_argument(
+                "-d",
+                "--device",
+                default=DEFAULT_DEVICE,
+                metavar="DEVICE",
+                help='the card: SCHEME:REST, such as "emulated:" or "vfio:0000:00:05.0" '
+                "(default: %(default)s)",
+            )
         self.add_argument("--version", action="version", version=f"{name} {_version()}")
 
     def error(self, message: str) -> NoReturn:
