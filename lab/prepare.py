@@ -120,10 +120,18 @@ def prepare(tell: Tell, folder: Path = PROJECT / ".lab") -> Parts:
             parts.stamp.write_text(_recipe())
         # These follow the checkout, and take no time.
         script = PROJECT / "lab/guest/init.sh"
-        parts.initramfs.write_bytes(archive(entries(parts.guest, script)))
+        _replace(parts.initramfs, archive(entries(parts.guest, script)))
         _compile_checkout(parts)
         parts.logs.mkdir(exist_ok=True)
     return parts
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file that somebody may be reading."""
+    if not path.exists() or path.read_bytes() != content:
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(content)
+        fresh.replace(path)
 
 
 @contextmanager
