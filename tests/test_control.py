@@ -8,7 +8,7 @@ import pytest
 from emulator.backend import Laboratory
 from emulator.control import Control
 from model.layout import ECHO, EVFLAGS, FLAGS, HWADDR, HWERR, RST, TRANSMIT_RING, Owner
-from properties.conformance import MOMENT
+from properties.conformance.helpers import MOMENT
 from tests.test_emulator_backend import EVENT, FATAL, SLOTS, Host
 from tests.test_vfio_user import Place, echoed, host_of
 from tests.vfio_user_client import BAR0, BUS_MASTER, COMMAND, INTX, MEMORY, interrupts
