@@ -556,7 +556,7 @@ def _what_failed(output: str) -> str:
 def _what_hangs(output: str) -> str:
     """The test that hangs, from the stacks of all threads."""
     names = re.findall(r" in (test_\w+|\w+_test)$", output, re.MULTILINE)
-    checks = re.findall(r'conformance\.py", line \d+ in (\w+)$', output, re.MULTILINE)
+    checks = re.findall(r'conformance/checks/\w+\.py", line \d+ in (\w+)$', output, re.MULTILINE)
     return f"{(names or checks or ['a test'])[-1]}: over {HANGING} s"
 
 

@@ -144,12 +144,12 @@ def test_what_was_done_to_a_card_is_undone_before_a_check_and_after_it(controlle
 def test_a_card_that_somebody_lets_go_of_late_is_waited_for(monkeypatch):
     address = "emulated:let-go-of-late"
     holder = open_emulated("let-go-of-late")
-    monkeypatch.setattr(conformance, "SOON", 0.1)
+    monkeypatch.setattr("properties.conformance.backends.SOON", 0.1)
     with at_address(address) as backend:
         with pytest.raises(OSError, match="busy") as busy:
             backend.make()
         assert busy.value.errno == errno.EBUSY
-        monkeypatch.setattr(conformance, "SOON", 30)
+        monkeypatch.setattr("properties.conformance.backends.SOON", 30)
         threading.Timer(0.1, holder.close).start()
         with backend.make() as duct:
             assert duct.info
@@ -166,7 +166,7 @@ def checks(monkeypatch):
     """Checks instead of the real ones."""
 
     def replace(*these):
-        monkeypatch.setattr(conformance, "CHECKS", list(these))
+        monkeypatch.setattr("properties.conformance.command.CHECKS", these)
 
     return replace
 
@@ -198,7 +198,7 @@ def test_the_command_ends_well_if_all_that_could_be_checked_holds(checks, capsys
 
 def test_the_command_stops_at_a_check_that_hangs(checks, capsys, monkeypatch):
     checks(one(it_never_ends), one(nothing_is_wrong))
-    monkeypatch.setattr(conformance, "PATIENCE", 0.3)
+    monkeypatch.setattr("properties.conformance.running.PATIENCE", 0.3)
     assert conformance.main(["emulated:"]) == 1
     printed = lines(capsys)
     assert printed[:2] == ["FAILS T  it never ends", "    did not end within 0.3 s"]
