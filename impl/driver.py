@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Self, final
@@ -26,6 +25,7 @@ from impl.errors import (
     InvalidArgumentError,
     WouldBlockError,
 )
+from impl.loan import Loan
 from impl.memory import Data
 from impl.packet import (
     Packet,
@@ -76,9 +76,13 @@ class PacketView:
     ) -> None:
         self.source = source
         self.destination = destination
-        self.payload = _lend(payload)
-        self._payload = payload
+        self._loan = Loan(payload)
         self._driver = driver
+
+    @property
+    def payload(self) -> memoryview:
+        """Its bytes, read-only."""
+        return self._loan.view
 
     def release(self) -> None:
         """Hand the slot back to the card. A second release does nothing.
@@ -92,10 +96,8 @@ class PacketView:
 
     def _take_back(self) -> None:
         try:
-            self.payload.release()
-            self._payload.release()
+            self._loan.end()
         except BufferError:
-            self.payload = _lend(self._payload)
             raise BufferError(
                 "the payload is in use: release slices of it and arrays over it first"
             ) from None
@@ -467,14 +469,6 @@ class DuctDriver:
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("the driver was closed; open the card again")
-
-
-def _lend(memory: memoryview) -> memoryview:
-    """A view of `memory`, which cannot be released while a slice of the view is left.
-
-    The slices of a memoryview alone would not keep it from being released.
-    """
-    return memoryview(pickle.PickleBuffer(memory))
 
 
 def _check_timeout(timeout: float | None) -> None:
