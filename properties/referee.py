@@ -24,9 +24,10 @@ from model.layout import (
     split_doorbell,
 )
 from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life
+from model.stepper import Step
+from monitor.judge import Deviation, Judge
+from monitor.program import FENCE, LOCK, UNLOCK, Access, say, sleeps
 from properties.host import Ending, Host, Posted, Referee
-from properties.judge import Deviation, Judge
-from properties.program import FENCE, LOCK, UNLOCK, Access, say, sleeps
 from properties.threads import HostThread
 from properties.weak_memory import Piece, Region, Store
 
@@ -56,7 +57,7 @@ class _Early:
     """A load that was satisfied ahead of its turn: when, and what the specification saw then."""
 
     position: int
-    number: int | None
+    step: Step | None
     values: dict[str, int | bool]
 
 
@@ -253,7 +254,7 @@ class JudgingReferee(Referee):
     def loaded_early(self, thread: HostThread, word: str, slot: int) -> object:
         judge, now = self.judge, self._now
         rule = EARLY_RULES[word]
-        number = judge.number(rule) if judge.enabled(rule) else None
+        step = (rule,) if judge.enabled(rule) else None
         ring = word.partition(".")[0]
         if word.endswith(".owner"):
             pending = now[f"{ring}_owner_pending"][slot]
@@ -271,26 +272,26 @@ class JudgingReferee(Referee):
                 "cmd.early_tag": now["cmd_result"][slot],
                 "cmd.early_code": now["cmd_code"][slot],
             }
-        early = _Early(len(judge.path), number, values)
+        early = _Early(len(judge.path), step, values)
         self._earlies.append(early)
         return early
 
     def used_early(self, thread: HostThread, word: str, slot: int, memory: Any) -> None:
         early: _Early = memory
         t = self._me(thread)
-        if early.number is None:
+        if early.step is None:
             raise Deviation(
                 f"{self.judge.who(t)}: the load of {word} of slot {slot} was satisfied ahead of "
                 f"its turn, where a barrier must not let it\n"
                 + "\n".join(self.judge.barriers(EARLY_RULES[word]))
             )
-        self.judge.path.insert(early.position, early.number)
+        self.judge.path.insert(early.position, early.step)
         for other in self._earlies:
             if other.position >= early.position:
                 other.position += 1
         self._earlies.remove(early)
         for name, value in early.values.items():
-            self.judge.runner.set(name, value)
+            self.judge.stepper.set(name, value)
 
     # Barriers
 

@@ -30,10 +30,10 @@ from impl.settings import Settings
 from model.layout import EXACT_MASK, PACKET_SLOT, filter_accepts
 from model.scope import Scope
 from model.state import Flags, Label, Outcome
+from monitor.judge import Deviation, Judge, Specification
 from properties.card_port import EmulatedPort, VisibleMemory
 from properties.code import PRESENT, DriverCode
 from properties.host import Ending, Host
-from properties.judge import Deviation, Judge, Specification
 from properties.referee import JudgingReferee
 from properties.threads import HostThread, Signal, Standing
 from properties.weak_memory import StrayAccessError
@@ -589,7 +589,7 @@ class World:
                     f"{self.judge.who(thread.number)} sleeps on behalf of a driver that was closed"
                 )
         for item in self.judge.spec.fair:
-            if self.judge.runner.is_enabled(item.index):
+            if self.judge.enabled(item.name, *item.values):
                 if item.rule.fair == "thread" and item.parameters["t"] in self._lent:
                     continue
                 self._break()
