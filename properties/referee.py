@@ -27,9 +27,10 @@ from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life
 from model.stepper import Step
 from monitor.judge import Deviation, Judge
 from monitor.program import FENCE, LOCK, UNLOCK, Access, say, sleeps
+from monitor.words import Piece
 from properties.host import Ending, Host, Posted, Referee
 from properties.threads import HostThread
-from properties.weak_memory import Piece, Region, Store
+from properties.weak_memory import Region, Store
 
 __all__ = ["JudgingReferee"]
 

@@ -31,12 +31,12 @@ from model.layout import EXACT_MASK, PACKET_SLOT, filter_accepts
 from model.scope import Scope
 from model.state import Flags, Label, Outcome
 from monitor.judge import Deviation, Judge, Specification
+from monitor.words import StrayAccessError
 from properties.card_port import EmulatedPort, VisibleMemory
 from properties.code import PRESENT, DriverCode
 from properties.host import Ending, Host
 from properties.referee import JudgingReferee
 from properties.threads import HostThread, Signal, Standing
-from properties.weak_memory import StrayAccessError
 
 __all__ = ["FILTERS", "Decision", "Setup", "World"]
 
