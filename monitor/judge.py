@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, Protocol
 
 from model.algebra import Bool, Term
 from model.compile import conjuncts, reads
@@ -24,7 +24,7 @@ from model.updates import mangled
 from monitor.program import ACCESSES, SILENT, Access, say
 from monitor.recording import recorded
 
-__all__ = ["Deviation", "Judge", "Specification"]
+__all__ = ["CardDeviation", "Deviation", "Judge", "Specification"]
 
 HOST, DEVICE = "HOST", "DEVICE"
 SILENT_ONLY_IF: Final = frozenset(
@@ -40,16 +40,39 @@ SILENT_ONLY_IF: Final = frozenset(
 """Steps that take no access in some states only; `Judge._is_silent` says in which."""
 
 
+class Path(Protocol):
+    """The steps taken so far."""
+
+    def append(self, step: Step, /) -> None:
+        """One more step was taken."""
+
+    def insert(self, position: int, step: Step, /) -> None:
+        """A step turns out to have been taken earlier."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Step]: ...
+
+
 class Deviation(AssertionError):  # noqa: N818 - a finding about the code under test
     """Driver or card did something that the specification does not allow.
 
     Attributes:
         reason: What was done, and what is allowed.
+        culprit: Who did it.
     """
+
+    culprit = "the driver"
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class CardDeviation(Deviation):
+    """The card did something that the specification does not allow."""
+
+    culprit = "the card"
 
 
 class Specification:
@@ -98,7 +121,7 @@ class Judge:
         self.stepper.load(self._start)
         self.now: Mapping[str, Any] = self.stepper.now
         self.accesses: Counter[str] = Counter()
-        self.path: list[Step] = []
+        self.path: Path = []
         self.owed_bells = [0] * spec.scope.threads
         self._expired = [False] * spec.scope.threads
         self._labels: list[int] = self.now["threads_label"]

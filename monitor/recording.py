@@ -13,7 +13,13 @@ __all__ = ["recorded"]
 
 
 def recorded(
-    stepper: Stepper, start: FlatState, path: Iterable[Taken], title: str, verdict: str
+    stepper: Stepper,
+    start: FlatState,
+    path: Iterable[Taken],
+    title: str,
+    verdict: str,
+    *,
+    skip: int = 0,
 ) -> Trace:
     """Take all steps of a run again, and write down what each of them changes.
 
@@ -23,11 +29,16 @@ def recorded(
         path: The steps.
         title: What the run shows, in one line.
         verdict: What is wrong with it.
+        skip: Number of steps at the beginning that are taken and not written down.
     """
     kept = stepper.state()
     stepper.load(start)
     try:
-        steps = tuple(_told(stepper, start, path))
+        steps_taken = list(path)
+        for taken in steps_taken[:skip]:
+            stepper.fire(taken)
+        start = stepper.state()
+        steps = tuple(_told(stepper, start, steps_taken[skip:]))
     finally:
         stepper.load(kept)
     scope = stepper.layout.scope
