@@ -36,7 +36,8 @@ from impl.packet import (
     parse_message,
 )
 from impl.polling import Direction, Poller
-from impl.settings import Settings
+from impl.settings import Monitoring, Settings
+from impl.watch import Watch
 from model.layout import Command, Info
 
 __all__ = ["DuctDriver", "PacketView", "Readiness"]
@@ -125,6 +126,7 @@ class DuctDriver:
 
     Attributes:
         info: Version (`major`, `minor`) and hardware address (`hwaddr`) of the card.
+        watch: What judges the accesses, if the card was opened with a monitor; otherwise None.
     """
 
     def __init__(self, attachment: Attachment, timeout: float | None = None) -> None:
@@ -137,6 +139,7 @@ class DuctDriver:
         self._descriptor: int | None = None
         self._poller: Poller | None = None
         self.info: Info = self._controller.info
+        self.watch: Watch | None = attachment.watch
         self._lifecycle.open(timeout)
 
     @classmethod
@@ -145,6 +148,7 @@ class DuctDriver:
         address: str,
         *,
         settings: Settings | None = None,
+        monitor: bool | Monitoring = False,
         timeout: float | None = None,
         attachments: Attachments = ATTACHMENTS,
     ) -> Self:
@@ -153,18 +157,23 @@ class DuctDriver:
         Args:
             address: SCHEME:REST, such as "emulated:". The scheme chooses how the card is reached.
             settings: Sizes and times; all opens of a card share those of the first.
+            monitor: Let the specification judge every access to the card while it runs, from the
+                first open of it on. Calls raise `SpecificationError` once card or driver has
+                broken a rule.
             timeout: Seconds to wait for somebody else's open or close to end.
             attachments: Who keeps count of the cards in use.
 
         Raises:
             UnknownAddressError: The scheme is not known.
-            InvalidArgumentError: The card is in use with other settings.
+            InvalidArgumentError: The card is in use with other settings, or without the monitor
+                that was asked for, or no monitor is installed.
             CardFailedError: The card does not start, or failed and is still open elsewhere.
             WaitTimeoutError: The time is over.
             OSError: The card cannot be reached.
         """
         _check_timeout(timeout)
-        attachment = attachments.join(address, settings)
+        monitoring = Monitoring() if monitor is True else monitor or None
+        attachment = attachments.join(address, settings, monitoring)
         try:
             driver = cls(attachment, timeout)
         except BaseException:

@@ -191,7 +191,7 @@ def _compile_library(parts: Parts, tell: Tell) -> None:
 def _compile_checkout(parts: Parts) -> None:
     """Compile those files of the checkout that the guest may import, if they changed."""
     stale: dict[Path, str] = {}
-    for package in ("model", "impl", "emulator", "properties", "userland", "lab"):
+    for package in ("model", "impl", "monitor", "emulator", "properties", "userland", "lab"):
         for path in (PROJECT / package).rglob("*.py"):
             inside = f"/srv/{path.relative_to(PROJECT)}"
             compiled = _compiled(parts, inside)

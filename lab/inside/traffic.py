@@ -42,8 +42,7 @@ def main() -> int:
         except OSError as error:
             ends[name] = error.errno
 
-    more = {"monitor": True} if given.monitor else {}
-    opened = partial(DuctDriver.open, given.address, **more)
+    opened = partial(DuctDriver.open, given.address, monitor=given.monitor)
     with opened() as one, opened() as other:
         # More receivers than packets at a time: some of them sleep whenever the card fails.
         roles = [(f"sender {n}", one, True) for n in range(2)]
