@@ -20,8 +20,9 @@ from impl.errors import InvalidArgumentError, UnknownAddressError
 from impl.lifecycle import Lifecycle
 from impl.memory import Device
 from impl.runtime import Runtime
-from impl.settings import Settings
+from impl.settings import Monitoring, Settings
 from impl.threads import ThreadRuntime
+from impl.watch import Watch, WatchMaker, installed_watch
 
 __all__ = ["ATTACHMENTS", "Attachment", "Attachments", "backends"]
 
@@ -47,6 +48,8 @@ class Attachment:
     controller: Controller
     lifecycle: Lifecycle
     users: int = 0
+    watch: Watch | None = None
+    monitoring: Monitoring | None = None
 
     @classmethod
     def to(cls, device: Device, runtime: Runtime, settings: Settings) -> Attachment:
@@ -54,6 +57,17 @@ class Attachment:
         controller = Controller(device, runtime, settings)
         controller.start()
         return cls(controller, Lifecycle(controller))
+
+    @classmethod
+    def watched(
+        cls, device: Device, runtime: Runtime, settings: Settings, watch: Watch
+    ) -> Attachment:
+        """The same, with a watch between."""
+        attachment = cls.to(watch.device(device), watch.runtime(runtime), settings)
+        attachment.controller = watch.controller(attachment.controller)
+        attachment.lifecycle = watch.lifecycle(attachment.lifecycle)
+        attachment.watch = watch
+        return attachment
 
     def detach(self) -> None:
         """Let go of the card."""
@@ -64,28 +78,41 @@ class Attachment:
 class Attachments:
     """The cards that this process has hold of, by address."""
 
-    def __init__(self, known: Callable[[], Mapping[str, Backend]] = backends) -> None:
+    def __init__(
+        self,
+        known: Callable[[], Mapping[str, Backend]] = backends,
+        watch: Callable[[], WatchMaker] = installed_watch,
+    ) -> None:
         self._known = known
+        self._watch = watch
         self._mutex = threading.Lock()
         self._cards: dict[str, Attachment] = {}
 
-    def join(self, address: str, settings: Settings | None) -> Attachment:
+    def join(
+        self, address: str, settings: Settings | None, monitoring: Monitoring | None = None
+    ) -> Attachment:
         """The card at `address`, which the caller leaves again; settings hold for all who share it.
 
         Raises:
             UnknownAddressError: No backend has this scheme.
-            InvalidArgumentError: The card is in use with other settings.
+            InvalidArgumentError: The card is in use with other settings, or without the monitor
+                that was asked for, or no monitor is installed.
             OSError: The backend does not reach the card.
         """
         with self._mutex:
             attachment = self._cards.get(address)
             if attachment is None:
-                attachment = self._attach(address, settings or Settings())
+                attachment = self._attach(address, settings or Settings(), monitoring)
                 self._cards[address] = attachment
             elif settings is not None and settings != attachment.controller.settings:
                 raise InvalidArgumentError(
                     f"{address} is in use with {attachment.controller.settings}, "
                     f"and {settings} was asked for"
+                )
+            elif monitoring is not None and monitoring != attachment.monitoring:
+                raise InvalidArgumentError(
+                    f"{address} is in use with {attachment.monitoring or 'no monitor'}, and "
+                    f"{monitoring} was asked for; close every other open of it first"
                 )
             attachment.users += 1
             return attachment
@@ -100,11 +127,18 @@ class Attachments:
                 del self._cards[address]
                 attachment.detach()
 
-    def _attach(self, address: str, settings: Settings) -> Attachment:
+    def _attach(
+        self, address: str, settings: Settings, monitoring: Monitoring | None
+    ) -> Attachment:
+        watch = None if monitoring is None else self._watch()(settings, monitoring)
         device = self._reach(address)
         runtime = ThreadRuntime()
         try:
-            return Attachment.to(device, runtime, settings)
+            if watch is None:
+                return Attachment.to(device, runtime, settings)
+            attachment = Attachment.watched(device, runtime, settings, watch)
+            attachment.monitoring = monitoring
+            return attachment
         except BaseException:
             device.close()
             runtime.close()

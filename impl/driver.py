@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Self, final
@@ -26,6 +25,7 @@ from impl.errors import (
     InvalidArgumentError,
     WouldBlockError,
 )
+from impl.loan import Loan
 from impl.memory import Data
 from impl.packet import (
     Packet,
@@ -36,7 +36,8 @@ from impl.packet import (
     parse_message,
 )
 from impl.polling import Direction, Poller
-from impl.settings import Settings
+from impl.settings import Monitoring, Settings
+from impl.watch import Watch
 from model.layout import Command, Info
 
 __all__ = ["DuctDriver", "PacketView", "Readiness"]
@@ -76,9 +77,13 @@ class PacketView:
     ) -> None:
         self.source = source
         self.destination = destination
-        self.payload = _lend(payload)
-        self._payload = payload
+        self._loan = Loan(payload)
         self._driver = driver
+
+    @property
+    def payload(self) -> memoryview:
+        """Its bytes, read-only."""
+        return self._loan.view
 
     def release(self) -> None:
         """Hand the slot back to the card. A second release does nothing.
@@ -92,10 +97,8 @@ class PacketView:
 
     def _take_back(self) -> None:
         try:
-            self.payload.release()
-            self._payload.release()
+            self._loan.end()
         except BufferError:
-            self.payload = _lend(self._payload)
             raise BufferError(
                 "the payload is in use: release slices of it and arrays over it first"
             ) from None
@@ -123,6 +126,7 @@ class DuctDriver:
 
     Attributes:
         info: Version (`major`, `minor`) and hardware address (`hwaddr`) of the card.
+        watch: What judges the accesses, if the card was opened with a monitor; otherwise None.
     """
 
     def __init__(self, attachment: Attachment, timeout: float | None = None) -> None:
@@ -135,6 +139,7 @@ class DuctDriver:
         self._descriptor: int | None = None
         self._poller: Poller | None = None
         self.info: Info = self._controller.info
+        self.watch: Watch | None = attachment.watch
         self._lifecycle.open(timeout)
 
     @classmethod
@@ -143,6 +148,7 @@ class DuctDriver:
         address: str,
         *,
         settings: Settings | None = None,
+        monitor: bool | Monitoring = False,
         timeout: float | None = None,
         attachments: Attachments = ATTACHMENTS,
     ) -> Self:
@@ -151,18 +157,23 @@ class DuctDriver:
         Args:
             address: SCHEME:REST, such as "emulated:". The scheme chooses how the card is reached.
             settings: Sizes and times; all opens of a card share those of the first.
+            monitor: Let the specification judge every access to the card while it runs, from the
+                first open of it on. Calls raise `SpecificationError` once card or driver has
+                broken a rule.
             timeout: Seconds to wait for somebody else's open or close to end.
             attachments: Who keeps count of the cards in use.
 
         Raises:
             UnknownAddressError: The scheme is not known.
-            InvalidArgumentError: The card is in use with other settings.
+            InvalidArgumentError: The card is in use with other settings, or without the monitor
+                that was asked for, or no monitor is installed.
             CardFailedError: The card does not start, or failed and is still open elsewhere.
             WaitTimeoutError: The time is over.
             OSError: The card cannot be reached.
         """
         _check_timeout(timeout)
-        attachment = attachments.join(address, settings)
+        monitoring = Monitoring() if monitor is True else monitor or None
+        attachment = attachments.join(address, settings, monitoring)
         try:
             driver = cls(attachment, timeout)
         except BaseException:
@@ -467,14 +478,6 @@ class DuctDriver:
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("the driver was closed; open the card again")
-
-
-def _lend(memory: memoryview) -> memoryview:
-    """A view of `memory`, which cannot be released while a slice of the view is left.
-
-    The slices of a memoryview alone would not keep it from being released.
-    """
-    return memoryview(pickle.PickleBuffer(memory))
 
 
 def _check_timeout(timeout: float | None) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "NotPermittedError",
     "NotSetUpError",
     "PacketTooLongError",
+    "SpecificationError",
     "UnknownAddressError",
     "UnsupportedMachineError",
     "WaitTimeoutError",
@@ -60,6 +61,16 @@ class CardFailedError(DuctError):
     After a fatal error every call ends with this, sleeping ones at once. Close every open of the
     card; the next open resets it. A close or an open that raises this could not bring the card
     back: its memory is kept, and the next open tries again.
+    """
+
+
+class SpecificationError(DuctError):
+    """The card or the driver did something that the specification does not allow (EIO).
+
+    Raised only if the card was opened with a monitor, by the call in which it was seen and by every
+    call after it. The message begins with who did it. Close every open of the card; that stops it
+    as always. If the card did it, do not trust what it wrote; if the driver did it, please report
+    it, with the run that the monitor saves on request.
     """
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import attrs
 
 from impl.errors import InvalidArgumentError
 from model.layout import LIMITS
 
-__all__ = ["Settings"]
+__all__ = ["Monitoring", "Settings"]
 
 
 @attrs.frozen
@@ -41,3 +43,15 @@ class Settings:
         for name in ("reset_pause", "drain_timeout", "command_timeout"):
             if getattr(self, name) < 0:
                 raise InvalidArgumentError(f"{name} is 0 or more, not {getattr(self, name)}")
+
+
+@attrs.frozen
+class Monitoring:
+    """How a card is watched; see `DuctDriver.open`.
+
+    Attributes:
+        saves_to: The file that the run is written to if it deviates from the specification; None:
+            it is not written.
+    """
+
+    saves_to: Path | None = attrs.field(default=None, converter=attrs.converters.optional(Path))

@@ -23,6 +23,8 @@ __all__ = ["main"]
 
 NAME: Final = "python -m lab"
 FAILED: Final = 1
+GUESTS: Final = 2
+"""Scenes that run at once, each with a guest of its own; a guest keeps a processor busy."""
 DESCRIPTION: Final = """\
 Boot a Debian guest under QEMU with emulated duct cards plugged in, and try the driver in it through
 the kernel's UIO and VFIO. No KVM and no privileges are needed; whatever is needed is downloaded
@@ -76,15 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(chosen: str | None) -> int:
     """Make all scenes; nobody's configuration of the tests applies to them."""
-    options = [
-        "-v",
-        "--durations=0",
-        "--durations-min=1",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-    ]
+    options = ["-v", "--durations=5", "-p", "no:cacheprovider"]
+    options += ["-n", str(min(GUESTS, os.cpu_count() or 1)), "--dist", "loadgroup"]
     choice = ["-k", chosen] if chosen is not None else []
     return int(pytest.main([*options, *choice, str(PROJECT / "lab/scenes")]))
 

@@ -88,7 +88,7 @@ def archive(content: Iterable[Entry]) -> bytes:
     """A compressed cpio archive, "new ASCII" format (Linux, early-userspace/buffer-format)."""
     records = [_record(number, entry) for number, entry in enumerate(content, 1)]
     records.append(_record(0, Entry(_END, 0)))
-    return gzip.compress(b"".join(records), compresslevel=1)
+    return gzip.compress(b"".join(records), compresslevel=1, mtime=0)
 
 
 def _record(number: int, entry: Entry) -> bytes:

@@ -120,10 +120,18 @@ def prepare(tell: Tell, folder: Path = PROJECT / ".lab") -> Parts:
             parts.stamp.write_text(_recipe())
         # These follow the checkout, and take no time.
         script = PROJECT / "lab/guest/init.sh"
-        parts.initramfs.write_bytes(archive(entries(parts.guest, script)))
+        _replace(parts.initramfs, archive(entries(parts.guest, script)))
         _compile_checkout(parts)
         parts.logs.mkdir(exist_ok=True)
     return parts
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file that somebody may be reading."""
+    if not path.exists() or path.read_bytes() != content:
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(content)
+        fresh.replace(path)
 
 
 @contextmanager
@@ -183,7 +191,7 @@ def _compile_library(parts: Parts, tell: Tell) -> None:
 def _compile_checkout(parts: Parts) -> None:
     """Compile those files of the checkout that the guest may import, if they changed."""
     stale: dict[Path, str] = {}
-    for package in ("model", "impl", "emulator", "properties", "userland", "lab"):
+    for package in ("model", "impl", "monitor", "emulator", "properties", "userland", "lab"):
         for path in (PROJECT / package).rglob("*.py"):
             inside = f"/srv/{path.relative_to(PROJECT)}"
             compiled = _compiled(parts, inside)

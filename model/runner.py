@@ -8,22 +8,18 @@ step wrote are looked at again. All of it is straight-line Python generated from
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from model.algebra import Bool, Term
+from model.algebra import Bool
 from model.compile import Case, Source, decision, reads
 from model.rules import Choice
 from model.scope import FlatState, Instance, Layout
+from model.updates import UpdateWriter, mangled
 
-__all__ = ["Runner", "grouped", "mangled"]
+__all__ = ["Runner", "grouped"]
 
 INDENT: Final = "    "
-
-
-def mangled(name: str) -> str:
-    """A variable's name as a Python identifier."""
-    return name.replace(".", "_")
 
 
 def grouped(layout: Layout) -> list[list[Instance]]:
@@ -218,8 +214,8 @@ class Runner:
         return _StepWriter(self.layout, instance, self._whole, self._element, self._module).text()
 
 
-class _StepWriter:
-    """Writes the function of one step."""
+class _StepWriter(UpdateWriter):
+    """Writes the function of one step: its updates, and what has to be looked at again."""
 
     def __init__(
         self,
@@ -229,75 +225,28 @@ class _StepWriter:
         element: Mapping[tuple[str, int], set[int]],
         module: dict[str, Any],
     ) -> None:
-        self.layout = layout
+        super().__init__(Source(layout, mangled))
         self.instance = instance
         self.whole = whole
         self.element = element
         self.module = module
-        self.source = Source(layout, mangled)
-        self.before: list[str] = []
-        self.after: list[str] = []
         self.certain: set[int] = set()
         self.varying: list[tuple[str, str]] = []
 
     def text(self) -> str:
         updates = self.instance.updates
-        scalars = [mangled(name) for name, term in updates.items() if not term.sort.is_array]
-        self.before += self.source.share(_parts(updates.values()))
-        for name, term in updates.items():
+        for name in updates:
             self.certain |= self.whole.get(name, set())
-            if term.sort.is_array:
-                self._array(name, term, "")
-            else:
-                self.after.append(f"{mangled(name)} = {self._value(term)}")
-        head = [f"global {', '.join(scalars)}"] if scalars else []
-        lines = [*head, *self.before, *self.after, *self._refreshes()]
+        lines = [*self.statements(updates), *self._refreshes()]
         body = "\n".join(INDENT + line for line in lines or ["pass"])
         return f"def step_{self.instance.index}():\n{body}\n"
 
-    def _value(self, term: Term) -> str:
-        """The term's value before the step, in a form that later assignments do not change."""
-        if term.operation == "constant":
-            return self.source.expression(term)
-        return self._held(self.source.expression(term))
+    def fills(self, name: str) -> None:
+        for (array, _), groups in self.element.items():
+            if array == name:
+                self.certain |= groups
 
-    def _held(self, expression: str) -> str:
-        if expression.isidentifier() and expression in self.source.local.values():
-            return expression
-        if expression.isdigit():
-            return expression
-        name = f"x{len(self.before)}"
-        self.before.append(f"{name} = {expression}")
-        return name
-
-    def _array(self, name: str, term: Term, margin: str) -> None:
-        match term.operation:
-            case "symbol":
-                return
-            case "store":
-                base, index, value = term.arguments
-                self._array(name, base, margin)
-                place = self._held(self.source.index(name, index))
-                self.after.append(f"{margin}{mangled(name)}[{place}] = {self._value(value)}")
-                self._touches(name, place)
-            case "fill":
-                size = len(self.module[mangled(name)])
-                everywhere = self._value(term.arguments[0])
-                self.after.append(f"{margin}{mangled(name)}[:] = [{everywhere}] * {size}")
-                for (array, _), groups in self.element.items():
-                    if array == name:
-                        self.certain |= groups
-            case "if":
-                test, then, otherwise = term.arguments
-                held = self._held(self.source.expression(test))
-                for condition, branch in ((held, then), (f"not {held}", otherwise)):
-                    if branch.operation != "symbol":
-                        self.after.append(f"{margin}if {condition}:")
-                        self._array(name, branch, margin + INDENT)
-            case _:
-                raise ValueError(f"cannot run an array update by {term.operation!r}")
-
-    def _touches(self, name: str, place: str) -> None:
+    def touches(self, name: str, place: str) -> None:
         if place.isdigit():
             self.certain |= self.element.get((name, int(place)), set())
         else:
@@ -330,20 +279,3 @@ class _StepWriter:
         if single:
             return [f"{known}[{place}]()"]
         return [f"for refresh in {known}[{place}]: refresh()"]
-
-
-def _parts(terms: Iterable[Term]) -> list[Term]:
-    """The numbers and truth values out of which array updates are made."""
-    parts: list[Term] = []
-    for term in terms:
-        if not term.sort.is_array:
-            parts.append(term)
-        elif term.operation == "store":
-            parts += _parts(term.arguments[:1])
-            parts += term.arguments[1:]
-        elif term.operation == "fill":
-            parts += term.arguments
-        elif term.operation == "if":
-            parts.append(term.arguments[0])
-            parts += _parts(term.arguments[1:])
-    return parts

@@ -32,7 +32,7 @@ from model.rules import Choice, Parameter, Rule, Transition, Variable, parameter
 from model.state import EVENT_THREAD, FATAL_THREAD, Label
 from model.system import System
 
-__all__ = ["FlatState", "Instance", "Layout", "RuleFilter", "Scope", "Wrapped"]
+__all__ = ["FlatState", "Instance", "Layout", "RuleFilter", "Scope", "Wrapped", "room_in_lines"]
 
 FlatState: TypeAlias = tuple[Any, ...]
 """One entry for each variable; arrays are tuples."""
@@ -217,6 +217,12 @@ class Layout:
             instances.append(Instance(len(instances), transition, values, guard, replacing))
         return cls(system, scope, tuple(instances), position)
 
+    @classmethod
+    def without_steps(cls, system: System, scope: Scope) -> Layout:
+        """Lay `system` out in `scope`, for whoever names the steps: none are listed."""
+        position = {variable.name: at for at, variable in enumerate(system.variables)}
+        return cls(system, scope, (), position)
+
     def initial(self) -> FlatState:
         """The state at power-on."""
         state: list[Any] = []
@@ -251,6 +257,17 @@ class Layout:
         except KeyError:
             raise KeyError(f"no step {name} with {dict(parameters)} in this scope") from None
 
+    def instance(self, name: str, values: tuple[int, ...]) -> Instance:
+        """The step of a rule for any values of its parameters, whether it is listed or not.
+
+        Raises `KeyError` if there is no such rule.
+        """
+        transition = self.system.named(name)
+        replacing = dict(_sizes(self.scope))
+        for parameter, value in zip(transition.rule.parameters, values, strict=True):
+            replacing[parameter_symbol(parameter)] = constant(value)
+        return Instance(-1, transition, values, substitute(transition.guard, replacing), replacing)
+
     @functools.cached_property
     def _index(self) -> dict[tuple[str, tuple[tuple[str, int], ...]], Instance]:
         return {
@@ -270,7 +287,7 @@ def _instances(
     system: System, scope: Scope
 ) -> Iterator[tuple[Transition, tuple[int, ...], Bool, Mapping[Term, Term]]]:
     sizes = _sizes(scope)
-    room = _room_in_lines(system, scope)
+    room = room_in_lines(system, scope)
     for transition in system.transitions:
         parameters: tuple[Parameter, ...] = transition.rule.parameters
         guard = transition.guard
@@ -288,7 +305,7 @@ def _instances(
                 yield transition, values, special, replacing
 
 
-def _room_in_lines(system: System, scope: Scope) -> Bool:
+def room_in_lines(system: System, scope: Scope) -> Bool:
     """No line is longer than the number of threads."""
     names = {variable.name for variable in system.variables}
     heads = [name for name in names if name.endswith(".line.head")]

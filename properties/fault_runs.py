@@ -20,10 +20,10 @@ from hypothesis.stateful import run_state_machine_as_test
 from impl.memory import Purpose
 from model.layout import Command
 from model.state import Label
+from monitor.judge import Deviation
 from properties.code import DriverCode
 from properties.faults import Fault
 from properties.host import Ending
-from properties.judge import Deviation
 from properties.replay import Run
 from properties.stateful import DriverMachine, machine_of, specification_at
 from properties.threads import Standing

@@ -20,8 +20,9 @@ from impl.memory import Data, Device, DmaRegion, Purpose
 from impl.packet import HEADER
 from impl.runtime import CancelledError, Channel, ExpiredError, Runtime
 from model.layout import COMMAND_SLOT, PACKET_SLOT, Register
+from monitor.words import Piece
 from properties.threads import HostThread, Lock, Signal, Sleep, Standing
-from properties.weak_memory import Piece, Region, Store, WeakMemory, pieces
+from properties.weak_memory import Region, Store, WeakMemory, pieces
 
 __all__ = ["EARLY_WORDS", "CardPort", "Ending", "Host", "Posted", "Referee"]
 

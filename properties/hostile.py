@@ -50,11 +50,12 @@ from model.layout import (
     Owner,
     Register,
 )
+from monitor.words import Piece, StrayAccessError
 from properties.card_port import VisibleMemory
 from properties.code import PRESENT, DriverCode
 from properties.host import CardPort, Ending, Host, Referee
 from properties.threads import HostThread, Standing
-from properties.weak_memory import Piece, Region, StrayAccessError
+from properties.weak_memory import Region
 
 __all__ = ["Decision", "HostileError", "HostileWorld", "Setup", "decisions", "setups"]
 

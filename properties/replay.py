@@ -17,9 +17,9 @@ import attrs
 
 from model.ladder import text
 from model.trace import Trace
+from monitor.judge import Deviation, Specification
 from proofs.itf import to_itf
 from properties.code import PRESENT, DriverCode
-from properties.judge import Deviation, Specification
 from properties.world import Decision, Setup, World
 
 __all__ = ["Run", "explanation", "main", "replay", "save", "shown", "trace_of", "write_trace"]

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from model.scope import Scope
+from monitor.judge import Deviation, Specification
 from properties.code import PRESENT, DriverCode
 from properties.host import Ending
-from properties.judge import Deviation, Specification
 from properties.replay import Run, explanation, save, trace_of, write_trace
 from properties.world import FILTERS, HWADDR, SIZES, Decision, Setup, World
 

@@ -17,26 +17,21 @@ from emulator.card import Card
 from emulator.packet import Packet
 from emulator.receive import Arrival
 from impl.errors import (
-    CardError,
-    CardFailedError,
     ClosedError,
-    FilterTableFullError,
-    NoSuchFilterError,
-    WaitTimeoutError,
-    WouldBlockError,
 )
 from impl.memory import Purpose
 from impl.settings import Settings
 from model.layout import EXACT_MASK, PACKET_SLOT, filter_accepts
 from model.scope import Scope
 from model.state import Flags, Label, Outcome
+from monitor.judge import Deviation, Judge, Specification
+from monitor.outcomes import ERRORS
+from monitor.words import StrayAccessError
 from properties.card_port import EmulatedPort, VisibleMemory
 from properties.code import PRESENT, DriverCode
 from properties.host import Ending, Host
-from properties.judge import Deviation, Judge, Specification
 from properties.referee import JudgingReferee
 from properties.threads import HostThread, Signal, Standing
-from properties.weak_memory import StrayAccessError
 
 __all__ = ["FILTERS", "Decision", "Setup", "World"]
 
@@ -54,14 +49,7 @@ HANDLERS: Final = 2
 READING: Final = frozenset({Label.RX_OWNER, Label.RX_HEADER, Label.RX_NEXT})
 BELLS: Final = 16
 """Doorbells that may be under way at once, counting each packet of a batch."""
-OUTCOMES: Final[dict[Outcome, tuple[type[BaseException], ...]]] = {
-    Outcome.EIO: (CardFailedError, CardError),
-    Outcome.EAGAIN: (WouldBlockError,),
-    Outcome.EINTR: (WaitTimeoutError, ClosedError, Signal),
-    Outcome.ENOSPC: (FilterTableFullError,),
-    Outcome.ENOENT: (NoSuchFilterError,),
-    Outcome.EBADF: (ClosedError,),
-}
+OUTCOMES: Final = {**ERRORS, Outcome.EINTR: (*ERRORS[Outcome.EINTR], Signal)}
 """Which errors a call may raise that ends so."""
 
 
@@ -136,7 +124,7 @@ class World:
         self.card = Card(dma=None, transmit=self._transmitted, hwaddr=HWADDR)  # type: ignore[arg-type]
         fill = b"\x55" if setup.stale else b"\xa5"
         self.host = Host(EmulatedPort(self.card), self.referee, fill=fill, posted=setup.posted)
-        self.referee.host = self.host
+        self.referee.attend(self.host)
         self.card.dma = VisibleMemory(self.host.memory)
         settings = Settings(ring_shift=setup.ring_shift, reset_polls=setup.polls)
         controller = code.Controller(self.host, self.host, settings)
@@ -589,7 +577,7 @@ class World:
                     f"{self.judge.who(thread.number)} sleeps on behalf of a driver that was closed"
                 )
         for item in self.judge.spec.fair:
-            if self.judge.runner.is_enabled(item.index):
+            if self.judge.enabled(item.name, *item.values):
                 if item.rule.fair == "thread" and item.parameters["t"] in self._lent:
                     continue
                 self._break()

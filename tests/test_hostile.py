@@ -16,10 +16,10 @@ from impl.errors import CardFailedError, DuctError
 from impl.memory import Purpose
 from impl.settings import Settings
 from model.layout import ECHO, HWERR, LIMITS, RST, Owner
+from monitor.words import StrayAccessError
 from properties.code import Change, DriverCode
 from properties.hostile import HostileError, HostileWorld, Setup, decisions, setups
 from properties.profiles import chosen
-from properties.weak_memory import StrayAccessError
 
 PROFILE = chosen()
 PATIENCE = 30

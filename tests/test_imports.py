@@ -9,7 +9,10 @@ import attrs
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PROJECT = ("model", "impl", "proofs", "emulator", "properties", "userland", "bench", "tests", "lab")
+PROJECT = (
+    *("model", "impl", "monitor", "proofs", "emulator", "properties"),
+    *("userland", "bench", "tests", "lab"),
+)
 
 
 @attrs.frozen
@@ -31,13 +34,14 @@ RULES = {
     "model.algebra": May((), ("attrs",)),
     "proofs": May(("model", "proofs"), None),
     "impl": May(("impl", "model.layout"), ("attrs",)),
+    "monitor": May(("monitor", "impl", "model"), ("attrs",)),
     "emulator": May(("emulator", "model.layout", "model.state", "impl.memory"), ("attrs",)),
-    "properties": May(("properties", "emulator", "impl", "model", "proofs.itf"), None),
+    "properties": May(("properties", "emulator", "impl", "monitor", "model", "proofs.itf"), None),
     "userland": May(("userland", "impl", "model.layout"), ("attrs",)),
     "lab": May(("lab", "properties", "model.layout"), None),
     "lab.agent": May((), ("attrs",)),
     "lab.inside": May(("impl", "model.layout", "properties.bench_control"), ("attrs",)),
-    "bench": May(("bench", "model", "proofs", "impl", "emulator", "properties"), None),
+    "bench": May(("bench", "model", "proofs", "impl", "monitor", "emulator", "properties"), None),
 }
 
 

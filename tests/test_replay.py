@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.judge import Deviation, Specification
 from properties.code import PRESENT, Change, DriverCode
-from properties.judge import Deviation, Specification
 from properties.replay import Run, main, replay, save
 from properties.world import Setup, World
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from impl.memory import Purpose
 from model.layout import COMMAND_SLOT, PACKET_SLOT
-from properties.weak_memory import Piece, StrayAccessError, WeakMemory, pieces
+from monitor.words import Piece, StrayAccessError
+from properties.weak_memory import WeakMemory, pieces
 
 STORES = st.lists(
     st.tuples(st.integers(0, 12), st.binary(min_size=1, max_size=4), st.booleans()),

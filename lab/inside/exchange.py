@@ -9,6 +9,7 @@ multicast address. Exit status: 0 if nothing was lost.
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import struct
 import sys
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 import attrs
 
 from impl.driver import DuctDriver
+from impl.packet import Packet
 from model.layout import LIMITS
 
 NEWS = 0x8000_0ACE
@@ -25,6 +27,8 @@ NEWS = 0x8000_0ACE
 EXACT = 0xFFFF_FFFF
 WINDOW = 32
 """Packets under way at the most: half of a receive ring, the rest is for news."""
+BATCH = 8
+"""Packets that are sent with one doorbell."""
 OFTEN = 8
 """Packets after which a receiver tells how far it is."""
 PATIENCE = 120.0
@@ -58,9 +62,11 @@ class Exchange:
             with self.changed:
                 self.changed.wait_for(lambda: self.peer is not None, HELLO_AGAIN)
         peer = self.peer
-        for number, payload in enumerate(payloads(self.duct.info.hwaddr, self.count)):
-            self.await_room(number)
-            self.duct.send(peer, payload, timeout=PATIENCE)
+        everything = payloads(self.duct.info.hwaddr, self.count)
+        for end in range(BATCH, self.count + BATCH, BATCH):
+            batch = [(peer, payload) for payload in itertools.islice(everything, BATCH)]
+            self.await_room(end - 1)
+            self.duct.send_batch(batch, timeout=PATIENCE)
 
     def await_room(self, number: int) -> None:
         """Wait until a packet cannot be too many for the receiver."""
@@ -72,28 +78,32 @@ class Exchange:
         """Tell how far the receiver is."""
         self.duct.send(NEWS, struct.pack("<I", self.arrived), timeout=PATIENCE)
 
+    def learn(self, news: Packet) -> None:
+        """Take notice of how far the other receiver is."""
+        with self.changed:
+            self.peer = news.source
+            (self.confirmed,) = struct.unpack("<I", news.payload)
+            self.changed.notify_all()
+
     def receive(self) -> None:
         """Receive everything, and hear that everything has arrived over there."""
         expected: Iterator[bytes] = iter(())
         while self.arrived < self.count or self.confirmed < self.count:
-            packet = self.duct.receive(timeout=PATIENCE)
-            if packet.source == self.duct.info.hwaddr:
-                continue
-            if packet.destination == NEWS:
+            for packet in self.duct.receive_batch(WINDOW, timeout=PATIENCE):
+                if packet.source == self.duct.info.hwaddr:
+                    continue
+                if packet.destination != NEWS:
+                    if packet.payload != next(expected):
+                        raise ValueError(f"packet {self.arrived} is not the one that was sent")
+                    self.arrived += 1
+                    if self.arrived % OFTEN == 0 or self.arrived == self.count:
+                        self.tell()
+                    continue
                 if self.peer is None:
                     expected = payloads(packet.source, self.count)
                     # Who was heard may not have heard us: it began later.
                     self.tell()
-                with self.changed:
-                    self.peer = packet.source
-                    (self.confirmed,) = struct.unpack("<I", packet.payload)
-                    self.changed.notify_all()
-                continue
-            if packet.payload != next(expected):
-                raise ValueError(f"packet {self.arrived} is not the one that was sent")
-            self.arrived += 1
-            if self.arrived % OFTEN == 0 or self.arrived == self.count:
-                self.tell()
+                self.learn(packet)
 
 
 def main() -> int:

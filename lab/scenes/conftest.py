@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 
 import attrs
 import pytest
@@ -28,6 +29,15 @@ class Way:
         return f"{self.kind}:{seat.function}"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Scenes that share a guest run one after the other; those of other guests meanwhile."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        group = callspec.params.get("way", item.name) if callspec else item.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def parts() -> Parts:
     return prepare(lambda _doing: None)
@@ -36,7 +46,8 @@ def parts() -> Parts:
 @pytest.fixture(scope="session")
 def one_guest(parts: Parts) -> Iterator[Bench]:
     """A guest in which UIO and VFIO both work."""
-    with bench(parts, "guest") as made:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    with bench(parts, f"guest{worker}") as made:
         yield made
 
 

@@ -14,10 +14,9 @@ def test_a_killed_driver_leaves_a_card_that_writes_nothing(way: Way) -> None:
     traffic.signal(signal.SIGKILL)
     assert traffic.wait().status == -signal.SIGKILL
     after = seat.outside.counters()
-    assert after.dma_writes > during.dma_writes or during.dma_writes > 0
-    # Packets for the dead driver's card: it has nowhere to put them.
-    for _ in range(3):
-        guest.check("ductctl", "-d", way.address(other), "-s", hwaddr, stdin="too late")
+    assert during.dma_writes > 0
+    # A packet for the dead driver's card: it has nowhere to put it.
+    guest.check("ductctl", "-d", way.address(other), "-s", hwaddr, stdin="too late")
     later = seat.outside.counters()
     assert later.dma_writes == after.dma_writes
     assert later.dma_reads == after.dma_reads

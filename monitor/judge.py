@@ -7,21 +7,24 @@ with a `Deviation` that names the access, what is allowed instead, and where the
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, Protocol
 
 from model.algebra import Bool, Term
 from model.compile import conjuncts, reads
 from model.explore import Executor
-from model.runner import mangled
-from model.scope import Instance, Scope
+from model.scope import Instance, Layout, Scope
 from model.state import EVENT_THREAD, FATAL_THREAD, Label, Outcome
+from model.stepper import Step, Stepper
 from model.system import specification
-from model.trace import Trace, record
-from properties.program import ACCESSES, SILENT, Access, say
+from model.trace import Trace
+from model.updates import mangled
+from monitor.program import ACCESSES, SILENT, Access, say
+from monitor.recording import recorded
 
-__all__ = ["Deviation", "Judge", "Specification"]
+__all__ = ["CardDeviation", "Deviation", "Judge", "Specification"]
 
 HOST, DEVICE = "HOST", "DEVICE"
 SILENT_ONLY_IF: Final = frozenset(
@@ -37,16 +40,39 @@ SILENT_ONLY_IF: Final = frozenset(
 """Steps that take no access in some states only; `Judge._is_silent` says in which."""
 
 
+class Path(Protocol):
+    """The steps taken so far."""
+
+    def append(self, step: Step, /) -> None:
+        """One more step was taken."""
+
+    def insert(self, position: int, step: Step, /) -> None:
+        """A step turns out to have been taken earlier."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Step]: ...
+
+
 class Deviation(AssertionError):  # noqa: N818 - a finding about the code under test
     """Driver or card did something that the specification does not allow.
 
     Attributes:
         reason: What was done, and what is allowed.
+        culprit: Who did it.
     """
+
+    culprit = "the driver"
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class CardDeviation(Deviation):
+    """The card did something that the specification does not allow."""
+
+    culprit = "the card"
 
 
 class Specification:
@@ -54,21 +80,23 @@ class Specification:
 
     Attributes:
         scope: The sizes.
+        stepper: Takes the steps.
+        by_rule: The rules, by name.
     """
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self.executor = Executor.of(specification(), scope)
-        self.runner = self.executor.runner()
-        self.numbers: dict[tuple[Any, ...], int] = {
-            (item.name, *item.values): item.index for item in self.executor.instances
+        self.stepper = Stepper(specification(), scope)
+        self.executor = Executor(self.stepper.layout)
+        self.by_rule = {
+            item.rule.name: item.rule for item in self.stepper.layout.system.transitions
         }
-        self.by_rule = {item.name: item.rule for item in self.executor.instances}
-        self.fair = [item for item in self.executor.instances if item.process is not None]
 
-    def instance(self, number: int) -> Instance:
-        """The step with this number."""
-        return self.executor.instances[number]
+    @functools.cached_property
+    def fair(self) -> list[Instance]:
+        """All steps that somebody must take where they may be taken."""
+        layout = Layout.of(self.stepper.layout.system, self.scope)
+        return [item for item in layout.instances if item.process is not None]
 
 
 class Judge:
@@ -88,15 +116,14 @@ class Judge:
     def __init__(self, spec: Specification, *, stale: bool = False, lies: bool = False) -> None:
         self.spec = spec
         self.stale = int(stale)
-        self.runner = spec.runner
+        self.stepper = spec.stepper
         self._start = spec.executor.changed(spec.executor.initial(), card__lies=lies)
-        self.runner.load(self._start)
-        self.now: Mapping[str, Any] = self.runner.now
+        self.stepper.load(self._start)
+        self.now: Mapping[str, Any] = self.stepper.now
         self.accesses: Counter[str] = Counter()
-        self.path: list[int] = []
+        self.path: Path = []
         self.owed_bells = [0] * spec.scope.threads
         self._expired = [False] * spec.scope.threads
-        self._numbers = spec.numbers
         self._labels: list[int] = self.now["threads_label"]
 
     # The specification's state
@@ -119,12 +146,7 @@ class Judge:
 
     def enabled(self, rule: str, *values: int) -> bool:
         """Whether a step may be taken."""
-        number = self._numbers.get((rule, *values))
-        return number is not None and self.runner.is_enabled(number)
-
-    def number(self, rule: str, *values: int) -> int:
-        """The number of a step."""
-        return self._numbers[rule, *values]
+        return self.stepper.is_enabled((rule, *values))
 
     def expired(self, t: int, yes: bool) -> None:
         """Whether the last sleep of thread t reached its deadline, or a signal ended it."""
@@ -134,17 +156,17 @@ class Judge:
 
     def fire(self, rule: str, *values: int) -> None:
         """Take a step that may be taken. Raises `Deviation` if it may not."""
-        number = self._numbers.get((rule, *values))
-        if number is None or not self.runner.is_enabled(number):
-            raise self.deviation(f"{self._step(rule, values)} is not allowed now", rule, values)
-        self.runner.fire(number)
-        self.path.append(number)
+        step = (rule, *values)
+        if not self.stepper.is_enabled(step):
+            raise self.deviation(f"{self._named(rule, values)} is not allowed now", rule, values)
+        self._take(step)
 
-    def _step(self, rule: str, values: Iterable[int]) -> str:
-        known = self.spec.by_rule.get(rule)
-        if known is None:
-            return rule
-        names = (parameter.name for parameter in known.parameters)
+    def _take(self, step: Step) -> None:
+        self.stepper.fire(step)
+        self.path.append(step)
+
+    def _named(self, rule: str, values: Iterable[int]) -> str:
+        names = (parameter.name for parameter in self.spec.by_rule[rule].parameters)
         inside = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=False))
         return f"{rule} ({inside})" if inside else rule
 
@@ -159,14 +181,11 @@ class Judge:
 
     def _unmet(self, rule: str, values: tuple[int, ...]) -> list[str]:
         """Which conditions of a rule do not hold, and what the variables are that they read."""
-        known = self.spec.by_rule.get(rule)
-        number = self._numbers.get((rule, *values))
-        if known is None or number is None:
-            return []
+        known = self.spec.by_rule[rule]
         lines = [f"  {rule}: {known.meaning}"]
         names = tuple(parameter.name for parameter in known.parameters)
-        state = self.runner.state()
-        step = self.spec.instance(number)
+        state = self.stepper.state()
+        step = self.stepper.layout.instance(rule, values)
         for guard in step.transition.guards:
             if not self.spec.executor.compile(guard.condition, names)(state, *values):
                 kind = "barrier" if guard.barrier else "condition"
@@ -187,40 +206,37 @@ class Judge:
 
     def _holds(self, condition: Term) -> bool:
         assert isinstance(condition, Bool)
-        return bool(self.spec.executor.compile(condition)(self.runner.state()))
+        return bool(self.spec.executor.compile(condition)(self.stepper.state()))
 
     def barriers(self, rule: str) -> list[str]:
         """The barriers that a rule stands behind."""
         known = self.spec.by_rule[rule]
         lines = [f"  {rule}: {known.meaning}"]
-        for transition in self.spec.executor.layout.system.transitions:
-            if transition.rule is known:
-                lines += [f"  barrier: {item.name}" for item in transition.guards if item.barrier]
-        return lines
+        guards = self.stepper.transition(rule).guards
+        return lines + [f"  barrier: {item.name}" for item in guards if item.barrier]
 
     def settle(self, t: int) -> None:
         """Take all steps of thread t that take no access."""
         labels = self._labels
         while True:
             for rule in SILENT.get(labels[t], ()):  # type: ignore[call-overload]
-                number = self._silent(rule, t)
-                if number is not None and self.runner.is_enabled(number):
-                    self.runner.fire(number)
-                    self.path.append(number)
+                step = self._silent(rule, t)
+                if step is not None and self.stepper.is_enabled(step):
+                    self._take(step)
                     break
             else:
                 return
 
-    def _silent(self, rule: str, t: int) -> int | None:
+    def _silent(self, rule: str, t: int) -> Step | None:
         """The step by which thread t takes a rule without an access; None where it needs one."""
         if rule == "tx.next_of_batch":
-            number = self._numbers[rule, t, self.next_is_empty(t)]
-            if self.runner.is_enabled(number):
+            step = rule, t, self.next_is_empty(t)
+            if self.stepper.is_enabled(step):
                 self.owed_bells[t] += 1
-            return number
+            return step
         if rule in SILENT_ONLY_IF and not self._is_silent(rule, t):
             return None
-        return self._numbers[rule, t]
+        return rule, t
 
     def _is_silent(self, rule: str, t: int) -> bool:
         now = self.now
@@ -317,8 +333,7 @@ class Judge:
 
     def trace(self, title: str, verdict: str) -> Trace:
         """The run so far as the common kind of trace."""
-        instances = [self.spec.instance(number) for number in self.path]
-        return record(self.spec.executor, instances, title, self._start, verdict=verdict)
+        return recorded(self.stepper, self._start, self.path, title, verdict)
 
 
 def _shown(name: str, value: Any) -> str:

@@ -1,0 +1,130 @@
+"""A running system that is told which step comes next: each rule is compiled once, for all sizes.
+
+`Runner` keeps the set of all enabled steps at hand, so as to pick from it. Whoever knows the next
+step, because somebody else has just taken it, only needs to ask whether that one may be taken. So
+nothing is listed here, whatever the number of slots and threads, and the parameters of a rule may
+have any value: a step is the name of a rule and the values of its parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from model.algebra import And, Sort, Term, constant, substitute, symbol
+from model.compile import Source
+from model.rules import Choice, Transition
+from model.scope import FlatState, Layout, Scope, room_in_lines
+from model.system import System
+from model.updates import UpdateWriter, mangled
+
+__all__ = ["Step", "Stepper"]
+
+INDENT: Final = "    "
+Step: TypeAlias = tuple[Any, ...]
+"""The name of a rule, then the value of each parameter."""
+
+
+class Stepper:
+    """A system at a scope, in some state that changes in place.
+
+    Attributes:
+        layout: Where everything stands in a state. It lists no steps.
+        now: The present value of every variable, by its `mangled` name. To be read only.
+    """
+
+    def __init__(self, system: System, scope: Scope) -> None:
+        self.layout = Layout.without_steps(system, scope)
+        self._module: dict[str, Any] = {}
+        self._rules = {item.rule.name: item for item in system.transitions}
+        self._guards: dict[str, Callable[..., bool]] = {}
+        self._updates: dict[str, Callable[..., None]] = {}
+        self.now: Mapping[str, Any] = self._module
+        self.load(self.layout.initial())
+
+    # State in, state out
+
+    def load(self, state: FlatState) -> None:
+        """Go to `state`."""
+        module = self._module
+        for variable, value in zip(self.layout.system.variables, state, strict=True):
+            name = mangled(variable.name)
+            if variable.domain is None:
+                module[name] = value
+            elif name in module:
+                module[name][:] = value
+            else:
+                module[name] = list(value)
+
+    def state(self) -> FlatState:
+        """The present state as a value."""
+        return tuple(
+            self._module[mangled(variable.name)]
+            if variable.domain is None
+            else tuple(self._module[mangled(variable.name)])
+            for variable in self.layout.system.variables
+        )
+
+    def set(self, name: str, value: int | bool) -> None:
+        """Give a variable that is no array another value, from outside the rules."""
+        self._module[mangled(name)] = value
+
+    # Steps
+
+    def transition(self, rule: str) -> Transition:
+        """The rule of that name as terms. Raises `KeyError` if there is none."""
+        return self._rules[rule]
+
+    def is_enabled(self, step: Step) -> bool:
+        """Whether a step may be taken now. Raises `KeyError` if there is no such rule."""
+        rule = step[0]
+        guard = self._guards.get(rule)
+        if guard is None:
+            guard = self._guards[rule] = self._compiled_guard(self._rules[rule])
+        return bool(guard(*step[1:]))
+
+    def fire(self, step: Step) -> None:
+        """Take a step. Whether it is enabled is up to the caller."""
+        rule = step[0]
+        update = self._updates.get(rule)
+        if update is None:
+            update = self._updates[rule] = self._compiled_updates(self._rules[rule])
+        update(*step[1:])
+
+    # Steps as code
+
+    def _sizes(self) -> dict[Term, Term]:
+        constants = self.layout.scope.constants().items()
+        return {symbol(name, Sort.NUMBER): constant(value) for name, value in constants}
+
+    def _compiled_guard(self, rule: Transition) -> Callable[..., bool]:
+        source = Source(self.layout, _name)
+        guard = rule.guard
+        if any(parameter.choice is Choice.USER for parameter in rule.rule.parameters):
+            guard = And(guard, room_in_lines(self.layout.system, self.layout.scope))
+        guard = substitute(guard, self._sizes())
+        lines = source.share([guard])
+        return self._define(rule, "guard", [*lines, f"return {source.expression(guard)}"])
+
+    def _compiled_updates(self, rule: Transition) -> Callable[..., None]:
+        cache: dict[Term, Term] = {}
+        updates = {
+            name: substitute(term, self._sizes(), cache) for name, term in rule.updates.items()
+        }
+        return self._define(
+            rule, "updates", UpdateWriter(Source(self.layout, _name)).statements(updates)
+        )
+
+    def _define(self, rule: Transition, what: str, lines: list[str]) -> Callable[..., Any]:
+        name = f"{what}_{mangled(rule.rule.name)}"
+        parameters = ", ".join(_name(f"?{item.name}") for item in rule.rule.parameters)
+        body = "\n".join(INDENT + line for line in lines or ["pass"])
+        text = f"def {name}({parameters}):\n{body}\n"
+        exec(compile(text, f"<{name}>", "exec"), self._module)  # noqa: S102 - source made here, of terms
+        function: Callable[..., Any] = self._module[name]
+        return function
+
+
+def _name(variable: str) -> str:
+    """A variable, or a parameter, as a Python identifier."""
+    return mangled(variable.replace("?", "p_"))

@@ -1,0 +1,54 @@
+"""Filters as the specification knows them: by a number each, and not by mask and address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from model.layout import EXACT_MASK, filter_accepts
+from model.state import UNICAST
+from monitor.judge import Judge
+
+__all__ = ["KEYS", "Filters", "OutOfKeysError"]
+
+KEYS: Final = 64
+"""Filters that may be in the card's table, or in a command on its way, at once."""
+
+
+class OutOfKeysError(Exception):
+    """More filters are in use than the monitor has numbers for."""
+
+
+class Filters:
+    """Gives each pair of mask and address a number while it is in use."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._now = judge.now
+        self._known: dict[int, tuple[int, int]] = {}
+
+    def set_address(self, hwaddr: int) -> None:
+        """The card's own address, whose filter has a fixed number."""
+        self._known[UNICAST] = EXACT_MASK, hwaddr
+
+    def key(self, mask: int, address: int) -> int:
+        """The number of a filter. Raises `OutOfKeysError` if there is none left."""
+        for key, known in self._known.items():
+            if known == (mask, address) and key != UNICAST:
+                return key
+        now = self._now
+        used = {UNICAST, *now["cmd_key_new"], *now["cmd_key"], *now["threads_key"]}
+        for key in range(KEYS):
+            if key not in used and not now["card_filters"][key] and not now["card_asked"][key]:
+                self._known[key] = mask, address
+                return key
+        raise OutOfKeysError(f"more than {KEYS} filters are in use at once")
+
+    def of(self, key: int) -> tuple[int, int]:
+        """Mask and address of a number."""
+        return self._known[key]
+
+    def accepting(self, destination: int) -> Iterator[int]:
+        """The numbers of all known filters that let a packet through."""
+        for key, (mask, address) in self._known.items():
+            if filter_accepts(mask, address, destination):
+                yield key

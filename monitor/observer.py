@@ -1,0 +1,495 @@
+"""What a real driver does with a real card, judged while it does it.
+
+Real threads make accesses to a real card, and each is told here, in an order in which they happened
+(`mutex`). Which thread of the specification a real thread is, is known from the call that it is in.
+Nothing is known of when a store becomes visible, when a load is satisfied, and what the card does:
+`monitor.stores` and `monitor.loads` take the worst that the driver's barriers leave, and
+`monitor.unseen` the least that explains what is seen.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol, TypeVarTuple
+
+import attrs
+
+from impl.memory import Data, DmaRegion, Purpose
+from impl.packet import Header, unpack_header
+from impl.runtime import CancelledError, Channel
+from model.layout import (
+    CMDBASE,
+    CMDSHIFT,
+    EVFLAGS,
+    FLAGS,
+    HWADDR,
+    Command,
+    Owner,
+    Register,
+    is_fatal,
+)
+from model.scope import Scope
+from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label
+from monitor.accesses import HOLDING, Accesses, Sleeper, Surroundings
+from monitor.contents import Contents
+from monitor.filters import KEYS, Filters, OutOfKeysError
+from monitor.judge import Deviation, Judge, Specification
+from monitor.loads import EARLY_RULES, EarlyLoads
+from monitor.path import LongPath
+from monitor.peek import Rings
+from monitor.stores import PendingStores
+from monitor.unseen import UnseenCard
+from monitor.words import BUFFER_SIZE, StrayAccessError, touched
+
+__all__ = ["USERS", "Observer"]
+
+USERS: Final = 256
+"""Calls that may be under way at once; with more the monitor gives up."""
+FIRST_USER: Final = 2
+INITIALISING: Final = frozenset({Label.CMD_INIT, Label.INIT_TX, Label.INIT_POINTER, Label.INIT_RX})
+Arguments = TypeVarTuple("Arguments")
+
+
+class Region(Protocol):
+    """DMA memory as the observer knows it: the memory itself, and whether it was given back."""
+
+    inner: DmaRegion
+    purpose: Purpose
+    freed: bool
+
+
+@attrs.define(eq=False)
+class _Sleep:
+    channel: Channel
+    handle: object
+    told: bool = False
+
+
+class _Around(Surroundings):
+    """What stands around the driver: real memory and real threads."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def packet_memory(self) -> list[Region]:
+        return [item for item in self._observer.regions if item.purpose is not Purpose.COMMAND_RING]
+
+    def has_pending(self, region: Any) -> bool:
+        return False  # the specification's own variables say so
+
+    def begins_at(self, address: int) -> Purpose | None:
+        for region in self._observer.regions:
+            if region.inner.bus_address() == address:
+                return region.purpose
+        return None
+
+    def rung(self, ring: str, bells: int) -> None:
+        self._observer.pending.rings(threading.get_ident(), ring, bells)
+
+    def sleepers(self) -> Iterator[Sleeper]:
+        for t, sleep in self._observer.asleep.items():
+            if not sleep.told:
+                yield Sleeper(t, sleep.channel)
+
+    def pollers(self) -> tuple[bool, bool]:
+        return self._observer.readable, self._observer.writable
+
+
+class Observer:
+    """Judges one driver.
+
+    Attributes:
+        mutex: Held by whoever makes an access and tells of it.
+        readable, writable: What pollers see.
+        regions: DMA memory that is not freed.
+        pending: Stores that the card may not see yet.
+        asleep: Threads that sleep.
+        deviation: What was wrong.
+        gave_up: Why nothing is judged any more, though nothing was wrong.
+        alarming: Something was wrong, and those who sleep do not know yet.
+    """
+
+    def __init__(self, ring_size: int, polls: int, barrier: Callable[[], None]) -> None:
+        self.mutex = threading.RLock()
+        self.readable = False
+        self.writable = False
+        self.regions: list[Region] = []
+        self.asleep: dict[int, _Sleep] = {}
+        self.deviation: Deviation | None = None
+        self.gave_up = ""
+        self.alarming = False
+        scope = Scope(
+            ring_size=ring_size, users=USERS, posted=ring_size + 1, polls=polls, keys=KEYS
+        )
+        self.judge = Judge(Specification(scope))
+        self.path = LongPath(self.judge.stepper)
+        self.judge.path = self.path
+        self.pending = PendingStores(self.judge)
+        self.filters = Filters(self.judge)
+        self.accesses = Accesses(self.judge, _Around(self))
+        self._loads = EarlyLoads(self.judge)
+        self._rings = Rings(barrier)
+        self.contents = Contents(self.judge, self._rings, self.filters)
+        self._card = UnseenCard(self.judge, self.path, self._rings, self.pending, self.filters)
+        self._now = self.judge.now
+        self._labels: list[int] = self.judge.now["threads_label"]
+        self._mine: dict[int, int] = {}
+        self._free = list(range(FIRST_USER + USERS - 1, FIRST_USER - 1, -1))
+        self._headers: dict[int, Header] = {}
+        self._bases_under_way = False
+        self._fatal_judged = False
+        self._signals: set[int] = set()
+        self._heedless: set[int] = set()
+
+    # Telling
+
+    def tell(self, what: Callable[[*Arguments], None], *about: *Arguments) -> None:
+        """Something happens, or has just happened. The caller holds the mutex."""
+        if self.deviation is not None or self.gave_up:
+            return
+        try:
+            what(*about)
+        except Deviation as deviation:
+            self._found(deviation)
+        except StrayAccessError as error:
+            self._found(Deviation(f"no word of the specification: {error}"))
+        except OutOfKeysError as error:
+            self.give_up(str(error))
+        except Exception:
+            self.give_up(f"the monitor itself failed:\n{traceback.format_exc()}")
+
+    def give_up(self, reason: str) -> None:
+        """Judge nothing any more."""
+        self.gave_up = self.gave_up or reason
+
+    @property
+    def told(self) -> str:
+        """What was wrong, and who did it; "" if nothing was."""
+        deviation = self.deviation
+        if deviation is None:
+            return ""
+        return f"{deviation.culprit} broke the specification: {deviation.reason}"
+
+    def _found(self, deviation: Deviation) -> None:
+        if isinstance(deviation.__context__, KeyboardInterrupt | SystemExit | GeneratorExit):
+            self.give_up("a signal struck in the middle of an access")
+            return
+        self.deviation = deviation
+        self.alarming = True
+
+    def take_alarm(self) -> bool:
+        """Whether sleepers must be woken since something was wrong; it is true once."""
+        due, self.alarming = self.alarming, False
+        return due
+
+    # Threads and calls
+
+    def serves(self, vector: int) -> None:
+        """The calling thread is the handler of a vector."""
+        self._mine[threading.get_ident()] = EVENT_THREAD if vector == 0 else FATAL_THREAD
+
+    def begins(
+        self, sizes: tuple[int, ...], rule: str, *parameters: int, heedless: bool = False
+    ) -> int | None:
+        """The calling thread begins a call; returns the thread of the specification that it is.
+
+        Args:
+            sizes: The bytes of each packet that it sends.
+            rule: The rule that the call begins with.
+            parameters: Its parameters behind the thread.
+            heedless: The call goes on whatever is found.
+        """
+        if self.deviation is not None or self.gave_up:
+            return None
+        if not self._free:
+            self.give_up(f"more than {USERS} calls are under way at once")
+            return None
+        t = self._free.pop()
+        self._mine[threading.get_ident()] = t
+        self._signals.discard(t)
+        if heedless:
+            self._heedless.add(t)
+        self.accesses.begin(t, sizes, rule, t, *parameters)
+        return t
+
+    def acts_for_holder(self, slot: int) -> int | None:
+        """The calling thread gives a receive slot back; returns the thread that took the packet."""
+        if self.deviation is not None or self.gave_up:
+            return None
+        t: int = self._now["rx_holder"][slot]
+        self._mine[threading.get_ident()] = t
+        return t
+
+    def pauses(self) -> None:
+        """The calling thread holds a slot from now on, and its call has not ended."""
+        self._mine.pop(threading.get_ident(), None)
+
+    def ends(self, t: int) -> None:
+        """A call has ended."""
+        self._mine.pop(threading.get_ident(), None)
+        self._heedless.discard(t)
+        self._free.append(t)
+
+    def was_struck(self, t: int) -> bool:
+        """Whether a signal struck while the call slept, or waited for the lock."""
+        return t in self._signals
+
+    def struck(self, _error: BaseException) -> None:
+        """A signal handler has raised in the calling thread."""
+        t = self._mine.get(threading.get_ident())
+        if t is not None:
+            self._signals.add(t)
+
+    def refuses_sleep(self) -> bool:
+        """Whether the calling thread must not sleep, since something was wrong."""
+        if self.deviation is None:
+            return False
+        t = self._mine.get(threading.get_ident())
+        return t is not None and t not in self._heedless
+
+    def _me(self) -> int:
+        t = self._mine.get(threading.get_ident())
+        if t is None:
+            raise Deviation("an access to the card outside of any call")
+        return t
+
+    # Memory
+
+    def allocated(self, region: Region) -> None:
+        """A region was allocated."""
+        self.regions.append(region)
+        self._rings.add(region.inner)
+
+    def frees(self, region: Region) -> None:
+        """A region is about to be freed."""
+        self.accesses.free(self._me(), region)
+        self.regions.remove(region)
+        self._rings.remove(region.inner)
+
+    def loaded(self, region: Region, offset: int, data: Data) -> None:
+        """The driver has loaded."""
+        self._check_not_freed(region)
+        t = self._reader(region, offset)
+        payload = self._payload(t)
+        for piece in touched(region.purpose, offset, len(data), stores=False, payload=payload):
+            begin = piece.offset - offset
+            part = bytes(data[begin : begin + 1]) if len(piece.words) else b""
+            word, slot = piece.words[0], piece.slot
+            if word in EARLY_RULES:
+                self._loads.check(t, word, slot)
+            if word.endswith(".owner"):
+                self._card.owner_loaded(word.partition(".")[0], slot, part[0])
+            elif word == "rx.header" and not self._now["threads_peek"][t]:
+                self._headers[slot] = unpack_header(bytes(data))
+            self.accesses.load(t, piece, part)
+        self._loads.moment(t)
+
+    def stores(self, region: Region, offset: int, data: Data) -> None:
+        """The driver is about to store."""
+        self._check_not_freed(region)
+        t, thread = self._me(), threading.get_ident()
+        payload = self.accesses.payload(t)
+        for piece in touched(region.purpose, offset, len(data), stores=True, payload=payload):
+            word, slot = piece.words[0], piece.slot
+            ring = word.partition(".")[0]
+            first = bytes(data[piece.offset - offset : piece.offset - offset + 1])
+            if word.endswith(".owner"):
+                self._before_owner(t, ring, slot, first[0])
+                self.accesses.store(t, piece, first)
+                self.pending.owner_stored(thread, ring, slot)
+                continue
+            if word == "rx.pointer" and self._labels[t] not in INITIALISING:
+                self._before_restoring(slot)
+            self.accesses.store(t, piece, first)
+            for each in piece.words:
+                self.pending.stored(thread, each, slot)
+        self._loads.moment(t)
+
+    def _before_owner(self, t: int, ring: str, slot: int, value: int) -> None:
+        if value != Owner.DEVICE:
+            return
+        self.contents.check(t, slot, self.accesses.actors[t].sent)
+        if self._labels[t] in INITIALISING:
+            return
+        self._card.check_is_hosts(ring, slot)
+        if ring == "rx":
+            self._card.slot_given()
+        if ring == "cmd" and self._now["threads_kind"][t] == Command.START:
+            self._check_bases_arrived()
+
+    def _before_restoring(self, slot: int) -> None:
+        header = self._headers.pop(slot, None)
+        if header is not None:
+            self._card.check_is_hosts("rx", slot)
+            self._card.check_header(slot, header)
+
+    def _payload(self, t: int) -> int:
+        """Bytes of the packet that a thread stores or loads; the model has 0 and 1 only."""
+        if self._labels[t] in HOLDING:
+            return self._headers[self._now["threads_slot"][t]].length
+        return self.accesses.payload(t)
+
+    def _reader(self, region: Region, offset: int) -> int:
+        """The thread that loads: payload is read by whoever holds the slot."""
+        if region.purpose is Purpose.RECEIVE_BUFFERS:
+            slot = offset // BUFFER_SIZE
+            if slot < len(self._now["rx_held"]) and self._now["rx_held"][slot]:
+                return int(self._now["rx_holder"][slot])
+        return self._me()
+
+    @staticmethod
+    def _check_not_freed(region: Region) -> None:
+        if region.freed:
+            raise StrayAccessError(f"access to the {region.purpose.value}, which was freed")
+
+    # Barriers
+
+    def acquired(self) -> None:
+        """A load barrier."""
+        self.judge.accesses["barrier"] += 1
+        self._loads.barrier(self._me())
+
+    def released(self) -> None:
+        """A store barrier."""
+        self.judge.accesses["barrier"] += 1
+        self.pending.release(threading.get_ident())
+
+    def ordered_register_writes(self) -> None:
+        """A barrier between stores and register writes."""
+        self.judge.accesses["barrier"] += 1
+        self.pending.before_register_write(threading.get_ident())
+
+    def fenced(self) -> None:
+        """A fence."""
+        t = self._me()
+        if self._labels[t] == Label.FREE:
+            self._card.check_stopped()
+        self.pending.fence(threading.get_ident())
+        self.accesses.fence(t)
+
+    # Registers
+
+    def has_read(self, register: Register, value: int) -> None:
+        """A register was read."""
+        self._bases_under_way = False
+        if register is HWADDR:
+            self.filters.set_address(value)
+        if register not in {EVFLAGS, FLAGS}:
+            self.judge.accesses["read"] += 1
+            return
+        t = self._me()
+        if register is EVFLAGS:
+            self._card.events_read(value)
+            self.accesses.read(t, register)
+            self._card.events_were_read()
+        elif t == FATAL_THREAD:
+            self._fatal_handler_reads(value)
+        else:
+            self._card.flags_read(value)
+            self.accesses.read(t, register)
+        self._loads.moment(t)
+
+    def _fatal_handler_reads(self, value: int) -> None:
+        """Only now it is known whether there is a reason for the interrupt.
+
+        Where the line is shared there need not be one, and then nothing follows from it.
+        """
+        if not self._card.known:
+            return
+        if not is_fatal(value) or self._now["card_flags"] != Flags.ERROR:
+            self._card.flags_read(value)
+        if self._now["card_vector1"]:
+            self._fatal_judged = True
+            self.accesses.lock(FATAL_THREAD)
+            self.accesses.read(FATAL_THREAD, FLAGS)
+
+    def writes(self, register: Register, value: int) -> None:
+        """A register is about to be written."""
+        t = self._me()
+        if register is CMDBASE and CMDSHIFT not in self.accesses.actors[t].bases:
+            raise Deviation(
+                "CMDBASE is written before CMDSHIFT: the card looks at the ring as soon as it "
+                "knows its address, and does not know its size yet"
+            )
+        label = self._labels[t]
+        self.accesses.write(t, register, value)
+        if register is FLAGS:
+            self.accesses.reset_arrives(t)
+            self._card.reset_written()
+        elif label == Label.BASE:
+            self._bases_under_way = True
+
+    def _check_bases_arrived(self) -> None:
+        if self._bases_under_way:
+            raise Deviation(
+                "START is handed over before a register read has made the addresses of the packet "
+                "rings arrive: a card that looks ahead starts without them"
+            )
+
+    # The lock and sleeping
+
+    def locked(self) -> None:
+        """The calling thread has got the lock."""
+        t = self._mine.get(threading.get_ident())
+        if t is None or t == FATAL_THREAD:
+            return
+        if t == EVENT_THREAD:
+            self._card.interrupt_came()
+        elif not self.accesses.may_begin(t):
+            self._begin_without(t)
+            return
+        self.accesses.lock(t)
+        self.accesses.granted(t)
+        self._loads.barrier(t)
+
+    def _begin_without(self, t: int) -> None:
+        """The specification does not let the call begin."""
+        actor = self.accesses.actors[t]
+        assert actor.begins is not None
+        if actor.begins[0] != "begin_close":
+            self.give_up("more callers have left the line than the monitor can remember")
+        # Somebody else closed it first.
+        actor.begins = None
+        actor.neutral = True
+
+    def unlocks(self) -> None:
+        """The calling thread is about to give the lock up."""
+        t = self._mine.get(threading.get_ident())
+        if t is None:
+            return
+        if t == FATAL_THREAD:
+            judged, self._fatal_judged = self._fatal_judged, False
+            if not judged:
+                return
+        self.accesses.unlock(t)
+
+    def sleeps(self, channel: Channel, handle: object) -> None:
+        """The calling thread is about to give the lock up and to sleep."""
+        t = self._me()
+        self.accesses.sleep(t, channel)
+        self.asleep[t] = _Sleep(channel, handle)
+
+    def got_up(self, ending: BaseException | None) -> None:
+        """The calling thread has the lock again."""
+        t = self._me()
+        self.asleep.pop(t, None)
+        cancelled = isinstance(ending, CancelledError)
+        self.accesses.get_up(
+            t, interrupted=ending is not None, expired=ending is not None and not cancelled
+        )
+        self.accesses.granted(t)
+        self._loads.barrier(t)
+
+    def woke(self, channel: Channel) -> None:
+        """All who sleep on a channel are woken."""
+        for sleep in self.asleep.values():
+            if sleep.channel is channel:
+                sleep.told = True
+
+    def cancelled(self, handle: object) -> None:
+        """All sleeps on behalf of a handle end."""
+        for sleep in self.asleep.values():
+            if handle is not None and sleep.handle is handle:
+                sleep.told = True

@@ -1,0 +1,110 @@
+"""Stores that the card may not see yet, and the barriers that order them.
+
+A real processor does not tell when a store becomes visible. So nothing is taken for granted but
+what a barrier promises: a store stays pending until a barrier of the driver, or what the card has
+done since, shows that it is visible. Where the driver relies on an order, it is asked whether the
+worst order that its barriers leave would be a step of the specification. So a barrier that is
+missing is found whether or not this processor would have needed it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Final
+
+from monitor.judge import Judge
+
+__all__ = ["PendingStores"]
+
+Word = tuple[str, int]
+"""A word of the specification, and its slot."""
+
+BEFORE_OWNER: Final = {
+    "tx": ("tx.fields", "tx.head", "tx.tail"),
+    "cmd": ("cmd.fields",),
+    "rx": ("rx.pointer",),
+}
+"""The words that a ring's owner byte hands over."""
+
+
+class PendingStores:
+    """Knows which stores are pending. Threads are those of the machine, by any key."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self._pending: dict[Word, None] = {}
+        self._unreleased: defaultdict[int, set[Word]] = defaultdict(set)
+        self._unannounced: defaultdict[int, set[Word]] = defaultdict(set)
+
+    # What the driver does
+
+    def stored(self, thread: int, word: str, slot: int) -> None:
+        """A word, or a part of it, was stored."""
+        self._pending[word, slot] = None
+        self._unreleased[thread].add((word, slot))
+
+    def owner_stored(self, thread: int, ring: str, slot: int) -> None:
+        """An owner byte was stored: would it be seen too early?
+
+        Raises:
+            Deviation: No store barrier stands between what is handed over and the owner byte.
+        """
+        owner = f"{ring}.owner", slot
+        self._pending[owner] = None
+        self._unreleased[thread].add(owner)
+        self._unannounced[thread].add(owner)
+        late = [word for word in BEFORE_OWNER[ring] if (word, slot) in self._unreleased[thread]]
+        for word in BEFORE_OWNER[ring]:
+            if word not in late:
+                self._show(word, slot)
+        rule = f"{ring}.owner_visible"
+        if late or not self._judge.enabled(rule, slot):
+            raise self._judge.deviation(
+                f"no store barrier stands between {' and '.join(late) or 'the stores'} of slot "
+                f"{slot} and its owner byte",
+                rule,
+                (slot,),
+            )
+
+    def release(self, thread: int) -> None:
+        """A store barrier."""
+        self._unreleased[thread].clear()
+
+    def before_register_write(self, thread: int) -> None:
+        """A barrier between stores and register writes."""
+        self._unannounced[thread].clear()
+
+    def fence(self, thread: int) -> None:
+        """Every earlier store is visible."""
+        self.release(thread)
+        self.before_register_write(thread)
+        owners = [word for word in self._pending if word[0].endswith(".owner")]
+        for word, slot in [word for word in self._pending if word not in owners] + owners:
+            self._show(word, slot)
+        self._pending.clear()
+
+    def rings(self, thread: int, ring: str, bells: int) -> None:
+        """A doorbell is rung that stands for so many: they arrive at once.
+
+        Raises:
+            Deviation: No barrier stands between the owner byte and the doorbell.
+        """
+        judge, now = self._judge, self._judge.now
+        values = now[f"{ring}_bell_value"]
+        for _ in range(bells):
+            slot = values[now[f"{ring}_heard"] % len(values)]
+            if (f"{ring}.owner", slot) not in self._unannounced[thread]:
+                self._show(f"{ring}.owner", slot)
+            judge.fire(f"{ring}.doorbell_arrives")
+
+    # What the card has done
+
+    def seen(self, ring: str, slot: int) -> None:
+        """The card has acted on a slot, so it has seen the owner byte."""
+        self._show(f"{ring}.owner", slot)
+
+    def _show(self, word: str, slot: int) -> None:
+        ring, _, name = word.partition(".")
+        self._pending.pop((word, slot), None)
+        if self._judge.now[f"{ring}_{name}_pending"][slot]:
+            self._judge.fire(f"{word}_visible", slot)
