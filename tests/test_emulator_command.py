@@ -1,6 +1,7 @@
 """The command `python -m emulator`: what it serves, how it ends, and how it fails."""
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -60,6 +61,16 @@ def ended(process, number=signal.SIGTERM):
     process.send_signal(number)
     _, said = process.communicate(timeout=PATIENCE)
     return process.returncode, said
+
+
+@pytest.fixture(autouse=True)
+def log():
+    """The log of this process is as before when the command has set its own up here."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = before
+    root.setLevel(level)
 
 
 @pytest.fixture
