@@ -1,6 +1,7 @@
 """The command `python -m emulator`: what it serves, how it ends, and how it fails."""
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -60,6 +61,16 @@ def ended(process, number=signal.SIGTERM):
     process.send_signal(number)
     _, said = process.communicate(timeout=PATIENCE)
     return process.returncode, said
+
+
+@pytest.fixture(autouse=True)
+def log():
+    """The log of this process is as before when the command has set its own up here."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = before
+    root.setLevel(level)
 
 
 @pytest.fixture
@@ -287,7 +298,10 @@ def test_a_net_that_cannot_be_is_refused(tmp_path, fails):
 
 def test_a_path_that_is_too_long_is_refused(fails):
     path = "/tmp/" + "x" * 200
-    assert fails("--socket", path) == (1, f"python -m emulator: {path}: AF_UNIX path too long\n")
+    assert fails("--socket", path) == (
+        1,
+        f"python -m emulator: {path}: the path of a socket has at most 107 bytes\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Lines at a UNIX socket: whatever a client does, the others are served, and the log says what."""
 
 import contextlib
+import gc
 import logging
 import os
 import socket
@@ -184,6 +185,7 @@ def test_no_descriptor_is_left_behind(path):
     def open_files():
         return len(os.listdir("/proc/self/fd"))
 
+    gc.collect()  # of what other tests left
     before = open_files()
     server = LineServer(path, str.upper)
     for _ in range(20):

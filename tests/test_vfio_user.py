@@ -22,6 +22,7 @@ from emulator.net import Ductnet
 from emulator.packet import Packet
 from emulator.running import RunningCard
 from emulator.services import attach_services
+from emulator.unix_socket import ListeningSocket
 from emulator.vfio_user.dma import ClientMemory
 from emulator.vfio_user.server import Server
 from model.layout import (
@@ -936,6 +937,36 @@ def test_a_socket_that_a_dead_server_left_is_taken_over(tmp_path):
     works_for_the_next_client(place)
     place.close()
     assert not (tmp_path / "card").exists()
+
+
+def test_a_socket_that_can_be_seen_can_be_connected_to(tmp_path, monkeypatch):
+    path = tmp_path / "socket"
+    there = []
+
+    class Watched(socket.socket):
+        def listen(self):
+            there.append(path.exists())
+            super().listen()
+
+    monkeypatch.setattr("emulator.unix_socket.socket", Watched)
+    listening = ListeningSocket.at(str(path), socket.SOCK_STREAM)
+    assert there == [False]
+    assert os.listdir(tmp_path) == ["socket"]
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    listening.close()
+    assert os.listdir(tmp_path) == []
+
+
+def test_of_two_that_want_a_path_one_gets_it(tmp_path, monkeypatch):
+    """Both have seen that nobody is there."""
+    path = str(tmp_path / "socket")
+    first = ListeningSocket.at(path, socket.SOCK_STREAM)
+    monkeypatch.setattr("emulator.unix_socket._remove_what_was_left", lambda *_: None)
+    with pytest.raises(FileExistsError):
+        ListeningSocket.at(path, socket.SOCK_STREAM)
+    assert os.listdir(tmp_path) == ["socket"]
+    first.close()
 
 
 def test_a_file_is_not_taken_for_a_socket(tmp_path, place):
