@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import json
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -58,7 +59,7 @@ def device_file(function: PciFunction) -> str | None:
     return None
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Bus:
     """What binding does to the machine.
 
@@ -77,18 +78,16 @@ class Bus:
 
         Nothing can interrupt such a writer, so it is a process of its own, which may stay behind.
         """
-        writer = subprocess.Popen(
-            ["tee", path],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            text=True,
+        command = ["tee", str(path)]
+        waiting = threading.Thread(
+            target=subprocess.run,
+            args=[command],
+            kwargs={"input": text, "capture_output": True, "text": True, "check": False},
+            daemon=True,
         )
-        try:
-            writer.communicate(text, timeout=seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        waiting.start()
+        waiting.join(seconds)
+        return not waiting.is_alive()
 
     def load(self, module: str) -> str:
         """Load a module; returns what went wrong, or nothing."""
