@@ -36,7 +36,7 @@ from typing import Final, Generic, TypeVar
 
 import attrs
 
-from impl.attach import Attachments
+from impl.attach import ATTACHMENTS, Attachments
 from impl.driver import DuctDriver, PacketView
 from impl.errors import (
     CardFailedError,
@@ -52,6 +52,7 @@ from impl.errors import (
 )
 from impl.memory import Data, Device
 from impl.packet import Packet
+from impl.watch import Watch
 from model.layout import ECHO, LIMITS, QUOTE
 
 __all__ = [
@@ -135,36 +136,71 @@ def fill(duct: DuctDriver) -> None:
             duct.send(NOBODY, b"", blocking=False)
 
 
+class Opener:
+    """Opens cards, with a monitor or without.
+
+    Args:
+        monitor: Let the specification judge every access.
+        attachments: Who keeps count of the cards in use.
+    """
+
+    def __init__(self, monitor: bool, attachments: Attachments = ATTACHMENTS) -> None:
+        self._monitor = monitor
+        self._attachments = attachments
+        self._watches: list[Watch] = []
+
+    def open(self, address: str) -> DuctDriver:
+        """The card at an address."""
+        duct = DuctDriver.open(address, monitor=self._monitor, attachments=self._attachments)
+        if duct.watch is not None:
+            self._watches.append(duct.watch)
+        return duct
+
+    def check(self) -> None:
+        """Whatever was judged was right, and all of it was judged."""
+        for watch in self._watches:
+            assert not watch.finding, watch.finding
+            assert not watch.gave_up, f"the monitor gave up: {watch.gave_up}"
+            assert watch.accesses
+
+
 @contextlib.contextmanager
-def at_address(address: str, other: str | None = None) -> Iterator[Backend]:
+def at_address(
+    address: str, other: str | None = None, *, monitor: bool = False
+) -> Iterator[Backend]:
     """Whatever card is at an address. Nothing can be done to it but by the driver."""
+    opener = Opener(monitor)
 
     def pair() -> tuple[DuctDriver, DuctDriver]:
         assert other is not None
-        return DuctDriver.open(address), DuctDriver.open(other)
+        return opener.open(address), opener.open(other)
 
     yield Backend(
-        address, lambda: DuctDriver.open(address), make_pair=pair if other is not None else None
+        address, lambda: opener.open(address), make_pair=pair if other is not None else None
     )
+    opener.check()
 
 
 @contextlib.contextmanager
-def emulated(change: Callable[[object], None] = lambda _card: None) -> Iterator[Backend]:
+def emulated(
+    change: Callable[[object], None] = lambda _card: None, *, monitor: bool = False
+) -> Iterator[Backend]:
     """A new card in software, on a net of its own.
 
     Args:
         change: Called with each running card before it is opened; may change how it behaves.
+        monitor: Let the specification judge every access.
     """
     from emulator.backend import Laboratory
 
     laboratory = Laboratory()
-    attachments = Attachments(lambda: {"emulated": laboratory.open})
+    opener = Opener(monitor, Attachments(lambda: {"emulated": laboratory.open}))
     card = laboratory.card()
     change(card)
     change(laboratory.card("other"))
 
     def make(name: str = "") -> DuctDriver:
-        return DuctDriver.open(f"emulated:{name}", attachments=attachments)
+        return opener.open(f"emulated:{name}")
 
     def stand_still(yes: bool) -> None:
         with card.held() as still:
@@ -178,6 +214,7 @@ def emulated(change: Callable[[object], None] = lambda _card: None) -> Iterator[
 
     try:
         yield Backend("emulated", make, make_clogged, lambda: (make(), make("other")), card.fail)
+        opener.check()
     finally:
         laboratory.power_off()
 
@@ -1629,12 +1666,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "other", metavar="OTHER", nargs="?", help="a second card on the same net as the first"
     )
     parser.add_argument("--only", metavar="GLOB", default="*", help="checks whose names match")
+    parser.add_argument(
+        "--monitor", action="store_true", help="let the specification judge every access as well"
+    )
     given = parser.parse_args(arguments)
     checks = [check for check in CHECKS if fnmatchcase(check.name, given.only)]
     if not checks:
         parser.error(f"--only {given.only!r} matches none of {len(CHECKS)} checks")
     maker: BackendMaker = (
-        emulated if given.address == "emulated:" else lambda: at_address(given.address, given.other)
+        partial(emulated, monitor=given.monitor)
+        if given.address == "emulated:"
+        else partial(at_address, given.address, given.other, monitor=given.monitor)
     )
     return _run_all(checks, maker)
 
