@@ -92,6 +92,7 @@ class Controller:
         info: Version and hardware address.
         life: Whether the card is open.
         failed: A fatal error was seen; calls end with `CardFailedError`.
+        failure: What it was, if it was one that the card reported.
     """
 
     def __init__(self, device: Device, runtime: Runtime, settings: Settings) -> None:
@@ -106,6 +107,7 @@ class Controller:
         self.receive = ReceiveRing(device, slots)
         self.life = Life.CLOSED
         self.failed = False
+        self.failure = "the card's interrupts could not be served"
         self.inside = 0
         self._gone = False
 
@@ -303,9 +305,7 @@ class Controller:
     def _check(self, wait: Wait) -> None:
         """The call may go on. Raises `CardFailedError` if the card failed or is not open."""
         if self.failed:
-            raise CardFailedError(
-                "the card reported a fatal error; close every open of it and open it again"
-            )
+            raise CardFailedError(f"{self.failure}; close every open of it and open it again")
         if self.life is not Life.OPEN and not wait.conducts:
             raise CardFailedError(f"the card is {self.life.value}")
 
@@ -383,6 +383,8 @@ class Controller:
 
     def serve_fatal(self) -> None:
         """Vector 1: if FLAGS names an error, every call ends and every sleeper wakes."""
-        if is_fatal(self.device.read(FLAGS)):
+        flags = self.device.read(FLAGS)
+        if is_fatal(flags):
+            self.failure = f"the card reported a fatal error ({FLAGS.describe(flags)})"
             self.failed = True
             self.wake_everyone()

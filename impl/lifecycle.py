@@ -71,9 +71,7 @@ class Lifecycle:
             if controller.life is Life.CLOSED:
                 self._open_first()
             elif controller.failed:
-                raise CardFailedError(
-                    "the card reported a fatal error; close every open of it first"
-                )
+                raise CardFailedError(f"{controller.failure}; close every open of it first")
             self._opens += 1
         finally:
             self._runtime.unlock()

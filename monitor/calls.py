@@ -17,7 +17,7 @@ from impl.errors import DuctError, SpecificationError
 from impl.lifecycle import Lifecycle
 from impl.packet import Header, Outgoing
 from model.layout import Command
-from model.state import Label, Outcome
+from model.state import UNICAST, Label, Outcome
 from monitor.judge import Deviation
 from monitor.observer import Observer
 from monitor.outcomes import ERRORS
@@ -188,13 +188,24 @@ class WatchedController(_Inner):
 
     def change_filter(self, command: Command, mask: int, address: int, wait: Wait) -> None:
         """Have the card add or remove a filter; see `Controller.change_filter`."""
+        with self._key(mask, address) as key:
+            parameters = int(command is Command.RMFILT), key
+            with self._calls.begun("filter", "begin_filter", *parameters):
+                self._inner.change_filter(command, mask, address, wait)
+
+    @contextlib.contextmanager
+    def _key(self, mask: int, address: int) -> Iterator[int]:
+        """The specification's number of a filter, which stays its own as long as this lasts."""
         observer = self._calls.observer
+        keys: list[int] = []
         with observer.mutex:
-            keys: list[int] = []
-            observer.tell(lambda: keys.append(observer.filters.key(mask, address)))
-        parameters = int(command is Command.RMFILT), keys[0] if keys else 0
-        with self._calls.begun("filter", "begin_filter", *parameters):
-            self._inner.change_filter(command, mask, address, wait)
+            observer.tell(lambda: keys.append(observer.filters.want(mask, address)))
+        try:
+            yield keys[0] if keys else UNICAST
+        finally:
+            with observer.mutex:
+                for key in keys:
+                    observer.filters.forgo(key)
 
     def take_packet(self, wait: Wait) -> tuple[int, Header]:
         """Wait for a packet and take it; see `Controller.take_packet`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -25,21 +26,39 @@ class Filters:
     def __init__(self, judge: Judge) -> None:
         self._now = judge.now
         self._known: dict[int, tuple[int, int]] = {}
+        self._wanted: Counter[int] = Counter()
+        self._last = UNICAST
 
     def set_address(self, hwaddr: int) -> None:
         """The card's own address, whose filter has a fixed number."""
         self._known[UNICAST] = EXACT_MASK, hwaddr
 
-    def key(self, mask: int, address: int) -> int:
-        """The number of a filter. Raises `OutOfKeysError` if there is none left."""
+    def want(self, mask: int, address: int) -> int:
+        """The number of a filter that a call is about to add or remove; `forgo` follows.
+
+        Raises `OutOfKeysError` if there is none left.
+        """
+        key = self._find(mask, address)
+        self._known[key] = mask, address
+        self._wanted[key] += 1
+        return key
+
+    def forgo(self, key: int) -> None:
+        """The call has ended."""
+        self._wanted[key] -= 1
+
+    def _find(self, mask: int, address: int) -> int:
         for key, known in self._known.items():
             if known == (mask, address) and key != UNICAST:
                 return key
         now = self._now
-        used = {UNICAST, *now["cmd_key_new"], *now["cmd_key"], *now["threads_key"]}
-        for key in range(KEYS):
-            if key not in used and not now["card_filters"][key] and not now["card_asked"][key]:
-                self._known[key] = mask, address
+        on_their_way, slots = range(now["cmd_cons"], now["cmd_prod"]), now["cmd_key_new"]
+        used = {UNICAST, *+self._wanted, *(slots[number % len(slots)] for number in on_their_way)}
+        # The one that was given last comes last: a packet that an old filter let through may still
+        # be on its way.
+        for key in (number % KEYS for number in range(self._last + 1, self._last + KEYS)):
+            if key not in used and not now["card_filters"][key]:
+                self._last = key
                 return key
         raise OutOfKeysError(f"more than {KEYS} filters are in use at once")
 

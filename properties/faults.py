@@ -1086,8 +1086,8 @@ OWN: Final = _faults(
         "an old interrupt that comes after a reset makes a good card count as failed",
         (
             _CONTROLLER(
-                "        if is_fatal(self.device.read(FLAGS)):\n",
-                "        self.device.read(FLAGS)\n        if True:\n",
+                "        if is_fatal(flags):\n",
+                "        if True:\n",
             ),
         ),
     ),

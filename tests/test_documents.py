@@ -16,20 +16,22 @@ DOCUMENTS = [
     "docs/contracts.md",
     "docs/proof.md",
 ]
-PARTS = ("model", "proofs", "impl", "emulator", "properties", "userland", "lab")
+PARTS = ("model", "proofs", "impl", "emulator", "properties", "monitor", "userland", "lab")
 
 
 def listed(manifest: str, part: str) -> list[str]:
     """The files in the table below the heading of a part."""
     section = re.search(rf"^## {part}/.*?(?=^## |\Z)", manifest, re.MULTILINE | re.DOTALL)
-    return re.findall(r"^\| `([\w.]+)` \|", section.group(), re.MULTILINE) if section else []
+    return re.findall(r"^\| `([\w./]+)` \|", section.group(), re.MULTILINE) if section else []
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_the_manifest_lists_each_file_once(part):
     manifest = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    files = {path.name for path in (ROOT / part).glob("*.py")} - {"__init__.py", "__main__.py"}
-    assert sorted(listed(manifest, part)) == sorted(files)
+    files = [path for path in (ROOT / part).rglob("*.py") if not path.stem.startswith("__")]
+    assert sorted(listed(manifest, part)) == sorted(
+        path.relative_to(ROOT / part).as_posix() for path in files
+    )
 
 
 def test_the_manifest_is_read_by_section():
@@ -55,6 +57,12 @@ def test_the_figure_is_what_the_specification_does():
     made = runpy.run_path(str(ROOT / "docs" / "draw_ring.py"))
     drawn = (ROOT / "docs" / "ring.svg").read_text(encoding="utf-8")
     assert drawn == made["drawing"](made["seen"]())
+
+
+def test_the_figure_of_the_stack_is_what_its_text_says():
+    made = runpy.run_path(str(ROOT / "docs" / "draw_stack.py"))
+    text, drawn = (ROOT / "docs" / f"stack.{kind}" for kind in ("txt", "svg"))
+    assert drawn.read_text(encoding="utf-8") == made["draw"](text.read_text(encoding="utf-8"))
 
 
 def test_every_command_of_the_readme_can_be_made():

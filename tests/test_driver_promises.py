@@ -108,7 +108,7 @@ def test_a_view_ends_before_its_slot_is_the_cards(duct, monkeypatch):
 
 def test_nothing_refers_to_the_cards_memory_after_a_release(duct):
     view = view_of(duct)
-    borrowed = view._payload
+    borrowed = view._loan._memory
     view.release()
     with pytest.raises(ValueError):
         bytes(borrowed)

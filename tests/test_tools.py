@@ -216,7 +216,7 @@ def test_a_card_that_failed_is_told_and_works_the_next_time(call):
         waiting = time.monotonic() + PATIENCE
         while (result := call("ductctl", "-d", CARD))[0] == 0:
             assert time.monotonic() < waiting
-    message = "ductctl: the card reported a fatal error; close every open of it first\n"
+    message = "ductctl: the card reported a fatal error (HWERR); close every open of it first\n"
     assert result == (1, b"", message)
     assert call("ductctl", "-d", CARD)[0] == 0
 

@@ -7,13 +7,13 @@ import errno
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any
 
 import attrs
 
-from impl.attach import Attachments
+from impl.attach import ATTACHMENTS, Attachments
 from impl.driver import DuctDriver
 from impl.errors import WouldBlockError
+from impl.watch import Watch
 from properties.bench_control import BenchControl
 from properties.conformance.helpers import MOMENT, NOBODY, SOON
 
@@ -63,29 +63,55 @@ def fill(duct: DuctDriver) -> None:
             duct.send(NOBODY, b"", blocking=False)
 
 
-def opened(address: str, **options: Any) -> DuctDriver:
-    """Open a card, which whoever had it before may let go of only in a moment.
+class Opener:
+    """Opens cards, with a monitor or without.
 
     Args:
-        address: Where it is.
-        options: More arguments for `DuctDriver.open`.
-
-    Raises:
-        OSError: It cannot be opened, or somebody keeps it (EBUSY) for longer than `SOON`.
+        monitor: Let the specification judge every access.
+        attachments: Who keeps count of the cards in use.
     """
-    deadline = time.monotonic() + SOON
-    while True:
-        try:
-            return DuctDriver.open(address, **options)
-        except OSError as error:
-            if error.errno != errno.EBUSY or time.monotonic() >= deadline:
-                raise
-            time.sleep(MOMENT)
+
+    def __init__(self, *, monitor: bool, attachments: Attachments = ATTACHMENTS) -> None:
+        self._monitor = monitor
+        self._attachments = attachments
+        self._watches: list[Watch] = []
+
+    def open(self, address: str) -> DuctDriver:
+        """Open a card, which whoever had it before may let go of only in a moment.
+
+        Raises:
+            OSError: It cannot be opened, or somebody keeps it (EBUSY) for longer than `SOON`.
+        """
+        deadline = time.monotonic() + SOON
+        while True:
+            try:
+                duct = DuctDriver.open(
+                    address, monitor=self._monitor, attachments=self._attachments
+                )
+            except OSError as error:
+                if error.errno != errno.EBUSY or time.monotonic() >= deadline:
+                    raise
+                time.sleep(MOMENT)
+            else:
+                if duct.watch is not None:
+                    self._watches.append(duct.watch)
+                return duct
+
+    def check(self) -> None:
+        """Whatever was judged was right, and all of it was judged."""
+        for watch in self._watches:
+            assert not watch.finding, watch.finding
+            assert not watch.gave_up, f"the monitor gave up: {watch.gave_up}"
+            assert watch.accesses
 
 
 @contextlib.contextmanager
 def at_address(
-    address: str, other: str | None = None, *, control: BenchControl | None = None, **options: Any
+    address: str,
+    other: str | None = None,
+    *,
+    control: BenchControl | None = None,
+    monitor: bool = False,
 ) -> Iterator[Backend]:
     """Whatever card is at an address.
 
@@ -94,11 +120,12 @@ def at_address(
         other: Where another card on the same net is, if there is one.
         control: The first card's control channel. Without one, nothing can be done to the card but
             by the driver.
-        options: More arguments for `DuctDriver.open`.
+        monitor: Let the specification judge every access.
     """
+    opener = Opener(monitor=monitor)
 
     def make(where: str = address) -> DuctDriver:
-        return opened(where, **options)
+        return opener.open(where)
 
     def make_pair() -> tuple[DuctDriver, DuctDriver]:
         assert other is not None
@@ -107,12 +134,14 @@ def at_address(
     pair = make_pair if other is not None else None
     if control is None:
         yield Backend(address, make, make_pair=pair)
+        opener.check()
         return
     _leave_alone(control)  # whoever had the channel before may have ended in the middle of a check
     try:
         yield Backend(
             address, make, clogging(make, control.stand_still, control.go_on), pair, control.fail
         )
+        opener.check()
     finally:
         _leave_alone(control)
 
@@ -139,27 +168,28 @@ def clogging(
 
 @contextlib.contextmanager
 def emulated(
-    change: Callable[[object], None] = lambda _card: None, **options: Any
+    change: Callable[[object], None] = lambda _card: None, *, monitor: bool = False
 ) -> Iterator[Backend]:
     """A new card in software, on a net of its own.
 
     Args:
         change: Called with each running card before it is opened; may change how it behaves.
-        options: More arguments for `DuctDriver.open`.
+        monitor: Let the specification judge every access.
     """
     from emulator.backend import Laboratory
 
     laboratory = Laboratory()
-    attachments = Attachments(lambda: {"emulated": laboratory.open})
+    opener = Opener(monitor=monitor, attachments=Attachments(lambda: {"emulated": laboratory.open}))
     card = laboratory.card()
     change(card)
     change(laboratory.card("other"))
 
     def make(name: str = "") -> DuctDriver:
-        return DuctDriver.open(f"emulated:{name}", attachments=attachments, **options)
+        return opener.open(f"emulated:{name}")
 
     make_clogged = clogging(make, card.stand_still, card.go_on)
     try:
         yield Backend("emulated", make, make_clogged, lambda: (make(), make("other")), card.fail)
+        opener.check()
     finally:
         laboratory.power_off()

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from properties.bench_control import BenchControl
 from properties.conformance.backends import BackendMaker, at_address, emulated
@@ -50,7 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checks = [check for check in CHECKS if fnmatchcase(check.name, given.only)]
     if not checks:
         parser.error(f"--only {given.only!r} matches none of {len(CHECKS)} checks")
-    options: dict[str, Any] = {"monitor": True} if given.monitor else {}
     if given.address == "emulated:" and given.control:
         parser.error('--control is not for "emulated:", which can be made to do anything anyway')
     with contextlib.ExitStack() as stack:
@@ -61,9 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             except OSError as error:
                 parser.error(f"--control {given.control}: {error.strerror}")
         maker: BackendMaker = (
-            partial(emulated, **options)
+            partial(emulated, monitor=given.monitor)
             if given.address == "emulated:"
-            else partial(at_address, given.address, given.other, control=control, **options)
+            else partial(
+                at_address, given.address, given.other, control=control, monitor=given.monitor
+            )
         )
         return _run_all(checks, maker)
 

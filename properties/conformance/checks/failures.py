@@ -28,7 +28,7 @@ from properties.conformance.helpers import (
 def a_fatal_error_ends_every_call_and_every_later_one(
     backend: Backend, fail: Callable[[], None]
 ) -> None:
-    message = "the card reported a fatal error; close every open of it and open it again"
+    message = "the card reported a fatal error (HWERR); close every open of it and open it again"
     duct = backend.make()
     waiting: list[Background[object]] = [
         Background(duct.receive),
@@ -102,9 +102,8 @@ def a_failed_card_opens_again_when_every_open_was_closed(
         waiting = Background(two.receive)
         fail()
         assert isinstance(waiting.error(), CardFailedError)
-        with refused(
-            CardFailedError, "the card reported a fatal error; close every open of it first"
-        ):
+        message = "the card reported a fatal error (HWERR); close every open of it first"
+        with refused(CardFailedError, message):
             backend.make()
         one.close()
         with refused(CardFailedError):
