@@ -164,6 +164,7 @@ def test_after_an_answer_that_did_not_come_in_time_the_next_one_is_the_right_one
         return in_step(line)
 
     with other_side(answers, patience=0.2) as control:
+        assert control.request("ping first") == "first"
         with pytest.raises(TimeoutError, match=r"nobody answered at the control channel for 0.2 s"):
             control.request("late")
         assert control.request("ping next") == "next"

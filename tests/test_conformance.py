@@ -161,6 +161,19 @@ def test_a_card_that_somebody_lets_go_of_late_is_waited_for(monkeypatch):
             assert duct.info
 
 
+def test_only_a_card_that_somebody_has_is_waited_for(monkeypatch):
+    tried = []
+
+    def open_(address):
+        tried.append(address)
+        raise PermissionError(errno.EACCES, "not permitted")
+
+    monkeypatch.setattr(DuctDriver, "open", open_)
+    with at_address("emulated:forbidden") as backend, pytest.raises(PermissionError):
+        backend.make()
+    assert tried == ["emulated:forbidden"]
+
+
 @pytest.mark.parametrize("body", [something_is_wrong, something_is_refused])
 def test_what_a_check_raises_is_its_failure(body):
     with pytest.raises((AssertionError, WouldBlockError)):

@@ -637,11 +637,12 @@ def test_after_a_client_is_gone_nothing_is_written_to_its_memory(place, by_messa
     works_for_the_next_client(place)
 
 
-def test_a_client_takes_all_its_descriptors_with_it(place):
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_client_takes_all_its_descriptors_with_it(place, sealed):
     gc.collect()  # of what other tests left
     before = open_files()
     for _ in range(3):
-        device = PciDevice(place.path)
+        device = PciDevice(place.path, sealed=sealed)
         own = (device.memfd, *device.events, device.intx)
         device.client.map(0, PAGE, device.memfd)
         device.close()
