@@ -191,6 +191,7 @@ class Config(Opened):
         return self.slot.function.read(CONFIG, offset, size)
 
     def write_at(self, data, offset):
+        self.kernel.note_command(data)
         self.slot.function.write(CONFIG, offset, data)
         if not self.slot.function.config.interrupt_disable:
             # The eventfd that stands for the line masks itself.
@@ -209,6 +210,7 @@ class Uio(Opened):
 
     def read(self, descriptor, size):
         assert size == 4, "UIO devices are read by 4 bytes"
+        self.kernel.journal.append("interrupt")
         # As the kernel's handler did when the interrupt came.
         self.slot.change_command(set_bits=INTERRUPT_DISABLE)
         return struct.pack("<I", os.eventfd_read(descriptor))
@@ -251,6 +253,7 @@ class Container(Opened):
                 if len(self._pieces.get(iova, lambda: b"")()) != length:
                     raise failure(errno.EINVAL)
                 del self._pieces[iova]
+                self.kernel.journal.append("memory unmapped")
             case _:
                 raise failure(errno.ENOTTY)
         return 0
@@ -340,10 +343,12 @@ class Device(Opened):
                 assert size == len(argument)
                 fds = struct.unpack(f"<{count}i", argument[20:])
                 slot.function.set_irqs(IrqSet(size, flags, index, start, count), fds)
+                self.kernel.journal.append(f"{count} vectors")
             case 11:
                 if not slot.can_reset:
                     raise failure(errno.ENOTTY)
                 slot.resets += 1
+                self.kernel.journal.append("reset")
                 slot.function.reset()
             case _:
                 raise failure(errno.ENOTTY)
@@ -353,6 +358,7 @@ class Device(Opened):
         return self.slot.function.read(offset >> 40, offset % (1 << 40), size)
 
     def write_at(self, data, offset):
+        self.kernel.note_command(data)
         self.slot.function.write(offset >> 40, offset % (1 << 40), data)
 
 
@@ -425,6 +431,7 @@ class Window:
 
     def close(self):
         self._kernel.windows.remove(self._slot)
+        self._kernel.journal.append("registers unmapped")
         self.words = self.double_words = None
 
 
@@ -444,6 +451,7 @@ class FakeKernel(Kernel):
         limits: Bytes that may be locked, huge pages that one call may map, and whether the usable
             addresses are told.
         windows: Registers that are mapped.
+        journal: What was done to cards and their memory, in words.
         locked: Files that are locked.
     """
 
@@ -456,6 +464,7 @@ class FakeKernel(Kernel):
         factory=lambda: {"lockable": 1 << 40, "huge pages": 1000, "ranges are told": True}
     )
     windows: list = attrs.field(factory=list)
+    journal: list = attrs.field(factory=list)
     locked: set = attrs.field(factory=set)
     opened: dict = attrs.field(factory=dict)
     frames: Frames = attrs.field(factory=Frames)
@@ -463,6 +472,10 @@ class FakeKernel(Kernel):
     @property
     def lockable(self):
         return self.limits["lockable"]
+
+    def note_command(self, data):
+        on = int.from_bytes(data, "little") & BUS_MASTER
+        self.journal.append(f"bus mastering {'on' if on else 'off'}")
 
     def give(self, item, descriptor=None):
         if descriptor is None:
@@ -496,6 +509,7 @@ class FakeKernel(Kernel):
 
     def close(self, descriptor):
         item = self.opened.pop(descriptor)
+        self.journal.append(f"{type(item).__name__.lower()} closed")
         self.locked.discard(descriptor)
         item.close()
         os.close(descriptor)

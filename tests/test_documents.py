@@ -14,6 +14,7 @@ DOCUMENTS = [
     "CHANGELOG.md",
     "docs/comparison.md",
     "docs/contracts.md",
+    "docs/hardware.md",
     "docs/proof.md",
 ]
 PARTS = ("model", "proofs", "impl", "emulator", "properties", "monitor", "userland", "lab")

@@ -5,6 +5,8 @@ import errno
 import gc
 import threading
 import weakref
+from functools import partial
+from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -23,10 +25,13 @@ from impl.errors import (  # noqa: E402
     NotSetUpError,
     UnsupportedMachineError,
 )
+from impl.hardware import HardwareDevice  # noqa: E402
+from impl.interrupts import Interrupts, Wake  # noqa: E402
 from impl.memory import Purpose  # noqa: E402
 from impl.uio_backend import open_uio  # noqa: E402
 from impl.vfio_backend import open_vfio  # noqa: E402
-from model.layout import DBELL, ECHO, HWADDR, TXBASE, VMAJ  # noqa: E402
+from impl.watchdog import CALM, POLLING, WARY  # noqa: E402
+from model.layout import DBELL, ECHO, FLAGS, HWADDR, HWERR, TXBASE, VMAJ  # noqa: E402
 from properties.conformance import CHECKS, Backend, Clogged, fill, run_guarded  # noqa: E402
 from tests.fake_machine import CARD, OTHER, WAYS, reached  # noqa: E402
 
@@ -236,6 +241,92 @@ def test_there_are_two_vectors(device):
         device.wait_for_interrupt(2)
 
 
+@pytest.mark.parametrize("vector", [0, 1])
+def test_a_wait_ends_by_the_interrupt_and_not_by_the_time(here, vector, monkeypatch):
+    monkeypatch.setattr("impl.watchdog.CALM", 10 * PATIENCE)
+    device = here.open(CARD)
+    ended = threading.Event()
+
+    def wait(number):
+        assert device.wait_for_interrupt(number)
+        if number == vector:
+            ended.set()
+
+    # A line is enabled when both vectors are waited for.
+    threads = [threading.Thread(target=wait, args=[number]) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    with here.slot.running.held() as card:
+        card.spurious()
+    here.slot.running.fail()
+    assert ended.wait(PATIENCE)
+    for thread in threads:
+        thread.join(PATIENCE)
+    device.close()
+
+
+class Script(Interrupts):
+    """Waits end as it is written."""
+
+    def __init__(self, *wakes):
+        self.wakes = list(wakes)
+        self.seconds = []
+
+    def wait(self, _vector, seconds):
+        self.seconds.append(seconds)
+        return self.wakes.pop(0)
+
+    def close(self):
+        pass
+
+
+def scripted(*wakes, registers=None, barriers=None):
+    script = Script(*wakes)
+    device = HardwareDevice(
+        "vfio:0000:00:05.0",
+        registers=registers,
+        memory=None,
+        interrupts=script,
+        barriers=barriers,
+        advice="Look.",
+        teardown=contextlib.ExitStack(),
+    )
+    return device, script
+
+
+def test_a_failure_that_lasts_is_not_taken_for_a_lost_interrupt(caplog):
+    registers = SimpleNamespace(words={FLAGS.offset // 4: HWERR.mask}, double_words={})
+    device, script = scripted(Wake.INTERRUPT, *[Wake.TIME] * 5, registers=registers)
+    while script.wakes:
+        device.wait_for_interrupt(1)
+        device.read(FLAGS)
+    assert script.seconds == [CALM] * 6
+    assert caplog.records == []
+
+
+def test_a_failure_whose_interrupt_does_not_come_is_told_of(caplog):
+    registers = SimpleNamespace(words={FLAGS.offset // 4: HWERR.mask}, double_words={})
+    device, script = scripted(*[Wake.TIME] * 3, registers=registers)
+    while script.wakes:
+        device.wait_for_interrupt(1)
+        device.read(FLAGS)
+    assert script.seconds == [CALM, WARY, POLLING]
+    assert [record.getMessage() for record in caplog.records] == [
+        "vfio:0000:00:05.0: interrupts are lost: vector 1 did not come when the card "
+        "had something to say (1 in a row). The driver goes on by asking it every 5 ms. Look."
+    ]
+
+
+def test_each_barrier_is_the_one_of_the_machine():
+    said = []
+    names = ("acquire", "release", "before_register_write", "fence")
+    barriers = SimpleNamespace(**{name: partial(said.append, name) for name in names})
+    device, _ = scripted(registers=SimpleNamespace(words={}, double_words={}), barriers=barriers)
+    for name in names:
+        getattr(device, name)()
+    assert tuple(said) == names
+
+
 def lose_interrupts(here):
     with here.slot.running.held():
         here.slot.function.interrupts.disconnect()
@@ -256,8 +347,8 @@ def test_the_driver_works_on_and_says_so_when_interrupts_are_lost(here, caplog, 
     else:
         assert len(told) == 1
         assert told[0].startswith(
-            f"{here.way}:{CARD}: interrupts are lost: the card reported something 3 times without "
-            "vector 0. The driver goes on by asking it every 5 ms. Check that "
+            f"{here.way}:{CARD}: interrupts are lost: vector 0 did not come when the card "
+            "had something to say (3 in a row). The driver goes on by asking it every 5 ms. Check that "
         )
 
 

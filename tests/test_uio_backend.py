@@ -1,14 +1,21 @@
 """What is particular to UIO: physical addresses, and what stands in the way."""
 
 import errno
+import threading
 
 import pytest
 
-from impl.errors import NoDmaMemoryError, NotPermittedError, NotSetUpError
+from impl.attach import Attachments
+from impl.driver import DuctDriver
+from impl.errors import CardFailedError, NoDmaMemoryError, NotPermittedError, NotSetUpError
 from impl.huge_pages import physical_address
 from impl.kernel import HUGE_PAGE
 from impl.memory import Purpose
 from tests.fake_machine import CARD, reached
+
+PATIENCE = 60
+MOMENT = 0.1
+"""Seconds that something which must not happen is given to happen."""
 
 
 @pytest.fixture
@@ -107,3 +114,31 @@ def test_a_page_that_is_not_in_memory_is_not_used():
 @pytest.mark.parametrize("soft_dirty", [0, 1 << 55 | 1 << 56 | 1 << 61])
 def test_only_the_frame_of_an_entry_counts(soft_dirty):
     assert physical_address(1 << 63 | soft_dirty | 0x12345, 4096) == 0x1234_5000
+
+
+# Beginning and end
+
+
+def test_at_close_the_card_is_stopped_before_anything_is_taken_from_it(here):
+    device = here.open(CARD)
+    here.kernel.journal.clear()
+    device.close()
+    assert here.kernel.journal == [
+        "bus mastering off",
+        "pagemap closed",
+        "registers unmapped",
+        "registers closed",
+        "config closed",
+        "uio closed",
+    ]
+
+
+def test_a_failed_card_does_not_keep_the_driver_busy_until_it_is_reset(here):
+    attachments = Attachments(lambda: {"uio": here.open})
+    with DuctDriver.open(f"uio:{CARD}", attachments=attachments) as duct:
+        here.kernel.journal.clear()
+        here.slot.running.fail()
+        with pytest.raises(CardFailedError):
+            duct.receive(timeout=PATIENCE)
+        threading.Event().wait(MOMENT)
+        assert here.kernel.journal.count("interrupt") <= 2

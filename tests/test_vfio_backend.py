@@ -1,6 +1,7 @@
 """What is particular to VFIO: the IOMMU, MSI-X, resets, and what stands in the way."""
 
 import errno
+import os
 
 import pytest
 
@@ -101,6 +102,48 @@ def test_the_process_may_not_lock_so_much_memory(here):
         "LimitMEMLOCK= of a service)"
     )
     device.close()
+
+
+def test_addresses_that_could_not_be_mapped_are_not_lost(here):
+    here.kernel.usable[:] = [(0x1000, 0x1FFF)]
+    here.kernel.limits["lockable"] = 0
+    device = here.open(CARD)
+    with pytest.raises(NoDmaMemoryError):
+        device.allocate(4096, Purpose.TRANSMIT_BUFFERS)
+    here.kernel.limits["lockable"] = 4096
+    assert device.allocate(4096, Purpose.TRANSMIT_BUFFERS).bus_address() == 0x1000
+    device.close()
+
+
+# Beginning and end
+
+
+def test_at_close_the_card_is_stopped_before_anything_is_taken_from_it(here):
+    device = here.open(CARD)
+    device.allocate(4096, Purpose.TRANSMIT_BUFFERS)
+    here.kernel.journal.clear()
+    device.close()
+    assert here.kernel.journal == [
+        "0 vectors",
+        "bus mastering off",
+        "reset",
+        "registers unmapped",
+        "device closed",
+        "memory unmapped",
+        "group closed",
+        "container closed",
+    ]
+
+
+def test_eventfds_are_closed_when_vectors_cannot_be_had(here, monkeypatch):
+    def fails(*_):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr("impl.vfio.VfioDevice.set_vectors", fails)
+    before = sorted(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="Invalid argument"):
+        here.open(CARD)
+    assert sorted(os.listdir("/proc/self/fd")) == before
 
 
 # Resets
