@@ -77,8 +77,8 @@ class Watchdog:
         if self.lost and not self._told:
             self._told = True
             _LOG.warning(
-                "%s: interrupts are lost: vector %d did not come when the card had something to say "
-                "(%d in a row). The driver goes on by asking it every %g ms. %s",
+                "%s: interrupts are lost: vector %d did not come when the card had something to "
+                "say (%d in a row). The driver goes on by asking it every %g ms. %s",
                 self.card,
                 self.vector,
                 self._missed,

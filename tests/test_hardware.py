@@ -348,7 +348,8 @@ def test_the_driver_works_on_and_says_so_when_interrupts_are_lost(here, caplog, 
         assert len(told) == 1
         assert told[0].startswith(
             f"{here.way}:{CARD}: interrupts are lost: vector 0 did not come when the card "
-            "had something to say (3 in a row). The driver goes on by asking it every 5 ms. Check that "
+            "had something to say (3 in a row). The driver goes on by asking it every 5 ms. "
+            "Check that "
         )
 
 

@@ -58,7 +58,8 @@ def test_interrupts_are_lost_when_several_in_a_row_do_not_come(dog, caplog):
     assert dog.patience == POLLING
     assert told(caplog) == [
         "vfio:0000:00:05.0: interrupts are lost: vector 0 did not come when the card "
-        "had something to say (3 in a row). The driver goes on by asking it every 5 ms. Check the slot."
+        "had something to say (3 in a row). The driver goes on by asking it every 5 ms. "
+        "Check the slot."
     ]
     assert caplog.records[0].levelno == logging.WARNING
 

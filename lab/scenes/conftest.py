@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import attrs
 import pytest
@@ -29,13 +29,8 @@ class Way:
         return f"{self.kind}:{seat.function}"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Scenes that share a guest run one after the other; those of other guests meanwhile."""
-    for item in items:
-        callspec = getattr(item, "callspec", None)
-        group = callspec.params.get("way", item.name) if callspec else item.name
-        item.add_marker(pytest.mark.xdist_group(group))
+KINDS = [pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in ("uio", "vfio")]
+"""Scenes that share a guest run one after the other; those of other guests meanwhile."""
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +46,7 @@ def one_guest(parts: Parts) -> Iterator[Bench]:
         yield made
 
 
-@pytest.fixture(scope="session", params=["uio", "vfio"])
+@pytest.fixture(scope="session", params=KINDS)
 def way(request: pytest.FixtureRequest, one_guest: Bench) -> Iterator[Way]:
     """The cards of the guest, bound to a driver of the kernel, and unbound when it is over."""
     for seat in one_guest.seats:
