@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeVarTuple
 
 import attrs
@@ -19,6 +20,7 @@ import attrs
 from impl.memory import Data, DmaRegion, Purpose
 from impl.packet import Header, unpack_header
 from impl.runtime import CancelledError, Channel
+from impl.settings import Settings
 from model.layout import (
     CMDBASE,
     CMDSHIFT,
@@ -29,6 +31,7 @@ from model.layout import (
     Owner,
     Register,
     is_fatal,
+    ring_slots,
 )
 from model.scope import Scope
 from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label
@@ -39,6 +42,7 @@ from monitor.judge import Deviation, Judge, Specification
 from monitor.loads import EARLY_RULES, EarlyLoads
 from monitor.path import LongPath
 from monitor.peek import Rings
+from monitor.report import last_steps, save
 from monitor.stores import PendingStores
 from monitor.unseen import UnseenCard
 from monitor.words import BUFFER_SIZE, StrayAccessError, touched
@@ -111,7 +115,10 @@ class Observer:
         alarming: Something was wrong, and those who sleep do not know yet.
     """
 
-    def __init__(self, ring_size: int, polls: int, barrier: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, saves_to: Path | None, barrier: Callable[[], None]
+    ) -> None:
+        ring_size = ring_slots(settings.ring_shift)
         self.mutex = threading.RLock()
         self.readable = False
         self.writable = False
@@ -121,7 +128,11 @@ class Observer:
         self.gave_up = ""
         self.alarming = False
         scope = Scope(
-            ring_size=ring_size, users=USERS, posted=ring_size + 1, polls=polls, keys=KEYS
+            ring_size=ring_size,
+            users=USERS,
+            posted=ring_size + 1,
+            polls=settings.reset_polls,
+            keys=KEYS,
         )
         self.judge = Judge(Specification(scope))
         self.path = LongPath(self.judge.stepper)
@@ -135,6 +146,8 @@ class Observer:
         self._card = UnseenCard(self.judge, self.path, self._rings, self.pending, self.filters)
         self._now = self.judge.now
         self._labels: list[int] = self.judge.now["threads_label"]
+        self._saves_to = saves_to
+        self._last_steps = ""
         self._mine: dict[int, int] = {}
         self._free = list(range(FIRST_USER + USERS - 1, FIRST_USER - 1, -1))
         self._headers: dict[int, Header] = {}
@@ -170,14 +183,22 @@ class Observer:
         deviation = self.deviation
         if deviation is None:
             return ""
-        return f"{deviation.culprit} broke the specification: {deviation.reason}"
+        return (
+            f"{deviation.culprit} broke the specification: {deviation.reason}\n{self._last_steps}"
+        )
 
     def _found(self, deviation: Deviation) -> None:
         if isinstance(deviation.__context__, KeyboardInterrupt | SystemExit | GeneratorExit):
             self.give_up("a signal struck in the middle of an access")
             return
+        self._last_steps = last_steps(self.judge, self.path)
         self.deviation = deviation
         self.alarming = True
+        if self._saves_to is not None:
+            try:
+                save(self.judge, self.path, deviation, self._saves_to)
+            except OSError as error:
+                self._last_steps += f"\nthe run could not be saved: {error}"
 
     def take_alarm(self) -> bool:
         """Whether sleepers must be woken since something was wrong; it is true once."""

@@ -32,8 +32,7 @@ class Monitor(Watch):
 
     def device(self, device: Device) -> Device:
         """The card, with every access judged."""
-        settings = self._settings
-        self.observer = Observer(1 << settings.ring_shift, settings.reset_polls, device.acquire)
+        self.observer = Observer(self._settings, self._monitoring.saves_to, device.acquire)
         return WatchedDevice(device, self.observer)
 
     def runtime(self, runtime: Runtime) -> Runtime:

@@ -7,6 +7,7 @@ later the run comes to where that shows.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -25,9 +26,7 @@ from properties.code import PRESENT, DriverCode
 
 __all__ = ["Outcome", "Stage", "play"]
 
-SETTINGS: Final = Settings(
-    ring_shift=1, reset_polls=50, drain_timeout=0.3, command_timeout=0.5
-)
+SETTINGS: Final = Settings(ring_shift=1, reset_polls=50, drain_timeout=0.3, command_timeout=0.5)
 NOBODY: Final = 0x0BAD_F00D
 GROUP: Final = 0x8000_4711
 EXACT: Final = 0xFFFF_FFFF
@@ -100,6 +99,29 @@ class Stage:
         finally:
             with self.card.held() as card:
                 card.bus_master = True
+
+    @contextlib.contextmanager
+    def never_back(self) -> Iterator[None]:
+        """A reset of the card does not come to its end."""
+        choices = self.card._choices
+        self.card._choices = lambda: [name for name in choices() if name != "card.reset_over"]  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            del self.card._choices
+            with self.card.held():
+                pass
+
+    def interrupt(self, vector: int) -> None:
+        """A vector is raised for no reason, and served."""
+        interrupt = self.card._interrupt
+        assert interrupt is not None
+        before = self.watch.accesses
+        interrupt(vector)
+        for _ in range(200):
+            if self.watch.accesses > before + vector:
+                return
+            threading.Event().wait(0.001)
 
     def beside(self, body: Callable[[], Any]) -> None:
         """Do something in another thread; what it raises is its own affair."""
@@ -176,10 +198,13 @@ def _scenes(stage: Stage) -> Outcome:
 def _packets_come_and_go(stage: Stage) -> None:
     """Packets of all sizes, one by one and in batches, copied and on loan."""
     with stage.open() as duct:
+        stage.interrupt(0)
         for size in (0, 1, 5000, 16384, 0, 3):
             payload = bytes([size & 0xFF]) * size
             attempt(
-                lambda data=payload: duct.send(ECHO.address, (data[:7], data[7:]), timeout=SOON),
+                functools.partial(
+                    duct.send, ECHO.address, (payload[:7], payload[7:]), timeout=SOON
+                ),
                 lambda: duct.receive(timeout=SOON),
                 lambda: duct.receive(blocking=False),
                 duct.poll,
@@ -198,7 +223,7 @@ def _filters_change(stage: Stage) -> None:
     """Filters are added until the table is full, and removed again."""
     with stage.open() as duct:
         for number in range(17):
-            attempt(lambda n=number: duct.add_multicast(EXACT, GROUP + n, timeout=SOON))
+            attempt(functools.partial(duct.add_multicast, EXACT, GROUP + number, timeout=SOON))
         attempt(
             lambda: duct.send(GROUP, b"to all", timeout=SOON),
             lambda: duct.receive(timeout=SOON),
@@ -206,7 +231,8 @@ def _filters_change(stage: Stage) -> None:
             lambda: duct.remove_multicast(EXACT, GROUP, timeout=SOON),
         )
         for number in range(3):
-            stage.beside(lambda n=number: duct.remove_multicast(EXACT, GROUP + n, timeout=SOON))
+            remove = functools.partial(duct.remove_multicast, EXACT, GROUP + number, timeout=SOON)
+            stage.beside(remove)
         stage.joined()
 
 
@@ -216,7 +242,9 @@ def _callers_wait(stage: Stage) -> None:
         for _ in range(2):
             stage.beside(lambda: duct.receive(timeout=SOON))
         stage.sleeping(2)
-        attempt(lambda: other.send_batch([(ECHO.address, b"1"), (ECHO.address, b"2")], timeout=SOON))
+        attempt(
+            lambda: other.send_batch([(ECHO.address, b"1"), (ECHO.address, b"2")], timeout=SOON)
+        )
         stage.joined()
         with stage.standing_still():
             with contextlib.suppress(WouldBlockError):
@@ -239,7 +267,7 @@ def _callers_wait(stage: Stage) -> None:
 def _receivers_are_slow(stage: Stage) -> None:
     """More packets than slots, while packets on loan are given back out of order."""
     with stage.open() as duct:
-        send: Callable[[], Any] = lambda: duct.send(ECHO.address, b"echo", timeout=SOON)
+        send = functools.partial(duct.send, ECHO.address, b"echo", timeout=SOON)
         attempt(send, send)
         stage.card.wait_until_idle(SOON)
         attempt(send)
@@ -278,6 +306,58 @@ def _packets_are_left(stage: Stage) -> None:
     _packets_come_and_go(stage)
 
 
+def _interrupts_come_late(stage: Stage) -> None:
+    """Interrupts come when the card is closed, and for a failure that there was not."""
+    duct = stage.open()
+    stage.interrupt(1)
+    attempt(lambda: duct.send(NOBODY, b"x", timeout=SOON), duct.close)
+    stage.interrupt(0)
+    duct = stage.open()
+    stage.card.fail()
+    attempt(duct.close)
+    stage.interrupt(0)
+    stage.interrupt(1)
+    attempt(stage.open)
+
+
+def _a_failure_finds_packets(stage: Stage) -> None:
+    """The card fails with packets on its ring, one of which is waited for."""
+    duct = stage.open()
+    with stage.standing_still():
+        stage.beside(lambda: duct.send(NOBODY, b"x", timeout=SOON))
+        stage.sleeping(1)
+        attempt(lambda: duct.send(NOBODY, b"y", blocking=False))
+        stage.card.fail()
+        stage.joined()
+    attempt(duct.close)
+    _packets_come_and_go(stage)
+
+
+def _commands_stay_unanswered(stage: Stage) -> None:
+    """START is not answered; then STOP is not, and the reset that follows takes too long."""
+    with stage.standing_still():
+        attempt(stage.open)
+    duct = stage.open()
+    with stage.never_back(), stage.standing_still():
+        attempt(lambda: duct.send(NOBODY, b"y", blocking=False), duct.close, stage.open)
+    stage.interrupt(0)
+    duct = stage.open()
+    attempt(lambda: duct.send(NOBODY, b"x", timeout=SOON), duct.close)
+
+
+def _an_open_meets_a_close(stage: Stage) -> None:
+    """The card is opened while it is being closed, which takes its time."""
+    duct = stage.open()
+    with stage.standing_still():
+        attempt(lambda: duct.send(NOBODY, b"y", blocking=False))
+        stage.beside(duct.close)
+        stage.sleeping(1)
+        stage.beside(lambda: stage.open().close())
+        stage.sleeping(2)
+    stage.joined()
+    attempt(lambda: stage.open().close())
+
+
 def _opens_meet(stage: Stage) -> None:
     """Several threads open and close the card at once."""
 
@@ -298,5 +378,9 @@ SCENES: Final = (
     _receivers_are_slow,
     _the_card_fails,
     _packets_are_left,
+    _interrupts_come_late,
+    _a_failure_finds_packets,
+    _commands_stay_unanswered,
+    _an_open_meets_a_close,
     _opens_meet,
 )
