@@ -21,12 +21,13 @@ from impl.settings import Monitoring, Settings
 from impl.threads import ThreadRuntime
 from impl.watch import Watch
 from model.layout import ECHO
+from model.state import Flags
 from monitor.watch import watch
 from properties.code import PRESENT, DriverCode
 
 __all__ = ["Outcome", "Stage", "play"]
 
-SETTINGS: Final = Settings(ring_shift=1, reset_polls=50, drain_timeout=0.3, command_timeout=0.5)
+SETTINGS: Final = Settings(ring_shift=1, reset_polls=50, drain_timeout=0.2, command_timeout=0.3)
 NOBODY: Final = 0x0BAD_F00D
 GROUP: Final = 0x8000_4711
 EXACT: Final = 0xFFFF_FFFF
@@ -111,6 +112,24 @@ class Stage:
             del self.card._choices
             with self.card.held():
                 pass
+
+    @contextlib.contextmanager
+    def answering_start_only(self) -> Iterator[None]:
+        """The card stands still once packet traffic is on."""
+        steps = self.card.card._steps
+        complete = steps["cmd.complete"]
+
+        def and_no_more() -> None:
+            complete()
+            self.card.card.bus_master = not self.card.card.started
+
+        steps["cmd.complete"] = and_no_more
+        try:
+            yield
+        finally:
+            steps["cmd.complete"] = complete
+            with self.card.held() as card:
+                card.bus_master = True
 
     def interrupt(self, vector: int) -> None:
         """A vector is raised for no reason, and served."""
@@ -337,12 +356,27 @@ def _commands_stay_unanswered(stage: Stage) -> None:
     """START is not answered; then STOP is not, and the reset that follows takes too long."""
     with stage.standing_still():
         attempt(stage.open)
+    with stage.answering_start_only():
+        attempt(stage.open)
     duct = stage.open()
     with stage.never_back(), stage.standing_still():
         attempt(lambda: duct.send(NOBODY, b"y", blocking=False), duct.close, stage.open)
     stage.interrupt(0)
     duct = stage.open()
     attempt(lambda: duct.send(NOBODY, b"x", timeout=SOON), duct.close)
+
+
+def _a_reset_fails(stage: Stage) -> None:
+    """The card fails again while it comes back from its reset."""
+    with stage.never_back():
+        stage.beside(lambda: stage.open().close())
+        for _ in range(1000):
+            if stage.card.card.flags is Flags.RESETTING:
+                break
+            threading.Event().wait(0.001)
+        stage.card.fail()
+    stage.joined()
+    attempt(lambda: stage.open().close())
 
 
 def _an_open_meets_a_close(stage: Stage) -> None:
@@ -381,6 +415,7 @@ SCENES: Final = (
     _interrupts_come_late,
     _a_failure_finds_packets,
     _commands_stay_unanswered,
+    _a_reset_fails,
     _an_open_meets_a_close,
     _opens_meet,
 )
