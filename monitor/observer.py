@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, TypeVarTuple
 
 import attrs
 
-from impl.memory import Data, DmaRegion, Purpose
+from impl.memory import Data, Device, DmaRegion, Purpose
 from impl.packet import Header, unpack_header
 from impl.runtime import CancelledError, Channel
 from impl.settings import Settings
@@ -115,9 +115,7 @@ class Observer:
         alarming: Something was wrong, and those who sleep do not know yet.
     """
 
-    def __init__(
-        self, settings: Settings, saves_to: Path | None, barrier: Callable[[], None]
-    ) -> None:
+    def __init__(self, settings: Settings, saves_to: Path | None) -> None:
         ring_size = ring_slots(settings.ring_shift)
         self.mutex = threading.RLock()
         self.readable = False
@@ -141,7 +139,7 @@ class Observer:
         self.filters = Filters(self.judge)
         self.accesses = Accesses(self.judge, _Around(self))
         self._loads = EarlyLoads(self.judge)
-        self._rings = Rings(barrier)
+        self._rings = Rings()
         self.contents = Contents(self.judge, self._rings, self.filters)
         self._card = UnseenCard(self.judge, self.path, self._rings, self.pending, self.filters)
         self._now = self.judge.now
@@ -152,9 +150,14 @@ class Observer:
         self._free = list(range(FIRST_USER + USERS - 1, FIRST_USER - 1, -1))
         self._headers: dict[int, Header] = {}
         self._bases_under_way = False
+        self._must_reset_again = False
         self._fatal_judged = False
         self._signals: set[int] = set()
         self._heedless: set[int] = set()
+
+    def attend(self, device: Device) -> None:
+        """Look at what this card does."""
+        self._rings.acquire = device.acquire
 
     # Telling
 
@@ -408,9 +411,17 @@ class Observer:
         elif t == FATAL_THREAD:
             self._fatal_handler_reads(value)
         else:
+            self._check_reset_again()
             self._card.flags_read(value)
             self.accesses.read(t, register)
+            self._must_reset_again = is_fatal(value) and self._labels[t] == Label.POLL
         self._loads.moment(t)
+
+    def _check_reset_again(self) -> None:
+        if self._must_reset_again:
+            raise Deviation(
+                "FLAGS named an error while the card was reset, and RST was not written"
+            )
 
     def _fatal_handler_reads(self, value: int) -> None:
         """Only now it is known whether there is a reason for the interrupt.
@@ -437,6 +448,7 @@ class Observer:
         label = self._labels[t]
         self.accesses.write(t, register, value)
         if register is FLAGS:
+            self._must_reset_again = False
             self.accesses.reset_arrives(t)
             self._card.reset_written()
         elif label == Label.BASE:

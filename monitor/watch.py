@@ -27,12 +27,11 @@ class Monitor(Watch):
     """
 
     def __init__(self, settings: Settings, monitoring: Monitoring) -> None:
-        self._settings = settings
-        self._monitoring = monitoring
+        self.observer = Observer(settings, monitoring.saves_to)
 
     def device(self, device: Device) -> Device:
         """The card, with every access judged."""
-        self.observer = Observer(self._settings, self._monitoring.saves_to, device.acquire)
+        self.observer.attend(device)
         return WatchedDevice(device, self.observer)
 
     def runtime(self, runtime: Runtime) -> Runtime:

@@ -303,9 +303,7 @@ CARD_FAULTS: Final = (
     CardFault(
         "drops-when-stopped",
         "RXJUMBO is set although packet traffic is off",
-        lambda running: reads(
-            running.card, EVFLAGS.offset, lambda value: value | RXJUMBO.mask
-        ),
+        lambda running: reads(running.card, EVFLAGS.offset, lambda value: value | RXJUMBO.mask),
         "while packet traffic was off",
     ),
     CardFault(

@@ -1,15 +1,19 @@
-"""Real threads, the emulated card, and the monitor looking on: a short and varied run.
+"""Real threads, the emulated card, and the monitor looking on: `python -m properties.monitored`.
 
-It is for drivers with a fault and for cards with one: whatever each of them does wrong, sooner or
-later the run comes to where that shows.
+A short and varied run, for drivers with a fault and for cards with one: whatever each of them does
+wrong, sooner or later the run comes to where that shows. A driver with a fault may leave threads
+behind that never end, so it had better be run in a process of its own.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import functools
+import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import attrs
@@ -65,6 +69,12 @@ class Stage:
     """
 
     watch: Watch
+
+    @property
+    def finding(self) -> str:
+        """What was wrong, and who did it; "" if nothing was."""
+        watch = getattr(self, "watch", None)
+        return watch.finding if watch is not None else ""
 
     def __init__(self, code: DriverCode, settings: Settings, laboratory: Laboratory) -> None:
         self.card: RunningCard = laboratory.card()
@@ -192,11 +202,19 @@ def play(
     outcome: list[Outcome] = []
     thread = threading.Thread(target=lambda: outcome.append(_scenes(stage)), daemon=True)
     thread.start()
-    thread.join(PATIENCE)
+    _await_end(stage, thread)
     if not outcome:
-        return Outcome(stage.watch.finding, stage.watch.gave_up, stage.watch.accesses, hung=True)
+        return Outcome(stage.finding, stage.watch.gave_up, stage.watch.accesses, hung=True)
     laboratory.power_off()
     return outcome[0]
+
+
+def _await_end(stage: Stage, thread: threading.Thread) -> None:
+    """Wait until the run ends; once something was wrong it is given a moment only."""
+    end = time.monotonic() + PATIENCE
+    while thread.is_alive() and time.monotonic() < end and not stage.finding:
+        thread.join(0.05)
+    thread.join(SOON)
 
 
 def _scenes(stage: Stage) -> Outcome:
@@ -392,6 +410,16 @@ def _an_open_meets_a_close(stage: Stage) -> None:
     attempt(lambda: stage.open().close())
 
 
+def _an_open_meets_another(stage: Stage) -> None:
+    """The card is opened while it is being opened, which takes its time."""
+    with stage.standing_still():
+        for number in (1, 2):
+            stage.beside(lambda: stage.open().close())
+            stage.sleeping(number)
+    stage.joined()
+    attempt(lambda: stage.open().close())
+
+
 def _opens_meet(stage: Stage) -> None:
     """Several threads open and close the card at once."""
 
@@ -417,5 +445,29 @@ SCENES: Final = (
     _commands_stay_unanswered,
     _a_reset_fails,
     _an_open_meets_a_close,
+    _an_open_meets_another,
     _opens_meet,
 )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns 0 if the monitor has nothing to say, and 1 if it has."""
+    parser = argparse.ArgumentParser(
+        prog="python -m properties.monitored",
+        description="A short run of the driver with real threads while the monitor looks on.",
+    )
+    parser.add_argument("--fault", help="make it with this fault of the driver")
+    options = parser.parse_args(arguments)
+    code = PRESENT
+    if options.fault is not None:
+        from properties.faults import fault
+
+        code = DriverCode.changed(fault(options.fault).changes)
+    outcome = play(code)
+    wrong = outcome.finding or outcome.gave_up
+    print(wrong or f"{outcome.accesses:,} accesses, and all were right")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
