@@ -53,6 +53,7 @@ USERS: Final = 256
 """Calls that may be under way at once; with more the monitor gives up."""
 FIRST_USER: Final = 2
 INITIALISING: Final = frozenset({Label.CMD_INIT, Label.INIT_TX, Label.INIT_POINTER, Label.INIT_RX})
+OURS: Final = frozenset({"monitor", "model", "impl", "emulator"})
 Arguments = TypeVarTuple("Arguments")
 
 
@@ -173,8 +174,12 @@ class Observer:
             self._found(Deviation(f"no word of the specification: {error}"))
         except OutOfKeysError as error:
             self.give_up(str(error))
-        except Exception:
-            self.give_up(f"the monitor itself failed:\n{traceback.format_exc()}")
+        except BaseException as error:
+            if _is_ours(error):
+                self.give_up(f"the monitor itself failed:\n{traceback.format_exc()}")
+                return
+            self.give_up("a signal struck while an access was judged")
+            raise
 
     def give_up(self, reason: str) -> None:
         """Judge nothing any more."""
@@ -299,7 +304,7 @@ class Observer:
         payload = self._payload(t)
         for piece in touched(region.purpose, offset, len(data), stores=False, payload=payload):
             begin = piece.offset - offset
-            part = bytes(data[begin : begin + 1]) if len(piece.words) else b""
+            part = bytes(data[begin : begin + 1])
             word, slot = piece.words[0], piece.slot
             if word in EARLY_RULES:
                 self._loads.check(t, word, slot)
@@ -526,3 +531,12 @@ class Observer:
         for sleep in self.asleep.values():
             if handle is not None and sleep.handle is handle:
                 sleep.told = True
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether a line of this project raised it, and no signal handler of the user's."""
+    frames = [
+        frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    name = frames[-1]
+    return isinstance(error, Exception) and (name is None or name.partition(".")[0] in OURS)

@@ -16,7 +16,7 @@ DOCUMENTS = [
     "docs/contracts.md",
     "docs/proof.md",
 ]
-PARTS = ("model", "proofs", "impl", "emulator", "properties", "userland")
+PARTS = ("model", "proofs", "impl", "monitor", "emulator", "properties", "userland")
 
 
 def listed(manifest: str, part: str) -> list[str]:
