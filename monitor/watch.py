@@ -56,12 +56,12 @@ class Monitor(Watch):
     @property
     def finding(self) -> str:
         """What was wrong, and who did it; "" while nothing is."""
-        return self.observer.told
+        return self.observer.verdict.told
 
     @property
     def gave_up(self) -> str:
         """Why nothing is judged any more, though nothing was wrong; "" while it is."""
-        return self.observer.gave_up
+        return self.observer.verdict.gave_up
 
 
 def watch(settings: Settings, monitoring: Monitoring) -> Watch:

@@ -20,7 +20,7 @@ from impl.settings import Monitoring, Settings
 from model.layout import ECHO, EVFLAGS, RXCOMP
 from model.stepper import Stepper
 from model.system import specification
-from monitor import observer, watch
+from monitor import callers, watch
 from properties import replay
 from properties.card_faults import CARD_FAULTS
 from properties.faults import FAULTS
@@ -350,7 +350,7 @@ def test_the_installed_monitor_needs_nothing_but_attrs():
 
 
 def test_with_more_calls_than_it_has_threads_for_it_gives_up(monkeypatch, attachments):
-    monkeypatch.setattr(observer, "USERS", 2)
+    monkeypatch.setattr(callers, "USERS", 2)
     with DuctDriver.open("emulated:", monitor=True, attachments=attachments) as duct:
         views = []
         for _ in range(3):
