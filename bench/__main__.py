@@ -14,10 +14,15 @@ import attrs
 from hypothesis import seed as seed_of
 from hypothesis.stateful import run_state_machine_as_test
 
+from emulator.backend import Laboratory
+from impl.attach import Attachments
+from impl.driver import DuctDriver
 from model.algebra import evaluate
 from model.explore import Executor, Scope, open_card
+from model.layout import ECHO
 from model.scope import FlatState
 from model.system import System, specification
+from monitor.watch import watch
 from properties.code import PRESENT
 from properties.profiles import PROFILES
 from properties.stateful import machine_of
@@ -125,6 +130,29 @@ def judging() -> Callable[[], int]:
     return work
 
 
+def monitored(seconds: float) -> Measurement:
+    """Packets to the echo service and back, while the monitor judges every access.
+
+    The driver, its threads and the emulated card run in the time that is taken.
+    """
+    laboratory = Laboratory()
+    attachments = Attachments(lambda: {"emulated": laboratory.open}, lambda: watch)
+    with DuctDriver.open("emulated:", monitor=True, attachments=attachments) as duct:
+        judge = duct.watch
+        assert judge is not None
+
+        def work() -> int:
+            before = judge.accesses
+            for size in (0, 1, 1500, 16384):
+                duct.send(ECHO.address, bytes(size))
+                duct.receive()
+            return judge.accesses - before
+
+        measured = measure("real threads, monitored", "access/s", seconds, work)
+    laboratory.power_off()
+    return measured
+
+
 def measurements(seconds: float, seed: int) -> list[Measurement]:
     """Everything that is measured."""
     system = specification()
@@ -145,6 +173,7 @@ def measurements(seconds: float, seed: int) -> list[Measurement]:
         measure("search, whole system, 2 slots", "steps/s", seconds, searching(small, start))
     )
     found.append(measure("driver and card, judged", "access/s", seconds, judging()))
+    found.append(monitored(seconds))
     work = interpreting(small, small.initial(), seed)
     found.append(measure("walk, interpreted, 2 slots", "steps/s", min(seconds, 0.5), work))
     return found

@@ -144,6 +144,7 @@ class Accesses:
     def begin(self, t: int, sizes: tuple[int, ...], *rule: Any) -> None:
         """Thread t is about to make the call that begins with a rule."""
         self.actors[t] = Actor(begins=rule, sizes=sizes)
+        self.judge.expired(t, False)
 
     def began(self, t: int) -> bool:
         """The call has asked for the lock."""

@@ -85,7 +85,7 @@ class Calls:
         with observer.mutex:
             sizes = tuple(packet.size for packet in packets)
             heedless = rule in {"begin_open", "begin_close"}
-            thread = observer.begins(sizes, rule, *parameters, heedless=heedless)
+            thread = observer.callers.begins(sizes, rule, *parameters, heedless=heedless)
             if thread is not None:
                 observer.contents.packets[thread] = tuple(packets)
         with self._ended(Call(kind, thread), silent=closes) as call:
@@ -95,7 +95,7 @@ class Calls:
     def resumed(self, slot: int) -> Iterator[Call]:
         """The end of a call that held a receive slot."""
         with self.observer.mutex:
-            thread = self.observer.acts_for_holder(slot)
+            thread = self.observer.callers.acts_for_holder(slot)
         with self._ended(Call("receive", thread), silent=True) as call:
             yield call
 
@@ -119,13 +119,13 @@ class Calls:
         if t is None:
             return
         if call.goes_on and error is None:
-            self.observer.pauses()
+            self.observer.callers.pauses()
             return
-        self.observer.tell(self._check_outcome, call, t, error)
-        self.observer.ends(t)
+        self.observer.verdict.tell(self._check_outcome, call, t, error)
+        self.observer.callers.ends(t)
 
     def _refuse(self, cause: BaseException | None = None) -> None:
-        told = self.observer.told
+        told = self.observer.verdict.told
         if told:
             self._reported = True
             raise SpecificationError(told) from cause
@@ -135,7 +135,7 @@ class Calls:
     def _check_outcome(self, call: Call, t: int, error: BaseException | None) -> None:
         judge = self.observer.judge
         struck = error is not None and (
-            self.observer.was_struck(t) or not isinstance(error, Exception)
+            self.observer.callers.was_struck(t) or not isinstance(error, Exception)
         )
         if not self.observer.accesses.began(t):
             if error is None:
@@ -143,7 +143,7 @@ class Calls:
             return
         if judge.label(t) is not Label.IDLE:
             if struck and not isinstance(error, DuctError):
-                self.observer.give_up(f"a signal struck in the middle of a call: {error!r}")
+                self.observer.verdict.give_up(f"a signal struck in the middle of a call: {error!r}")
                 return
             raise judge.deviation(
                 f"{judge.who(t)}: {call.kind} ended ({error or call.result!r}), and the "
@@ -199,7 +199,7 @@ class WatchedController(_Inner):
         observer = self._calls.observer
         keys: list[int] = []
         with observer.mutex:
-            observer.tell(lambda: keys.append(observer.filters.want(mask, address)))
+            observer.verdict.tell(lambda: keys.append(observer.filters.want(mask, address)))
         try:
             yield keys[0] if keys else UNICAST
         finally:

@@ -29,6 +29,7 @@ class Events:
         self._first: dict[str, Mark] = {}
         self._last: dict[str, Mark] = {}
         self._last_read = path.mark()
+        self._last_raised = path.mark()
         self._halted: Mark | None = None
         self._could_drop: Mark | None = None
 
@@ -52,18 +53,28 @@ class Events:
             self._first[ring] = self._last[ring]
         self._set(f"{ring}.due", more)
         self._set(f"{ring}.event", True)
-        self._set("card.raising", True)
+        self._raises(position)
 
     def drop(self) -> None:
         """A packet was dropped. Raises `CardDeviation` if none can have come."""
         if self._judge.enabled("rx.arrive_jumbo"):
             self._judge.fire("rx.arrive_jumbo")
         elif self._could_drop is not None:
-            self._path.insert(self._could_drop.position, ("rx.arrive_jumbo",))
+            position = self._could_drop.position
+            self._path.insert(position, ("rx.arrive_jumbo",))
             self._set("rx.dropped", True)
-            self._set("card.raising", True)
+            self._raises(position)
         else:
             raise CardDeviation("RXDROP or RXJUMBO was set while packet traffic was off")
+
+    def raised(self) -> None:
+        """Vector 0 was raised for all that was set by now."""
+        self._last_raised = self._path.mark()
+
+    def _raises(self, position: int) -> None:
+        """A bit was set back there: vector 0 is still to be raised, unless it was since."""
+        if self._last_raised.position <= position:
+            self._set("card.raising", True)
 
     def read(self) -> None:
         """EVFLAGS was read, which clears it."""

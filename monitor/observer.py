@@ -10,15 +10,16 @@ Nothing is known of when a store becomes visible, when a load is satisfied, and 
 from __future__ import annotations
 
 import threading
-import traceback
-from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol, TypeVarTuple
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 import attrs
 
-from impl.memory import Data, DmaRegion, Purpose
+from impl.memory import Data, Device, DmaRegion, Purpose
 from impl.packet import Header, unpack_header
 from impl.runtime import CancelledError, Channel
+from impl.settings import Settings
 from model.layout import (
     CMDBASE,
     CMDSHIFT,
@@ -29,27 +30,27 @@ from model.layout import (
     Owner,
     Register,
     is_fatal,
+    ring_slots,
 )
 from model.scope import Scope
 from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label
+from monitor import callers
 from monitor.accesses import HOLDING, Accesses, Sleeper, Surroundings
+from monitor.callers import Callers
 from monitor.contents import Contents
-from monitor.filters import KEYS, Filters, OutOfKeysError
+from monitor.filters import KEYS, Filters
 from monitor.judge import Deviation, Judge, Specification
 from monitor.loads import EARLY_RULES, EarlyLoads
 from monitor.path import LongPath
 from monitor.peek import Rings
 from monitor.stores import PendingStores
 from monitor.unseen import UnseenCard
+from monitor.verdict import Verdict
 from monitor.words import BUFFER_SIZE, StrayAccessError, touched
 
-__all__ = ["USERS", "Observer"]
+__all__ = ["Observer"]
 
-USERS: Final = 256
-"""Calls that may be under way at once; with more the monitor gives up."""
-FIRST_USER: Final = 2
 INITIALISING: Final = frozenset({Label.CMD_INIT, Label.INIT_TX, Label.INIT_POINTER, Label.INIT_RX})
-Arguments = TypeVarTuple("Arguments")
 
 
 class Region(Protocol):
@@ -106,22 +107,23 @@ class Observer:
         regions: DMA memory that is not freed.
         pending: Stores that the card may not see yet.
         asleep: Threads that sleep.
-        deviation: What was wrong.
-        gave_up: Why nothing is judged any more, though nothing was wrong.
-        alarming: Something was wrong, and those who sleep do not know yet.
+        verdict: What came of it so far.
+        callers: Which thread is which.
     """
 
-    def __init__(self, ring_size: int, polls: int, barrier: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, saves_to: Path | None) -> None:
+        ring_size = ring_slots(settings.ring_shift)
         self.mutex = threading.RLock()
         self.readable = False
         self.writable = False
         self.regions: list[Region] = []
         self.asleep: dict[int, _Sleep] = {}
-        self.deviation: Deviation | None = None
-        self.gave_up = ""
-        self.alarming = False
         scope = Scope(
-            ring_size=ring_size, users=USERS, posted=ring_size + 1, polls=polls, keys=KEYS
+            ring_size=ring_size,
+            users=callers.USERS,
+            posted=ring_size + 1,
+            polls=settings.reset_polls,
+            keys=KEYS,
         )
         self.judge = Judge(Specification(scope))
         self.path = LongPath(self.judge.stepper)
@@ -129,131 +131,22 @@ class Observer:
         self.pending = PendingStores(self.judge)
         self.filters = Filters(self.judge)
         self.accesses = Accesses(self.judge, _Around(self))
+        self.verdict = Verdict(self.judge, self.path, saves_to)
+        self.callers = Callers(self.judge, self.accesses, self.verdict)
         self._loads = EarlyLoads(self.judge)
-        self._rings = Rings(barrier)
+        self._rings = Rings()
         self.contents = Contents(self.judge, self._rings, self.filters)
         self._card = UnseenCard(self.judge, self.path, self._rings, self.pending, self.filters)
         self._now = self.judge.now
         self._labels: list[int] = self.judge.now["threads_label"]
-        self._mine: dict[int, int] = {}
-        self._free = list(range(FIRST_USER + USERS - 1, FIRST_USER - 1, -1))
         self._headers: dict[int, Header] = {}
         self._bases_under_way = False
+        self._must_reset_again = False
         self._fatal_judged = False
-        self._signals: set[int] = set()
-        self._heedless: set[int] = set()
 
-    # Telling
-
-    def tell(self, what: Callable[[*Arguments], None], *about: *Arguments) -> None:
-        """Something happens, or has just happened. The caller holds the mutex."""
-        if self.deviation is not None or self.gave_up:
-            return
-        try:
-            what(*about)
-        except Deviation as deviation:
-            self._found(deviation)
-        except StrayAccessError as error:
-            self._found(Deviation(f"no word of the specification: {error}"))
-        except OutOfKeysError as error:
-            self.give_up(str(error))
-        except Exception:
-            self.give_up(f"the monitor itself failed:\n{traceback.format_exc()}")
-
-    def give_up(self, reason: str) -> None:
-        """Judge nothing any more."""
-        self.gave_up = self.gave_up or reason
-
-    @property
-    def told(self) -> str:
-        """What was wrong, and who did it; "" if nothing was."""
-        deviation = self.deviation
-        if deviation is None:
-            return ""
-        return f"{deviation.culprit} broke the specification: {deviation.reason}"
-
-    def _found(self, deviation: Deviation) -> None:
-        if isinstance(deviation.__context__, KeyboardInterrupt | SystemExit | GeneratorExit):
-            self.give_up("a signal struck in the middle of an access")
-            return
-        self.deviation = deviation
-        self.alarming = True
-
-    def take_alarm(self) -> bool:
-        """Whether sleepers must be woken since something was wrong; it is true once."""
-        due, self.alarming = self.alarming, False
-        return due
-
-    # Threads and calls
-
-    def serves(self, vector: int) -> None:
-        """The calling thread is the handler of a vector."""
-        self._mine[threading.get_ident()] = EVENT_THREAD if vector == 0 else FATAL_THREAD
-
-    def begins(
-        self, sizes: tuple[int, ...], rule: str, *parameters: int, heedless: bool = False
-    ) -> int | None:
-        """The calling thread begins a call; returns the thread of the specification that it is.
-
-        Args:
-            sizes: The bytes of each packet that it sends.
-            rule: The rule that the call begins with.
-            parameters: Its parameters behind the thread.
-            heedless: The call goes on whatever is found.
-        """
-        if self.deviation is not None or self.gave_up:
-            return None
-        if not self._free:
-            self.give_up(f"more than {USERS} calls are under way at once")
-            return None
-        t = self._free.pop()
-        self._mine[threading.get_ident()] = t
-        self._signals.discard(t)
-        if heedless:
-            self._heedless.add(t)
-        self.accesses.begin(t, sizes, rule, t, *parameters)
-        return t
-
-    def acts_for_holder(self, slot: int) -> int | None:
-        """The calling thread gives a receive slot back; returns the thread that took the packet."""
-        if self.deviation is not None or self.gave_up:
-            return None
-        t: int = self._now["rx_holder"][slot]
-        self._mine[threading.get_ident()] = t
-        return t
-
-    def pauses(self) -> None:
-        """The calling thread holds a slot from now on, and its call has not ended."""
-        self._mine.pop(threading.get_ident(), None)
-
-    def ends(self, t: int) -> None:
-        """A call has ended."""
-        self._mine.pop(threading.get_ident(), None)
-        self._heedless.discard(t)
-        self._free.append(t)
-
-    def was_struck(self, t: int) -> bool:
-        """Whether a signal struck while the call slept, or waited for the lock."""
-        return t in self._signals
-
-    def struck(self, _error: BaseException) -> None:
-        """A signal handler has raised in the calling thread."""
-        t = self._mine.get(threading.get_ident())
-        if t is not None:
-            self._signals.add(t)
-
-    def refuses_sleep(self) -> bool:
-        """Whether the calling thread must not sleep, since something was wrong."""
-        if self.deviation is None:
-            return False
-        t = self._mine.get(threading.get_ident())
-        return t is not None and t not in self._heedless
-
-    def _me(self) -> int:
-        t = self._mine.get(threading.get_ident())
-        if t is None:
-            raise Deviation("an access to the card outside of any call")
-        return t
+    def attend(self, device: Device) -> None:
+        """Look at what this card does."""
+        self._rings.acquire = device.acquire
 
     # Memory
 
@@ -264,7 +157,7 @@ class Observer:
 
     def frees(self, region: Region) -> None:
         """A region is about to be freed."""
-        self.accesses.free(self._me(), region)
+        self.accesses.free(self.callers.me(), region)
         self.regions.remove(region)
         self._rings.remove(region.inner)
 
@@ -275,7 +168,7 @@ class Observer:
         payload = self._payload(t)
         for piece in touched(region.purpose, offset, len(data), stores=False, payload=payload):
             begin = piece.offset - offset
-            part = bytes(data[begin : begin + 1]) if len(piece.words) else b""
+            part = bytes(data[begin : begin + 1])
             word, slot = piece.words[0], piece.slot
             if word in EARLY_RULES:
                 self._loads.check(t, word, slot)
@@ -289,7 +182,7 @@ class Observer:
     def stores(self, region: Region, offset: int, data: Data) -> None:
         """The driver is about to store."""
         self._check_not_freed(region)
-        t, thread = self._me(), threading.get_ident()
+        t, thread = self.callers.me(), threading.get_ident()
         payload = self.accesses.payload(t)
         for piece in touched(region.purpose, offset, len(data), stores=True, payload=payload):
             word, slot = piece.words[0], piece.slot
@@ -337,7 +230,7 @@ class Observer:
             slot = offset // BUFFER_SIZE
             if slot < len(self._now["rx_held"]) and self._now["rx_held"][slot]:
                 return int(self._now["rx_holder"][slot])
-        return self._me()
+        return self.callers.me()
 
     @staticmethod
     def _check_not_freed(region: Region) -> None:
@@ -349,7 +242,7 @@ class Observer:
     def acquired(self) -> None:
         """A load barrier."""
         self.judge.accesses["barrier"] += 1
-        self._loads.barrier(self._me())
+        self._loads.barrier(self.callers.me())
 
     def released(self) -> None:
         """A store barrier."""
@@ -363,7 +256,7 @@ class Observer:
 
     def fenced(self) -> None:
         """A fence."""
-        t = self._me()
+        t = self.callers.me()
         if self._labels[t] == Label.FREE:
             self._card.check_stopped()
         self.pending.fence(threading.get_ident())
@@ -379,7 +272,7 @@ class Observer:
         if register not in {EVFLAGS, FLAGS}:
             self.judge.accesses["read"] += 1
             return
-        t = self._me()
+        t = self.callers.me()
         if register is EVFLAGS:
             self._card.events_read(value)
             self.accesses.read(t, register)
@@ -387,9 +280,17 @@ class Observer:
         elif t == FATAL_THREAD:
             self._fatal_handler_reads(value)
         else:
+            self._check_reset_again()
             self._card.flags_read(value)
             self.accesses.read(t, register)
+            self._must_reset_again = is_fatal(value) and self._labels[t] == Label.POLL
         self._loads.moment(t)
+
+    def _check_reset_again(self) -> None:
+        if self._must_reset_again:
+            raise Deviation(
+                "FLAGS named an error while the card was reset, and RST was not written"
+            )
 
     def _fatal_handler_reads(self, value: int) -> None:
         """Only now it is known whether there is a reason for the interrupt.
@@ -407,7 +308,7 @@ class Observer:
 
     def writes(self, register: Register, value: int) -> None:
         """A register is about to be written."""
-        t = self._me()
+        t = self.callers.me()
         if register is CMDBASE and CMDSHIFT not in self.accesses.actors[t].bases:
             raise Deviation(
                 "CMDBASE is written before CMDSHIFT: the card looks at the ring as soon as it "
@@ -416,6 +317,7 @@ class Observer:
         label = self._labels[t]
         self.accesses.write(t, register, value)
         if register is FLAGS:
+            self._must_reset_again = False
             self.accesses.reset_arrives(t)
             self._card.reset_written()
         elif label == Label.BASE:
@@ -432,7 +334,7 @@ class Observer:
 
     def locked(self) -> None:
         """The calling thread has got the lock."""
-        t = self._mine.get(threading.get_ident())
+        t = self.callers.present()
         if t is None or t == FATAL_THREAD:
             return
         if t == EVENT_THREAD:
@@ -449,14 +351,14 @@ class Observer:
         actor = self.accesses.actors[t]
         assert actor.begins is not None
         if actor.begins[0] != "begin_close":
-            self.give_up("more callers have left the line than the monitor can remember")
+            self.verdict.give_up("more callers have left the line than the monitor can remember")
         # Somebody else closed it first.
         actor.begins = None
         actor.neutral = True
 
     def unlocks(self) -> None:
         """The calling thread is about to give the lock up."""
-        t = self._mine.get(threading.get_ident())
+        t = self.callers.present()
         if t is None:
             return
         if t == FATAL_THREAD:
@@ -467,13 +369,13 @@ class Observer:
 
     def sleeps(self, channel: Channel, handle: object) -> None:
         """The calling thread is about to give the lock up and to sleep."""
-        t = self._me()
+        t = self.callers.me()
         self.accesses.sleep(t, channel)
         self.asleep[t] = _Sleep(channel, handle)
 
     def got_up(self, ending: BaseException | None) -> None:
         """The calling thread has the lock again."""
-        t = self._me()
+        t = self.callers.me()
         self.asleep.pop(t, None)
         cancelled = isinstance(ending, CancelledError)
         self.accesses.get_up(

@@ -27,13 +27,13 @@ ERROR: Final = COMMAND_SLOT["error"]
 class Rings:
     """The memory of the three rings, as far as it is allocated.
 
-    Args:
+    Attributes:
         acquire: The load barrier, which stands between an owner byte and what is behind it.
     """
 
-    def __init__(self, acquire: Callable[[], None]) -> None:
+    def __init__(self) -> None:
+        self.acquire: Callable[[], None] = lambda: None
         self._regions: dict[Purpose, DmaRegion] = {}
-        self._acquire = acquire
 
     def add(self, region: DmaRegion) -> None:
         """A region was allocated."""
@@ -59,7 +59,7 @@ class Rings:
         """The owner byte says that the slot is the host's; what is behind it may be looked at."""
         if self.owner(ring, slot) != Owner.HOST:
             return False
-        self._acquire()
+        self.acquire()
         return True
 
     def header(self, slot: int) -> Header:

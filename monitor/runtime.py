@@ -29,14 +29,14 @@ class WatchedRuntime(Runtime):
         try:
             self._inner.lock()
         except BaseException as error:
-            self._observer.struck(error)
+            self._observer.callers.struck(error)
             raise
         try:
             with self._observer.mutex:
-                self._observer.tell(self._observer.locked)
+                self._observer.verdict.tell(self._observer.locked)
         except BaseException:
             # A signal struck: whoever does not get the lock must not have it.
-            self._observer.give_up("a signal struck while an access was judged")
+            self._observer.verdict.give_up("a signal struck while an access was judged")
             self._inner.unlock()
             raise
 
@@ -44,7 +44,7 @@ class WatchedRuntime(Runtime):
         """Give the lock to the next in line."""
         try:
             with self._observer.mutex:
-                self._observer.tell(self._observer.unlocks)
+                self._observer.verdict.tell(self._observer.unlocks)
             self.alarm_if_due()
         finally:
             self._inner.unlock()
@@ -54,7 +54,7 @@ class WatchedRuntime(Runtime):
         observer = self._observer
         ending: BaseException | None = None
         with observer.mutex:
-            observer.tell(observer.sleeps, channel, handle)
+            observer.verdict.tell(observer.sleeps, channel, handle)
         self.alarm_if_due()
         self._refuse_sleep()
         try:
@@ -62,9 +62,9 @@ class WatchedRuntime(Runtime):
         except BaseException as error:
             ending = error
             if not isinstance(error, ExpiredError | CancelledError):
-                observer.struck(error)
+                observer.callers.struck(error)
         with observer.mutex:
-            observer.tell(observer.got_up, ending)
+            observer.verdict.tell(observer.got_up, ending)
         self._refuse_sleep()
         if ending is not None:
             raise ending
@@ -72,13 +72,13 @@ class WatchedRuntime(Runtime):
     def wake(self, channel: Channel) -> None:
         """Wake everyone who sleeps on `channel`."""
         with self._observer.mutex:
-            self._observer.tell(self._observer.woke, channel)
+            self._observer.verdict.tell(self._observer.woke, channel)
         self._inner.wake(channel)
 
     def cancel(self, handle: object) -> None:
         """End all sleeps on behalf of `handle`, now and later."""
         with self._observer.mutex:
-            self._observer.tell(self._observer.cancelled, handle)
+            self._observer.verdict.tell(self._observer.cancelled, handle)
         self._inner.cancel(handle)
 
     def now(self) -> float:
@@ -114,12 +114,12 @@ class WatchedRuntime(Runtime):
     # When something was wrong
 
     def _refuse_sleep(self) -> None:
-        if self._observer.refuses_sleep():
-            raise SpecificationError(self._observer.told)
+        if self._observer.callers.refuses_sleep():
+            raise SpecificationError(self._observer.verdict.told)
 
     def alarm_if_due(self) -> None:
         """Wake everyone once something was wrong. The caller holds the lock."""
-        if self._observer.take_alarm():
+        if self._observer.verdict.take_alarm():
             for channel in Channel:
                 self._inner.wake(channel)
             self._inner.set_readable(True)
@@ -127,7 +127,7 @@ class WatchedRuntime(Runtime):
 
     def alarm(self) -> None:
         """The same, for a caller that does not hold the lock."""
-        if self._observer.alarming:
+        if self._observer.verdict.alarming:
             self._inner.lock()
             self.alarm_if_due()
             self._inner.unlock()

@@ -153,6 +153,8 @@ class UnseenCard:
         if not self._now["card_vector0"]:
             raised = self._judge.enabled("card.raise_vector0")
             self._take("card.raise_vector0" if raised else "card.spurious_vector0")
+            if raised:
+                self._events.raised()
 
     def reset_written(self) -> None:
         """RST was written to FLAGS: the card has forgotten everything."""

@@ -27,13 +27,11 @@ class Monitor(Watch):
     """
 
     def __init__(self, settings: Settings, monitoring: Monitoring) -> None:
-        self._settings = settings
-        self._monitoring = monitoring
+        self.observer = Observer(settings, monitoring.saves_to)
 
     def device(self, device: Device) -> Device:
         """The card, with every access judged."""
-        settings = self._settings
-        self.observer = Observer(1 << settings.ring_shift, settings.reset_polls, device.acquire)
+        self.observer.attend(device)
         return WatchedDevice(device, self.observer)
 
     def runtime(self, runtime: Runtime) -> Runtime:
@@ -58,12 +56,12 @@ class Monitor(Watch):
     @property
     def finding(self) -> str:
         """What was wrong, and who did it; "" while nothing is."""
-        return self.observer.told
+        return self.observer.verdict.told
 
     @property
     def gave_up(self) -> str:
         """Why nothing is judged any more, though nothing was wrong; "" while it is."""
-        return self.observer.gave_up
+        return self.observer.verdict.gave_up
 
 
 def watch(settings: Settings, monitoring: Monitoring) -> Watch:

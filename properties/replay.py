@@ -25,6 +25,7 @@ from properties.world import Decision, Setup, World
 __all__ = ["Run", "explanation", "main", "replay", "save", "shown", "trace_of", "write_trace"]
 
 VERSION: Final = 1
+RIGHT: Final = "no deviation"
 
 
 @attrs.frozen
@@ -76,7 +77,7 @@ def write_trace(trace: Trace, path: Path) -> None:
 
 def trace_of(world: World, deviation: Deviation | None) -> Trace:
     """The run as a trace of the specification; its verdict is what is wrong with it."""
-    reason = "no deviation" if deviation is None else deviation.reason
+    reason = RIGHT if deviation is None else deviation.reason
     return world.judge.trace("driver and specification, side by side", reason)
 
 
@@ -132,9 +133,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0 without a deviation, 1 with one, 2 for a bad file."""
     parser = argparse.ArgumentParser(
         prog="python -m properties.replay",
-        description="Replay a run of the driver that deviated from the specification.",
+        description="Replay a run of the driver that deviated from the specification, or show one "
+        "that a monitor has saved.",
     )
-    parser.add_argument("file", type=Path, help="a run that a failing test has saved")
+    parser.add_argument("file", type=Path, help="a run that a failing test or a monitor has saved")
     parser.add_argument("--itf", type=Path, metavar="FILE", help="write the trace as ITF, too")
     parser.add_argument(
         "--present",
@@ -143,16 +145,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        run = Run.from_json(json.loads(options.file.read_text(encoding="utf-8")))
+        data = json.loads(options.file.read_text(encoding="utf-8"))
+        trace = _trace(data, present=options.present)
     except (OSError, ValueError, KeyError, TypeError) as error:
         print(f"properties.replay: {options.file}: {error}", file=sys.stderr)
         return 2
-    world, deviation = replay(run, _code(run, present=options.present))
-    trace = trace_of(world, deviation)
     print(shown(trace), end="")
     if options.itf is not None:
         write_trace(trace, options.itf)
-    return 0 if deviation is None else 1
+    return 0 if trace.verdict == RIGHT else 1
+
+
+def _trace(data: Any, *, present: bool) -> Trace:
+    """What a file holds: a run to be made again, or one that a monitor has recorded."""
+    if isinstance(data, dict) and "steps" in data:
+        return Trace.from_json(data)
+    run = Run.from_json(data)
+    return trace_of(*replay(run, _code(run, present=present)))
 
 
 def _code(run: Run, *, present: bool) -> DriverCode:

@@ -17,7 +17,7 @@ DOCUMENTS = [
     "docs/hardware.md",
     "docs/proof.md",
 ]
-PARTS = ("model", "proofs", "impl", "emulator", "properties", "monitor", "userland", "lab")
+PARTS = ("model", "proofs", "impl", "monitor", "emulator", "properties", "userland", "lab")
 
 
 def listed(manifest: str, part: str) -> list[str]:

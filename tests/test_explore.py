@@ -30,6 +30,7 @@ from model.explore import Executor, Scope, open_card, run_to_rest
 from model.rules import Choice, symbolic
 from model.scope import FlatState
 from model.state import Flags, Label, Life, State
+from model.stepper import Stepper
 from model.system import specification
 
 SIZES = (1, 2, 4, 8, 64)
@@ -410,3 +411,36 @@ def test_a_condition_over_all_slots() -> None:
     everywhere = run.predicate(handed, k=Choice.SLOT)
     assert everywhere(opened(4))
     assert not everywhere(run.initial())
+
+
+# The executor for whoever is told which step comes next
+
+
+def test_a_stepper_takes_the_same_steps_to_the_same_states() -> None:
+    executor_ = executor(users=3)
+    runner, stepper = executor_.runner(), Stepper(specification(), executor_.scope)
+    source = random.Random(1)
+    for _ in range(5000):
+        step = executor_.instances[source.choice(sorted(runner.enabled))]
+        named = (step.name, *step.values)
+        assert stepper.is_enabled(named)
+        stepper.fire(named)
+        runner.fire(step.index)
+    assert stepper.state() == runner.state()
+
+
+def test_a_stepper_and_the_executor_agree_on_what_may_happen() -> None:
+    executor_ = executor(users=3)
+    stepper = Stepper(specification(), executor_.scope)
+    for state in (executor_.initial(), opened(users=3)):
+        stepper.load(state)
+        enabled = {(step.name, *step.values) for step in executor_.enabled(state)}
+        asked = {(step.name, *step.values) for step in executor_.instances}
+        assert {step for step in asked if stepper.is_enabled(step)} == enabled
+
+
+def test_a_stepper_knows_parameters_of_any_value() -> None:
+    stepper = Stepper(specification(), executor().scope)
+    assert stepper.is_enabled(("begin_write", 2, 0, 0, 1_000_000))
+    stepper.fire(("begin_write", 2, 0, 0, 1_000_000))
+    assert stepper.now["threads_more"][2] == 1_000_000

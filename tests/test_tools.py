@@ -124,6 +124,17 @@ def test_ductctl_waits_for_a_packet_no_longer_than_it_was_told(call):
 # ductclient
 
 
+@pytest.mark.parametrize("option", ["-m", "--monitor"])
+@pytest.mark.parametrize("command", [["ductctl"], ["ductclient", "-q"]], ids=lambda item: item[0])
+def test_the_monitor_says_how_much_it_judged(call, command, option):
+    status, _, error = call(*command, "-d", "emulated:", option)
+    assert status == 0
+    assert re.fullmatch(
+        rb"the monitor judged [1-9][\d,]* accesses, and all were right\n",
+        error.encode() if isinstance(error, str) else error,
+    )
+
+
 @pytest.mark.parametrize("option", ["-q", "--quote"])
 def test_ductclient_prints_the_quote_of_the_day(call, option):
     status, output, error = call("ductclient", "-d", CARD, option)
@@ -231,7 +242,7 @@ def test_a_card_that_failed_is_told_and_works_the_next_time(call):
     ids=repr,
 )
 def test_whatever_goes_wrong_is_told_in_one_line(call, monkeypatch, error, line):
-    def fail(*_):
+    def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(tool.DuctDriver, "open", fail)
@@ -239,7 +250,7 @@ def test_whatever_goes_wrong_is_told_in_one_line(call, monkeypatch, error, line)
 
 
 def test_a_mistake_of_the_program_itself_is_told_with_its_place(call, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise LookupError("oh")
 
     monkeypatch.setattr(tool.DuctDriver, "open", fail)

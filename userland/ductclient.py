@@ -34,6 +34,7 @@ class Options:
     """What was asked for: the quote, or else the echo."""
 
     device: str
+    monitor: bool
     quote: bool
     timeout: float
 
@@ -67,12 +68,12 @@ def _parse(arguments: Sequence[str]) -> Options:
         help="the longest to wait for an answer (default: %(default)g)",
     )
     given = parser.parse_args(arguments)
-    return Options(given.device, given.quote, given.timeout)
+    return Options(given.device, given.monitor, given.quote, given.timeout)
 
 
 def _work(options: Options) -> None:
     output = binary(sys.stdout, "standard output")
-    with opened(options.device, SUGGESTION) as duct:
+    with opened(options.device, SUGGESTION, monitor=options.monitor) as duct:
         if options.quote:
             output.write(_ask(duct, QUOTE, b"", options.timeout) + b"\n")
             return

@@ -43,6 +43,7 @@ class Options:
     """What was asked for: to send if there is a `destination`, to receive, or neither."""
 
     device: str
+    monitor: bool
     destination: int | None
     receive: bool
     timeout: float | None
@@ -91,7 +92,7 @@ def _parse(arguments: Sequence[str]) -> Options:
     given = parser.parse_args(arguments)
     if given.timeout is not None and given.send is None and not given.receive:
         parser.error("-t is for -s and -r; nothing else waits")
-    return Options(given.device, given.send, given.receive, given.timeout)
+    return Options(given.device, given.monitor, given.send, given.receive, given.timeout)
 
 
 def _address(text: str) -> int:
@@ -101,7 +102,7 @@ def _address(text: str) -> int:
 
 
 def _work(options: Options) -> None:
-    with opened(options.device, SUGGESTION) as duct:
+    with opened(options.device, SUGGESTION, monitor=options.monitor) as duct:
         if options.destination is not None:
             payload = read_packet(binary(sys.stdin, "standard input"))
             duct.send(options.destination, payload, timeout=options.timeout)

@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import BinaryIO, Final, NoReturn, TypeVar
 
 from impl.driver import DuctDriver
-from impl.errors import DuctError, UnknownAddressError
+from impl.errors import DuctError, SpecificationError, UnknownAddressError
 from model.layout import LIMITS
 
 __all__ = ["Parser", "Problem", "binary", "opened", "read_packet", "run", "seconds"]
@@ -78,6 +78,13 @@ class Parser(argparse.ArgumentParser):
                 help='the card: SCHEME:REST, such as "emulated:" or "vfio:0000:00:05.0" '
                 "(default: %(default)s)",
             )
+            self.add_argument(
+                "-m",
+                "--monitor",
+                action="store_true",
+                help="let the specification judge every access to the card, and say on standard "
+                "error what came of it",
+            )
         self.add_argument("--version", action="version", version=f"{name} {_version()}")
 
     def error(self, message: str) -> NoReturn:
@@ -107,21 +114,26 @@ def seconds(text: str) -> float:
 
 
 @contextlib.contextmanager
-def opened(device: str, suggestion: str) -> Iterator[DuctDriver]:
+def opened(device: str, suggestion: str, *, monitor: bool) -> Iterator[DuctDriver]:
     """The card, open as long as this lasts.
 
     Args:
         device: Its address.
+        monitor: Let the specification judge every access, and say what came of it.
         suggestion: What to try if nobody named a card and there is none.
     """
     try:
-        driver = DuctDriver.open(device)
+        driver = DuctDriver.open(device, monitor=monitor)
     except UnknownAddressError as error:
         if device == DEFAULT_DEVICE:
             raise Problem(f"there is no card at {device}; try: {suggestion}") from error
         raise
     with driver:
         yield driver
+    if driver.watch is not None:
+        judged = f"the monitor judged {driver.watch.accesses:,} accesses"
+        ending = driver.watch.gave_up and f", then gave up: {driver.watch.gave_up}"
+        print(f"{judged}{ending or ', and all were right'}", file=sys.stderr, flush=True)
 
 
 # Standard streams
@@ -201,7 +213,10 @@ def _signals_end_the_work() -> Iterator[None]:
 
 def _line(error: Exception) -> str:
     """What went wrong, in one line."""
-    if isinstance(error, DuctError | Problem | ValueError):
+    if isinstance(error, SpecificationError):
+        # Behind its first line stand the steps that led there.
+        text = (error.strerror or "").partition("\n")[0]
+    elif isinstance(error, DuctError | Problem | ValueError):
         text = str(getattr(error, "strerror", None) or error)
     elif isinstance(error, OSError):
         text = error.strerror or errno.errorcode.get(error.errno or 0, str(error))

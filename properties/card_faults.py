@@ -1,0 +1,321 @@
+"""Faults of a card: small changes of the emulated one, each of which breaks a rule.
+
+The monitor must see each of them, and say that it was the card. The driver is as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from emulator.card import Card
+from emulator.engine import Engine
+from emulator.running import RunningCard
+from model.layout import (
+    COMMAND_SLOT,
+    EVFLAGS,
+    FLAGS,
+    LIMITS,
+    PACKET_SLOT,
+    RST,
+    RXCOMP,
+    RXDROP,
+    RXJUMBO,
+    TXCOMP,
+    Command,
+    Owner,
+)
+from model.state import Flags
+
+__all__ = ["CARD_FAULTS", "CardFault"]
+
+HOST: Final = bytes([Owner.HOST])
+DEVICE: Final = bytes([Owner.DEVICE])
+Body = Callable[[], None]
+
+
+@attrs.frozen
+class CardFault:
+    """A mistake that a card could make.
+
+    Attributes:
+        name: What it is called.
+        breaks: What the card does wrong, in one sentence.
+        make: Makes a card have it.
+        says: A part of what the monitor says of it.
+    """
+
+    name: str
+    breaks: str
+    make: Callable[[RunningCard], None]
+    says: str
+
+
+def before(card: Card, step: str, body: Body) -> None:
+    """Do something in front of a step of the card."""
+    take = card._steps[step]
+
+    def both() -> None:
+        body()
+        take()
+
+    card._steps[step] = both
+
+
+def behind(card: Card, step: str, body: Body) -> None:
+    """Do something right behind a step of the card."""
+    take = card._steps[step]
+
+    def both() -> None:
+        take()
+        body()
+
+    card._steps[step] = both
+
+
+def reads(card: Card, offset: int, change: Callable[[int], int]) -> None:
+    """Change what a register reads as."""
+    reader = card._readers[offset]
+    card._readers[offset] = lambda: change(reader())
+
+
+def address(engine: Engine, ahead: int, offset: int = 0) -> int:
+    """The bus address of a byte of the slot so many slots ahead of the engine's index."""
+    slot = engine.dev_i + ahead & (1 << engine.shift) - 1
+    return engine.base + slot * engine.ring.slot.size + offset
+
+
+# What the card does wrong
+
+
+def _returns_out_of_order(running: RunningCard) -> None:
+    card = running.card
+    send = card._steps["tx.send"]
+    stuck: list[int] = []
+
+    def overtake() -> None:
+        if not stuck and card.dma.read(address(card.tx, 1), 1) == DEVICE:
+            card.dma.write(address(card.tx, 1), HOST)
+            card.spurious()
+            stuck.append(card.tx.dev_i)
+        if not stuck:
+            send()
+
+    card._steps["tx.send"] = overtake
+
+
+def _returns_without_a_packet(running: RunningCard) -> None:
+    card = running.card
+
+    def give() -> None:
+        if card.started and card.rx.based:
+            card.dma.write(address(card.rx, 0), HOST)
+            card.spurious()
+
+    behind(card, "cmd.complete", give)
+
+
+def _too_long(running: RunningCard) -> None:
+    card = running.card
+    length = (LIMITS.max_packet + 1).to_bytes(4, "little")
+    behind(
+        card,
+        "rx.write_header",
+        lambda: card.rx.write_slot(PACKET_SLOT["pktlen"].offset, length),
+    )
+
+
+def _for_a_stranger(running: RunningCard) -> None:
+    card = running.card
+    behind(
+        card,
+        "rx.write_header",
+        lambda: card.rx.write_slot(PACKET_SLOT["dest"].offset, (0x0BAD).to_bytes(4, "little")),
+    )
+
+
+def _before_start(running: RunningCard) -> None:
+    card = running.card
+
+    def fill() -> None:
+        if card.rx.based and not card.started:
+            header = (1).to_bytes(4, "little")
+            card.dma.write(address(card.rx, 0, PACKET_SLOT["pktlen"].offset), header)
+            card.dma.write(address(card.rx, 0), HOST)
+            card.rx.event = True
+            card.spurious()
+
+    before(card, "cmd.fetch", fill)
+
+
+def _after_stop(running: RunningCard) -> None:
+    card = running.card
+
+    def go_on() -> None:
+        if not card.started and card.rx.based:
+            card.dma.write(address(card.tx, 0), DEVICE)
+
+    before(card, "cmd.complete", go_on)
+
+
+def _answers(running: RunningCard, command: Command, error: int) -> None:
+    card = running.card
+
+    def answer() -> None:
+        kind = card.dma.read(address(card.cmd, 0, COMMAND_SLOT["type"].offset), 1)[0]
+        if kind == command:
+            card.cmd.write_slot(COMMAND_SLOT["error"].offset, bytes([error]))
+
+    behind(card, "cmd.write_result", answer)
+
+
+def _strange_owner(running: RunningCard) -> None:
+    card = running.card
+    behind(card, "tx.complete", lambda: card.dma.write(address(card.tx, -1), b"\x00"))
+
+
+def _takes_back(running: RunningCard) -> None:
+    card = running.card
+    behind(card, "tx.complete", lambda: card.dma.write(address(card.tx, -1), DEVICE))
+
+
+def _changes_header(running: RunningCard) -> None:
+    card = running.card
+
+    def change() -> None:
+        length = address(card.rx, -1, PACKET_SLOT["pktlen"].offset)
+        if card.dma.read(address(card.rx, -1), 1) == HOST:
+            card.dma.write(length, bytes([card.dma.read(length, 1)[0] ^ 1]))
+
+    before(card, "tx.send", change)
+
+
+def _event(running: RunningCard, bits: int) -> None:
+    reads(running.card, EVFLAGS.offset, lambda value: value | bits * running.card.started)
+
+
+def _recovers_by_itself(running: RunningCard) -> None:
+    card = running.card
+    seen: list[int] = []
+
+    def read(value: int) -> int:
+        failed = card.flags is Flags.ERROR
+        seen.append(value)
+        return 0 if failed and seen.count(value) > 1 else value
+
+    reads(card, FLAGS.offset, read)
+    card.spurious()
+
+
+def _resets_unasked(running: RunningCard) -> None:
+    card = running.card
+    reads(card, FLAGS.offset, lambda value: RST.mask if card.started else value)
+
+
+CARD_FAULTS: Final = (
+    CardFault(
+        "returns-out-of-order",
+        "a transmit slot comes back before an older one",
+        _returns_out_of_order,
+        "came back before slot",
+    ),
+    CardFault(
+        "returns-without-a-packet",
+        "a receive slot comes back, and no packet was written to it",
+        _returns_without_a_packet,
+        "a packet of 2779096485 bytes",
+    ),
+    CardFault("too-long", "a packet is announced as longer than its buffers", _too_long, "16385"),
+    CardFault(
+        "for-a-stranger",
+        "a packet is received that no filter accepts",
+        _for_a_stranger,
+        "which no filter accepts",
+    ),
+    CardFault(
+        "before-start",
+        "a receive slot is written to before START",
+        _before_start,
+        "which no filter accepts",
+    ),
+    CardFault(
+        "after-stop",
+        "a transmit slot is written to after STOP was carried out",
+        _after_stop,
+        "the tx ring",
+    ),
+    CardFault(
+        "no-space-with-space",
+        "ADDFILT is refused although the table has room",
+        lambda running: _answers(running, Command.ADDFILT, 1),
+        "ADDFILT was answered with error 1",
+    ),
+    CardFault(
+        "strange-error",
+        "STOP is answered with an error that means nothing",
+        lambda running: _answers(running, Command.STOP, 9),
+        "STOP was answered with error 9",
+    ),
+    CardFault(
+        "removes-what-is-not-there",
+        "RMFILT of a filter that is not in the table succeeds",
+        lambda running: _answers(running, Command.RMFILT, 0),
+        "RMFILT was answered with error 0",
+    ),
+    CardFault(
+        "strange-owner",
+        "a transmit slot comes back with an owner byte that is no owner",
+        _strange_owner,
+        "TXCOMP was set, and no slot of the tx ring came back",
+    ),
+    CardFault(
+        "takes-back",
+        "a transmit slot that was given back becomes the card's again",
+        _takes_back,
+        "TXCOMP was set, and no slot of the tx ring came back",
+    ),
+    CardFault(
+        "changes-header",
+        "the length of a packet changes while a reader holds it",
+        _changes_header,
+        "the header of receive slot",
+    ),
+    CardFault(
+        "completes-twice",
+        "RXCOMP is set again and again for one packet",
+        lambda running: _event(running, RXCOMP.mask),
+        "RXCOMP was set",
+    ),
+    CardFault(
+        "sends-nothing",
+        "TXCOMP is set although nothing was sent",
+        lambda running: _event(running, TXCOMP.mask),
+        "TXCOMP was set",
+    ),
+    CardFault(
+        "drops-with-room",
+        "RXDROP is set although there is a receive slot",
+        lambda running: _event(running, RXDROP.mask),
+        "RXDROP was set",
+    ),
+    CardFault(
+        "drops-when-stopped",
+        "RXJUMBO is set although packet traffic is off",
+        lambda running: reads(running.card, EVFLAGS.offset, lambda value: value | RXJUMBO.mask),
+        "while packet traffic was off",
+    ),
+    CardFault(
+        "strange-event",
+        "a bit of EVFLAGS is set that means nothing",
+        lambda running: _event(running, 1 << 9),
+        "bits 0x200",
+    ),
+    CardFault(
+        "resets-unasked",
+        "FLAGS names a reset that nobody asked for",
+        _resets_unasked,
+        "a reset that was not asked for",
+    ),
+)
