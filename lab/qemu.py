@@ -17,6 +17,9 @@ __all__ = ["FIRST_SLOT", "Machine", "environment", "words"]
 FIRST_SLOT: Final = 5
 """PCI slot of the first card; the others follow."""
 MEMORY: Final = "1G"
+PROCESSORS: Final = "1"
+"""One is fastest. The card is another process anyway, and a guest with more processors than there
+are to run them spends half of its time waiting for one that does not run."""
 _KERNEL: Final = ("console=ttyS0", "quiet", "panic=-1", "intel_iommu=on", "no_timer_check")
 """The check of the timer measures it against the processor, whose pace here is anybody's guess: on
 a busy machine the kernel would not start."""
@@ -55,7 +58,7 @@ def words(parts: Parts, machine: Machine) -> list[str]:
         *command(parts.qemu, "usr/bin/qemu-system-x86_64"),
         *("-L", str(share / "seabios"), "-L", str(share / "qemu")),
         *("-machine", "q35,memory-backend=memory", "-accel", "tcg,thread=multi"),
-        *("-cpu", "max", "-smp", "2", "-m", MEMORY),
+        *("-cpu", "max", "-smp", PROCESSORS, "-m", MEMORY),
         *("-object", f"memory-backend-memfd,id=memory,size={MEMORY},share=on"),
         *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
         *("-device", "intel-iommu,intremap=on,caching-mode=on"),
