@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Sequence
 
 import attrs
@@ -48,12 +49,18 @@ class AddressSpace:
         self._used: list[AddressRange] = []
         self._next = 0
 
-    def allocate(self, size: int) -> int | None:
-        """The first of `size` addresses that nobody uses; None if there are not as many."""
+    def allocate(self, size: int, alignment: int = 1) -> int | None:
+        """The first of `size` addresses that nobody uses; None if there are not as many.
+
+        Args:
+            size: How many.
+            alignment: The first one is a multiple of it, and of the size of a page.
+        """
         size = -(-size // self._page) * self._page
-        start = self._find(size, self._next)
+        alignment = math.lcm(alignment, self._page)
+        start = self._find(size, self._next, alignment)
         if start is None:
-            start = self._find(size, 0)
+            start = self._find(size, 0, alignment)
         if start is None:
             return None
         self._next = start + size
@@ -67,15 +74,19 @@ class AddressSpace:
             raise ValueError(f"bus address {start:#x} is not in use")
         return self._used.pop(index)
 
-    def _find(self, size: int, least: int) -> int | None:
+    def _find(self, size: int, least: int, alignment: int) -> int | None:
         for usable in self._usable:
-            start = max(usable.start, least)
+            start = _aligned(max(usable.start, least), alignment)
             for used in self._used:
                 if used.end < start:
                     continue
                 if used.start >= start + size:
                     break
-                start = used.end + 1
+                start = _aligned(used.end + 1, alignment)
             if start + size - 1 <= usable.end:
                 return start
         return None
+
+
+def _aligned(address: int, alignment: int) -> int:
+    return -(-address // alignment) * alignment

@@ -29,7 +29,7 @@ from impl.errors import (
 from impl.hardware import HardwareDevice
 from impl.interrupts import Vectors
 from impl.iova import AddressRange, AddressSpace
-from impl.kernel import Kernel, linux
+from impl.kernel import HUGE_PAGE, Kernel, linux
 from impl.mapped import MappedRegion, address_of, whole_pages
 from impl.memory import Device, Purpose
 from impl.opening import opened
@@ -43,6 +43,8 @@ DRIVER: Final = "vfio-pci"
 CONTAINER: Final = "/dev/vfio/vfio"
 LOW_MEMORY: Final = AddressRange(1 << 20, 0xFEE0_0000 - 1)
 """What every IOMMU translates: all below the addresses that are interrupts on x86."""
+LARGE: Final = HUGE_PAGE // 2
+"""Bytes from which on a region takes whole huge pages."""
 ADVICE: Final = "Check that the lines of vfio-msix in /proc/interrupts count."
 
 
@@ -187,10 +189,15 @@ class IommuMemory:
         self._addresses = AddressSpace(info.ranges or [LOW_MEMORY], self._page)
 
     def allocate(self, size: int, purpose: Purpose) -> MappedRegion:
-        """A new region, contiguous for the card."""
-        size = whole_pages(size, self._page)
+        """A new region, contiguous for the card.
+
+        A large one takes whole huge pages, which the IOMMU maps as one: 2 entries instead of 512
+        for the buffers of a usual ring, and as many fewer look-ups when the card uses them.
+        """
+        page = max(self._page, HUGE_PAGE) if size >= LARGE else self._page
+        size = whole_pages(size, page)
         memory = self._kernel.map_memory(size)
-        bus_address = self._addresses.allocate(size)
+        bus_address = self._addresses.allocate(size, page)
         if bus_address is None:
             raise NoDmaMemoryError(f"the IOMMU has no {size} addresses left")
         try:

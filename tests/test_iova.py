@@ -49,6 +49,13 @@ def test_what_is_given_out_is_usable_aligned_and_in_use_once(usable, steps):
         used.append(given_out)
 
 
+@given(ranges.map(disjoint), steps, st.sampled_from([1, PAGE, 3 * PAGE, 8 * PAGE]))
+def test_what_is_given_out_begins_where_it_was_asked_to(usable, steps, alignment):
+    space = AddressSpace(usable, PAGE)
+    starts = [space.allocate(size, alignment) for size in steps if size is not None]
+    assert all(start % alignment == start % PAGE == 0 for start in starts if start is not None)
+
+
 @given(st.integers(1, 40), st.integers(0, 39))
 def test_all_of_it_can_be_used_and_used_again(pages, freed):
     space = AddressSpace([AddressRange(PAGE, (pages + 1) * PAGE - 1)], PAGE)
