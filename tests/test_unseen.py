@@ -58,7 +58,7 @@ class Puppet:
             del self.running._choices
 
     def beside(self, body):
-        thread = threading.Thread(target=body)
+        thread = threading.Thread(target=body, daemon=True)
         self._threads.append(thread)
         thread.start()
 
