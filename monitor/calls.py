@@ -209,11 +209,18 @@ class WatchedController(_Inner):
 
     def take_packet(self, wait: Wait) -> tuple[int, Header]:
         """Wait for a packet and take it; see `Controller.take_packet`."""
-        with self._calls.begun("receive", "begin_read", int(not wait.blocking), 0) as call:
-            call.result = self._inner.take_packet(wait)
-            call.goes_on = True
-        slot, header = call.result
-        return slot, header
+        taken: tuple[int, Header] | None = None
+        try:
+            with self._calls.begun("receive", "begin_read", int(not wait.blocking), 0) as call:
+                call.result = taken = self._inner.take_packet(wait)
+                call.goes_on = True
+        except SpecificationError:
+            if taken is not None:
+                # Nobody else knows of the slot, and a close waits until it is given back.
+                self._inner.give_back(taken[0])
+            raise
+        assert taken is not None
+        return taken
 
     def give_back(self, slot: int) -> None:
         """Hand a slot to the card again; see `Controller.give_back`."""

@@ -37,7 +37,7 @@ GROUP: Final = 0x8000_4711
 EXACT: Final = 0xFFFF_FFFF
 SOON: Final = 1.0
 """Seconds after which what does not come is not waited for any more."""
-PATIENCE: Final = 20.0
+PATIENCE: Final = 120.0
 """Seconds after which a run is left to itself."""
 STRAYS: Final = (DuctError, AssertionError, AttributeError, IndexError, TypeError, ValueError)
 """What a driver with a fault may raise, besides what it should."""

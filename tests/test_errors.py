@@ -15,6 +15,7 @@ MEANINGS = {
     "DuctError": (errno.EIO, OSError),
     "CardError": (errno.EIO, OSError),
     "CardFailedError": (errno.EIO, OSError),
+    "SpecificationError": (errno.EIO, OSError),
     "ClosedError": (errno.EBADF, OSError),
     "WouldBlockError": (errno.EAGAIN, BlockingIOError),
     "WaitTimeoutError": (errno.ETIMEDOUT, TimeoutError),

@@ -21,6 +21,7 @@ from model.layout import ECHO, EVFLAGS, RXCOMP
 from model.stepper import Stepper
 from model.system import specification
 from monitor import callers, watch
+from monitor.judge import Deviation
 from properties import replay
 from properties.card_faults import CARD_FAULTS
 from properties.faults import FAULTS
@@ -199,7 +200,7 @@ def test_a_card_that_breaks_a_rule_is_named(wrong):
 def test_a_driver_that_breaks_a_rule_is_named(name):
     command = [sys.executable, "-m", "properties.monitored", "--fault", name]
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.stdout.startswith("the driver broke the specification: ")
     assert done.returncode == 1
@@ -249,6 +250,28 @@ def test_whoever_sleeps_wakes_with_it(laboratory, attachments):
     sleeper.join(30)
     assert len(raised) == 1
     duct.close()
+
+
+def test_a_packet_that_was_taken_when_it_is_seen_does_not_hold_up_the_close(
+    laboratory, attachments, monkeypatch
+):
+    duct = DuctDriver.open("emulated:", monitor=True, attachments=attachments)
+    duct.send(ECHO.address, b"hello")
+    taken = []
+    controller = duct._controller._inner
+    take_packet = controller.take_packet
+
+    def take_and_see(wait):
+        taken.append(take_packet(wait))
+        duct.watch.observer.verdict.deviation = Deviation("something is wrong")
+        return taken[0]
+
+    monkeypatch.setattr(controller, "take_packet", take_and_see)
+    with pytest.raises(SpecificationError):
+        duct.receive(timeout=30)
+    assert len(taken) == 1
+    duct.close()
+    assert not laboratory.card().card.started
 
 
 def test_the_card_is_stopped_all_the_same_and_can_be_opened_again(laboratory, attachments):
