@@ -7,6 +7,7 @@ import pytest
 
 from emulator.bus import BusError
 from impl.errors import NoDmaMemoryError, NoSuchCardError, NotPermittedError, NotSetUpError
+from impl.kernel import HUGE_PAGE
 from impl.memory import Purpose
 from impl.vfio_backend import LOW_MEMORY
 from tests.fake_machine import CARD, reached
@@ -92,9 +93,9 @@ def test_there_are_no_addresses_left(here):
 
 
 def test_the_process_may_not_lock_so_much_memory(here):
-    here.kernel.limits["lockable"] = 1 << 20
+    here.kernel.limits["lockable"] = HUGE_PAGE
     device = here.open(CARD)
-    device.allocate(1 << 20, Purpose.TRANSMIT_BUFFERS)
+    device.allocate(1 << 20, Purpose.TRANSMIT_BUFFERS)  # takes a whole huge page
     with pytest.raises(NoDmaMemoryError) as caught:
         device.allocate(4096, Purpose.RECEIVE_BUFFERS)
     assert caught.value.strerror == (
@@ -220,3 +221,15 @@ def test_the_function_has_another_number_of_vectors(here):
     assert refused(here, NoSuchCardError) == (
         "0000:00:05.0 has 1 MSI-X vectors, and a duct card has 2"
     )
+
+
+@pytest.mark.parametrize("size", [1 << 20, HUGE_PAGE, 3 * HUGE_PAGE + 1])
+def test_large_regions_take_whole_huge_pages_for_the_iommu_to_map_as_one(device, size):
+    device.allocate(4096, Purpose.TRANSMIT_RING)
+    region = device.allocate(size, Purpose.TRANSMIT_BUFFERS)
+    assert region.size % HUGE_PAGE == region.bus_address() % HUGE_PAGE == 0
+    assert size <= region.size < size + HUGE_PAGE
+
+
+def test_small_regions_take_no_more_pages_than_they_need(device):
+    assert device.allocate(4097, Purpose.TRANSMIT_RING).size == 8192
