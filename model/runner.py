@@ -15,7 +15,7 @@ from model.algebra import Bool
 from model.compile import Case, Source, decision, reads
 from model.rules import Choice
 from model.scope import FlatState, Instance, Layout
-from model.updates import UpdateWriter, mangled
+from model.updates import UpdateWriter, mangled, put, state_of
 
 __all__ = ["Runner", "grouped"]
 
@@ -71,26 +71,13 @@ class Runner:
 
     def load(self, state: FlatState) -> None:
         """Go to `state`."""
-        module = self._module
-        for variable, value in zip(self.layout.system.variables, state, strict=True):
-            name = mangled(variable.name)
-            if variable.domain is None:
-                module[name] = value
-            elif name in module:
-                module[name][:] = value
-            else:
-                module[name] = list(value)
+        put(self.layout, self._module, state)
         for refresh in self._refresh:
             refresh()
 
     def state(self) -> FlatState:
         """The present state as a value."""
-        return tuple(
-            self._module[mangled(variable.name)]
-            if variable.domain is None
-            else tuple(self._module[mangled(variable.name)])
-            for variable in self.layout.system.variables
-        )
+        return state_of(self.layout, self._module)
 
     def value(self, name: str) -> Any:
         """The present value of one variable (of an array, a tuple)."""

@@ -20,7 +20,7 @@ from model.compile import Source
 from model.rules import Choice, Transition
 from model.scope import FlatState, Layout, Scope, room_in_lines
 from model.system import System
-from model.updates import UpdateWriter, mangled
+from model.updates import UpdateWriter, mangled, put, state_of
 
 __all__ = ["Step", "Stepper"]
 
@@ -50,24 +50,11 @@ class Stepper:
 
     def load(self, state: FlatState) -> None:
         """Go to `state`."""
-        module = self._module
-        for variable, value in zip(self.layout.system.variables, state, strict=True):
-            name = mangled(variable.name)
-            if variable.domain is None:
-                module[name] = value
-            elif name in module:
-                module[name][:] = value
-            else:
-                module[name] = list(value)
+        put(self.layout, self._module, state)
 
     def state(self) -> FlatState:
         """The present state as a value."""
-        return tuple(
-            self._module[mangled(variable.name)]
-            if variable.domain is None
-            else tuple(self._module[mangled(variable.name)])
-            for variable in self.layout.system.variables
-        )
+        return state_of(self.layout, self._module)
 
     def set(self, name: str, value: int | bool) -> None:
         """Give a variable that is no array another value, from outside the rules."""

@@ -1,4 +1,4 @@
-"""What a step changes, as Python statements on variables that change in place.
+"""States that change in place, and what a step changes in them, as Python statements.
 
 The terms of all updates mean values before the step. So whatever a later statement could change is
 held in a local first, and only then is anything assigned.
@@ -7,12 +7,13 @@ held in a local first, and only then is anything assigned.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from model.algebra import Term
 from model.compile import Source
+from model.scope import FlatState, Layout
 
-__all__ = ["UpdateWriter", "mangled"]
+__all__ = ["UpdateWriter", "mangled", "put", "state_of"]
 
 INDENT: Final = "    "
 
@@ -112,3 +113,26 @@ def _parts(terms: Iterable[Term]) -> list[Term]:
             parts.append(term.arguments[0])
             parts += _parts(term.arguments[1:])
     return parts
+
+
+def put(layout: Layout, values: dict[str, Any], state: FlatState) -> None:
+    """Give each variable, by its `mangled` name, the value that it has in a state."""
+    for variable, value in zip(layout.system.variables, state, strict=True):
+        name = mangled(variable.name)
+        if variable.domain is None:
+            values[name] = value
+        elif name in values:
+            # Whoever holds on to an array goes on seeing it.
+            values[name][:] = value
+        else:
+            values[name] = list(value)
+
+
+def state_of(layout: Layout, values: Mapping[str, Any]) -> FlatState:
+    """The state in which each variable has the value that stands under its `mangled` name."""
+    return tuple(
+        values[mangled(variable.name)]
+        if variable.domain is None
+        else tuple(values[mangled(variable.name)])
+        for variable in layout.system.variables
+    )
