@@ -413,7 +413,8 @@ class Accesses:
         """
         judge = self.judge
         judge.accesses["get up"] += 1
-        judge.expired(t, expired)
+        # Only whoever drains stops for it; whoever waits for callers to leave goes on waiting.
+        judge.expired(t, expired and self._labels[t] == Label.DRAIN)
         woken = judge.enabled("wake", t)
         if interrupted:
             if judge.enabled("interrupt", t):

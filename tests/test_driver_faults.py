@@ -4,12 +4,14 @@ import re
 
 import pytest
 
+from model.state import Label
 from proofs.faults import FAULTS as PROVED
 from properties.code import PRESENT, DriverCode
-from properties.fault_runs import SCENES, Scene, caught, play, search
+from properties.fault_runs import FIRST, SCENES, Scene, at, caught, play, search
 from properties.faults import FAULTS, fault
+from properties.host import Ending
 from properties.replay import Run, replay
-from properties.world import World
+from properties.world import HWADDR, World
 
 CARDS_MISTAKES = {"relaxed-ordering", "look-cleared-late", "stop-starves", "scans-after-reset"}
 """Of the faults of the specification, those that no driver can make."""
@@ -24,7 +26,7 @@ NOT_WOKEN = "was not woken"
 READABLE = "pollers see readable"
 WRITABLE = "pollers see writable"
 EVENTS = "acquire: event flags before owner"
-NO_FAILURE = "at RESET the specification allows: the write of RST|at INIT_TX"
+NO_FAILURE = "at RESET the specification allows: the write of RST|at INIT_TX|FLAGS at CMD_FIELDS"
 FOUND = {
     "free-while-started": NOT_STOPPED,
     "stop-failed-free": NOT_STOPPED,
@@ -60,7 +62,7 @@ FOUND = {
     "free-slot-not-shown": WRITABLE,
     "submit-without-lock": "at IDLE the specification allows: nothing",
     "no-barrier-tx-fields": "release: fields before owner",
-    "no-barrier-tx-payload": "release: payload before owner",
+    "no-barrier-tx-payload": "release: (payload|fields) before owner",
     "no-barrier-cmd-fields": r"cmd\.owner_visible.*release: fields before owner",
     "no-barrier-tx-doorbell": r"tx\.doorbell_arrives.*owner before doorbell",
     "no-barrier-cmd-doorbell": r"cmd\.doorbell_arrives.*owner before doorbell",
@@ -151,6 +153,30 @@ def test_the_driver_passes_the_search():
 def test_the_driver_passes_the_scenes(name):
     found = play(SCENES[name], PRESENT)
     assert found.deviation is None
+
+
+def test_a_signal_while_a_close_waits_for_callers_does_not_end_its_draining():
+    def held_up(_, decision):
+        return decision == ("run", FIRST) or decision[0] == "card"
+
+    def act(script):
+        script.opened()
+        script.do("offer", HWADDR, 1)
+        script.rest()
+        script.do("receive", 0, True, False)
+        script.until(at(Label.RX_HEAD))
+        script.do("send", 0, HWADDR, (1,), False)
+        script.rest(without=held_up)
+        script.do("close", 0)
+        script.until(at(Label.LEAVE, thread=FIRST + 1, asleep=True), without=held_up)
+        script.until(
+            at(Label.IDLE),
+            without=lambda _, decision: decision[0] == "card" or decision[:2] == ("up", FIRST + 1),
+        )
+        script.do("up", FIRST + 1, Ending.SIGNAL)
+        script.rest()
+
+    assert play(Scene(act), PRESENT).deviation is None
 
 
 # What a finding is
