@@ -17,6 +17,8 @@ __all__ = ["FIRST_SLOT", "Machine", "environment", "words"]
 FIRST_SLOT: Final = 5
 """PCI slot of the first card; the others follow."""
 MEMORY: Final = "1G"
+PROCESSOR: Final = "max,la57=off"
+"""Page tables of four levels: with five, each of the many look-ups in software takes longer."""
 PROCESSORS: Final = "1"
 """One is fastest. The card is another process anyway, and a guest with more processors than there
 are to run them spends half of its time waiting for one that does not run."""
@@ -58,7 +60,7 @@ def words(parts: Parts, machine: Machine) -> list[str]:
         *command(parts.qemu, "usr/bin/qemu-system-x86_64"),
         *("-L", str(share / "seabios"), "-L", str(share / "qemu")),
         *("-machine", "q35,memory-backend=memory", "-accel", "tcg,thread=multi"),
-        *("-cpu", "max", "-smp", PROCESSORS, "-m", MEMORY),
+        *("-cpu", PROCESSOR, "-smp", PROCESSORS, "-m", MEMORY),
         *("-object", f"memory-backend-memfd,id=memory,size={MEMORY},share=on"),
         *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
         *("-device", "intel-iommu,intremap=on,caching-mode=on"),

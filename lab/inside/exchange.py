@@ -25,11 +25,11 @@ from model.layout import LIMITS
 NEWS = 0x8000_0ACE
 """Multicast address of the packets that tell how far a receiver is."""
 EXACT = 0xFFFF_FFFF
-WINDOW = 32
-"""Packets under way at the most: half of a receive ring, the rest is for news."""
-BATCH = 8
+WINDOW = 48
+"""Packets under way at the most; the rest of a receive ring of 64 slots is for news."""
+BATCH = 16
 """Packets that are sent with one doorbell."""
-OFTEN = 8
+OFTEN = 16
 """Packets after which a receiver tells how far it is."""
 PATIENCE = 120.0
 HELLO_AGAIN = 0.5
