@@ -1,7 +1,6 @@
 """The tools do over hardware what they do over a card in software."""
 
 from lab.scenes.conftest import Way
-from model.layout import ECHO, SERVICES
 
 
 def test_ductctl_tells_what_the_card_is(way: Way) -> None:
@@ -39,7 +38,6 @@ def test_ductclient_has_lines_echoed(way: Way) -> None:
     address = way.address(way.bench.seats[0])
     lines = "".join(f"line {number}\n" for number in range(50))
     assert way.bench.guest.check("ductclient", "-d", address, "-e", stdin=lines) == lines
-    assert ECHO in SERVICES
 
 
 def test_ductclient_gets_a_quote(way: Way) -> None:
