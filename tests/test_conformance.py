@@ -164,7 +164,7 @@ def test_a_card_that_somebody_lets_go_of_late_is_waited_for(monkeypatch):
 def test_only_a_card_that_somebody_has_is_waited_for(monkeypatch):
     tried = []
 
-    def open_(address):
+    def open_(address, **_options):
         tried.append(address)
         raise PermissionError(errno.EACCES, "not permitted")
 
