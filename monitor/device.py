@@ -128,6 +128,7 @@ class WatchedDevice(Device):
     def read(self, register: Register) -> int:
         """Read a register."""
         with self._observer.mutex:
+            self._observer.verdict.tell(self._observer.reads, register)
             value = self._inner.read(register)
             self._observer.verdict.tell(self._observer.has_read, register, value)
             return value
@@ -147,4 +148,6 @@ class WatchedDevice(Device):
 
     def close(self) -> None:
         """Let go of the card."""
+        with self._observer.mutex:
+            self._observer.lets_go()
         self._inner.close()

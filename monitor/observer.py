@@ -143,10 +143,15 @@ class Observer:
         self._bases_under_way = False
         self._must_reset_again = False
         self._fatal_judged = False
+        self._let_go = False
 
     def attend(self, device: Device) -> None:
         """Look at what this card does."""
         self._rings.acquire = device.acquire
+
+    def lets_go(self) -> None:
+        """The driver, which holds the lock, is about to let go of the card."""
+        self._let_go = True
 
     # Memory
 
@@ -264,6 +269,11 @@ class Observer:
 
     # Registers
 
+    def reads(self, register: Register) -> None:
+        """A register is about to be read."""
+        if self._let_go:
+            raise Deviation(f"{register.name} is read after the card was let go of")
+
     def has_read(self, register: Register, value: int) -> None:
         """A register was read."""
         self._bases_under_way = False
@@ -335,7 +345,7 @@ class Observer:
     def locked(self) -> None:
         """The calling thread has got the lock."""
         t = self.callers.present()
-        if t is None or t == FATAL_THREAD:
+        if t is None or t == FATAL_THREAD or self._finds_card_gone(t):
             return
         if t == EVENT_THREAD:
             self._card.interrupt_came()
@@ -359,13 +369,20 @@ class Observer:
     def unlocks(self) -> None:
         """The calling thread is about to give the lock up."""
         t = self.callers.present()
-        if t is None:
+        if t is None or self._finds_card_gone(t):
             return
         if t == FATAL_THREAD:
             judged, self._fatal_judged = self._fatal_judged, False
             if not judged:
                 return
         self.accesses.unlock(t)
+
+    def _finds_card_gone(self, t: int) -> bool:
+        """A handler whose interrupt came just before the card was let go of has nothing to do.
+
+        It is not a step: whatever the handler accesses all the same is not allowed.
+        """
+        return self._let_go and t == EVENT_THREAD
 
     def sleeps(self, channel: Channel, handle: object) -> None:
         """The calling thread is about to give the lock up and to sleep."""

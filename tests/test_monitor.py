@@ -14,10 +14,11 @@ from emulator.backend import Laboratory
 from emulator.behaviour import Behaviour
 from impl import watch as impl_watch
 from impl.attach import Attachments
+from impl.controller import Controller
 from impl.driver import DuctDriver
 from impl.errors import InvalidArgumentError, SpecificationError
 from impl.settings import Monitoring, Settings
-from model.layout import ECHO, EVFLAGS, RXCOMP
+from model.layout import ECHO, EVFLAGS, IDENTITY, RXCOMP
 from model.stepper import Stepper
 from model.system import specification
 from monitor import callers, watch
@@ -184,6 +185,48 @@ def test_what_is_recorded_is_a_run_of_the_specification(laboratory, attachments)
                 assert again.is_enabled(step)
                 again.fire(step)
             assert again.state() == judged.judge.stepper.state()
+
+
+def with_an_interrupt_just_before_it_is_let_go_of(opened, vector):
+    """The wait for an interrupt, ended by the close of the device, says that one came before."""
+    device = opened()
+    wait = device.wait_for_interrupt
+    late = iter([True])
+    device.wait_for_interrupt = lambda number: (
+        wait(number) or (number == vector and next(late, False))
+    )
+    return device
+
+
+def closed_with_a_late_interrupt(laboratory, vector):
+    known = Attachments(
+        lambda: {
+            "emulated": lambda *given: with_an_interrupt_just_before_it_is_let_go_of(
+                lambda: laboratory.open(*given), vector
+            )
+        },
+        lambda: watch.watch,
+    )
+    with DuctDriver.open("emulated:", monitor=True, attachments=known) as duct:
+        pass
+    return duct.watch
+
+
+@pytest.mark.parametrize("vector", [IDENTITY.event_vector, IDENTITY.fatal_vector])
+def test_a_handler_that_finds_the_card_let_go_of_has_done_nothing_wrong(laboratory, vector):
+    late = closed_with_a_late_interrupt(laboratory, vector)
+    assert not late.finding
+    assert not late.gave_up
+
+
+@pytest.mark.parametrize("vector", [IDENTITY.event_vector, IDENTITY.fatal_vector])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_handler_that_serves_a_card_that_was_let_go_of_is_blamed(laboratory, monkeypatch, vector):
+    never = property(lambda controller: False, lambda controller, value: None)
+    monkeypatch.setattr(Controller, "_gone", never, raising=False)
+    late = closed_with_a_late_interrupt(laboratory, vector)
+    assert late.finding.startswith("the driver broke the specification: ")
+    assert "is read after the card was let go of" in late.finding
 
 
 # Who is blamed
