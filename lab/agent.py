@@ -17,15 +17,20 @@ agent's end.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
 import attrs
+
+from lab import warm
 
 __all__ = ["Agent", "main"]
 
@@ -36,10 +41,11 @@ NOT_FOUND: Final = 127
 
 @attrs.define(eq=False)
 class _Process:
-    """A command that runs."""
+    """A command that runs, and the pipe that it prints to."""
 
     number: int
-    popen: subprocess.Popen[bytes]
+    started: warm.Started
+    prints: int
     decoder: codecs.IncrementalDecoder = attrs.field(
         factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
     )
@@ -63,10 +69,9 @@ class Agent:
             for key, _ in self._selector.select():
                 key.data()
         for process in self._processes.values():
-            process.popen.kill()
-            process.popen.wait()
-            if process.popen.stdout is not None:
-                process.popen.stdout.close()
+            os.kill(process.started.pid, signal.SIGKILL)
+            process.started.wait()
+            os.close(process.prints)
         self._selector.close()
 
     def _hear(self) -> None:
@@ -81,45 +86,55 @@ class Agent:
         if "signal" in request:
             process = self._processes.get(number)
             if process:
-                process.popen.send_signal(request["signal"])
+                os.kill(process.started.pid, request["signal"])
             return
+        prints, writes = os.pipe()
         try:
-            popen = subprocess.Popen(
-                request["command"],
-                stdin=subprocess.PIPE if request["input"] else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-            )
+            started = _started(request["command"], request["input"].encode(), writes)
         except OSError as error:
+            os.close(prints)
             self._tell({"id": number, "output": f"{error}\n"})
             self._tell({"id": number, "status": NOT_FOUND})
             return
-        process = _Process(number, popen)
-        self._processes[number] = process
-        assert popen.stdout is not None
-        self._selector.register(popen.stdout, selectors.EVENT_READ, lambda: self._copy(process))
-        if popen.stdin is not None:
-            # Small inputs only: they fit a pipe, so that this does not wait for the command.
-            popen.stdin.write(request["input"].encode())
-            popen.stdin.close()
+        finally:
+            os.close(writes)
+        process = self._processes[number] = _Process(number, started, prints)
+        self._selector.register(prints, selectors.EVENT_READ, lambda: self._copy(process))
 
     def _copy(self, process: _Process) -> None:
         """Pass on what a command printed, or how it ended."""
-        assert process.popen.stdout is not None
-        printed = os.read(process.popen.stdout.fileno(), _CHUNK)
+        printed = os.read(process.prints, _CHUNK)
         text = process.decoder.decode(printed, not printed)
         if text:
             self._tell({"id": process.number, "output": text})
         if not printed:
-            self._selector.unregister(process.popen.stdout)
-            process.popen.stdout.close()
+            self._selector.unregister(process.prints)
+            os.close(process.prints)
             del self._processes[process.number]
-            self._tell({"id": process.number, "status": process.popen.wait()})
+            self._tell({"id": process.number, "status": process.started.wait()})
 
     def _tell(self, message: dict[str, Any]) -> None:
         line = memoryview(json.dumps(message).encode() + b"\n")
         while line:
             line = line[os.write(self._port.fileno(), line) :]
+
+
+def _started(command: Sequence[str], given: bytes, writes: int) -> warm.Started:
+    """Start a command that reads what is given. Raises `OSError` if there is no such command."""
+    reads, gives = os.pipe()
+    # Small inputs only: they fit the pipe, so that this waits for nobody.
+    os.write(gives, given)
+    os.close(gives)
+    try:
+        known = warm.module_of(command)
+        if known is not None:
+            # Whatever keeps it from being loaded is told by Python itself, below.
+            with contextlib.suppress(Exception):
+                return warm.start(*known, reads, writes)
+        popen = subprocess.Popen(command, stdin=reads, stdout=writes, stderr=writes)
+        return warm.Started(popen.pid, popen.wait)
+    finally:
+        os.close(reads)
 
 
 def main() -> int:
