@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(chosen: str | None) -> int:
     """Make all scenes; nobody's configuration of the tests applies to them."""
     options = ["-v", "--durations=5", "-p", "no:cacheprovider"]
-    options += ["-n", str(min(GUESTS, os.cpu_count() or 1)), "--dist", "loadgroup"]
+    options += ["-n", str(min(GUESTS, os.cpu_count() or 1))]
     choice = ["-k", chosen] if chosen is not None else []
     return int(pytest.main([*options, *choice, str(PROJECT / "lab/scenes")]))
 

@@ -129,7 +129,7 @@ def _started(command: Sequence[str], given: bytes, writes: int) -> warm.Started:
         known = warm.module_of(command)
         if known is not None:
             # Whatever keeps it from being loaded is told by Python itself, below.
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception, SystemExit):
                 return warm.start(*known, reads, writes)
         popen = subprocess.Popen(command, stdin=reads, stdout=writes, stderr=writes)
         return warm.Started(popen.pid, popen.wait)

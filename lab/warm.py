@@ -1,10 +1,10 @@
 """Programs in Python that start without loading what has been loaded before.
 
-In a guest without KVM a start of `ductctl` takes two seconds, nearly all of them for loading modules.
-So a process that has them starts the program in a fork of itself. For the program that is as if
-`python3 -m` had started it: it is a process of its own, with a `__main__`, arguments and standard
-streams, and its exit status is what it would be. Modules are loaded when a program that needs them
-is started for the first time.
+In a guest without KVM a start of `ductctl` takes two seconds, nearly all of them for loading
+modules. So a process that has them starts the program in a fork of itself. For the program that is
+as if `python3 -m` had started it: it is a process of its own, with a `__main__`, arguments and
+standard streams, and its exit status is what it would be. Modules are loaded when a program that
+needs them is started for the first time.
 """
 
 from __future__ import annotations
@@ -93,8 +93,9 @@ def _run(module: str, program: str, arguments: Sequence[str], reads: int, writes
         os.dup2(given, stream)
     os.close(reads)
     os.close(writes)
-    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)
-    sys.stderr = open(2, "w", buffering=1, closefd=False)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     sys.argv[1:] = arguments
     # It is to run once more, as `__main__`.
     del sys.modules[program]

@@ -39,7 +39,8 @@ RULES = {
     "properties": May(("properties", "emulator", "impl", "monitor", "model", "proofs.itf"), None),
     "userland": May(("userland", "impl", "model.layout"), ("attrs",)),
     "lab": May(("lab", "properties", "model.layout"), None),
-    "lab.agent": May((), ("attrs",)),
+    "lab.agent": May(("lab.warm",), ("attrs",)),
+    "lab.warm": May((), None),
     "lab.inside": May(("impl", "model.layout", "properties.bench_control"), ("attrs",)),
     "bench": May(("bench", "model", "proofs", "impl", "monitor", "emulator", "properties"), None),
 }
