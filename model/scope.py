@@ -110,6 +110,11 @@ class Scope:
         """The values of the specification's named sizes."""
         return {"N": self.ring_size, "POSTED": self.posted, "POLLS": self.polls}
 
+    def sizes(self) -> dict[str, int]:
+        """The sizes by which a reader of a trace knows what was run."""
+        names = ("ring_size", "users", "posted", "polls", "keys")
+        return {name: getattr(self, name) for name in names}
+
     def values(self, choice: Choice) -> tuple[int, ...]:
         """Everything that a parameter with this range may be."""
         match choice:

@@ -153,16 +153,9 @@ def record(
     steps = [item if isinstance(item, Instance) else executor.layout.find(*item) for item in path]
     states = executor.replay(steps, start)
     names = [variable.name for variable in executor.layout.system.variables]
-    scope = executor.scope
     return Trace(
         title=title,
-        scope={
-            "ring_size": scope.ring_size,
-            "users": scope.users,
-            "posted": scope.posted,
-            "polls": scope.polls,
-            "keys": scope.keys,
-        },
+        scope=executor.scope.sizes(),
         start=dict(zip(names, states[0], strict=True)),
         steps=tuple(
             Step(

@@ -41,17 +41,10 @@ def recorded(
         steps = tuple(_told(stepper, start, steps_taken[skip:]))
     finally:
         stepper.load(kept)
-    scope = stepper.layout.scope
     names = [variable.name for variable in stepper.layout.system.variables]
     return Trace(
         title=title,
-        scope={
-            "ring_size": scope.ring_size,
-            "users": scope.users,
-            "posted": scope.posted,
-            "polls": scope.polls,
-            "keys": scope.keys,
-        },
+        scope=stepper.layout.scope.sizes(),
         start=dict(zip(names, start, strict=True)),
         steps=steps,
         verdict=verdict,

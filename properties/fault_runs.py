@@ -200,16 +200,21 @@ def at(label: Label, *, thread: int = FIRST, asleep: bool = False) -> Condition:
     return holds
 
 
-def _an_open_meets_another(script: Script) -> None:
-    """Two users open the card at the same time."""
-    script.do("open")
-    script.do("open")
-    for _ in (Command.START, Command.ADDFILT):
+def _first_goes_on_after(script: Script, *commands: Command) -> None:
+    """The first user has the card do commands, while the second one waits for the first."""
+    for _ in commands:
         script.until(at(Label.CMD_WAIT, asleep=True))
         # Interrupts wake the second one too; it sleeps again before the first one goes on.
         script.rest(without=held("up", FIRST))
         script.do("up", FIRST, Ending.NOTIFIED)
     script.rest()
+
+
+def _an_open_meets_another(script: Script) -> None:
+    """Two users open the card at the same time."""
+    script.do("open")
+    script.do("open")
+    _first_goes_on_after(script, Command.START, Command.ADDFILT)
 
 
 def _an_open_meets_a_close(script: Script) -> None:
@@ -217,12 +222,7 @@ def _an_open_meets_a_close(script: Script) -> None:
     script.opened()
     script.do("close", 0)
     script.do("open")
-    for _ in (Command.STOP, Command.FLUSHFILT):
-        script.until(at(Label.CMD_WAIT, asleep=True))
-        # Interrupts wake the second one too; it sleeps again before the first one goes on.
-        script.rest(without=held("up", FIRST))
-        script.do("up", FIRST, Ending.NOTIFIED)
-    script.rest()
+    _first_goes_on_after(script, Command.STOP, Command.FLUSHFILT)
 
 
 def _a_failed_card_is_opened_again(script: Script) -> None:
