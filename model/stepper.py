@@ -68,19 +68,19 @@ class Stepper:
 
     def is_enabled(self, step: Step) -> bool:
         """Whether a step may be taken now. Raises `KeyError` if there is no such rule."""
-        rule = step[0]
+        rule, *values = step
         guard = self._guards.get(rule)
         if guard is None:
             guard = self._guards[rule] = self._function(self._code.guard(rule))
-        return bool(guard(*step[1:]))
+        return guard(*values)
 
     def fire(self, step: Step) -> None:
         """Take a step. Whether it is enabled is up to the caller."""
-        rule = step[0]
+        rule, *values = step
         update = self._updates.get(rule)
         if update is None:
             update = self._updates[rule] = self._function(self._code.updates(rule))
-        update(*step[1:])
+        update(*values)
 
     def _function(self, code: Code) -> Callable[..., Any]:
         exec(code.text, self._module)  # noqa: S102 - source made here, of terms

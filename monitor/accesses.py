@@ -9,6 +9,7 @@ is asked of `Surroundings`.
 from __future__ import annotations
 
 import abc
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -133,7 +134,7 @@ class Accesses:
 
     def __init__(self, judge: Judge, around: Surroundings) -> None:
         self.judge = judge
-        self.actors = [Actor() for _ in range(judge.spec.scope.threads)]
+        self.actors: defaultdict[int, Actor] = defaultdict(Actor)
         self._around = around
         self._now = judge.now
         self._labels: list[int] = judge.now["threads_label"]

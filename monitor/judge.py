@@ -82,6 +82,7 @@ class Specification:
         scope: The sizes.
         stepper: Takes the steps.
         by_rule: The rules, by name.
+        also_needs: The parameters of each rule behind its first, by the rule's name.
     """
 
     def __init__(self, scope: Scope) -> None:
@@ -90,6 +91,9 @@ class Specification:
         self.executor = Executor(self.stepper.layout)
         self.by_rule = {
             item.rule.name: item.rule for item in self.stepper.layout.system.transitions
+        }
+        self.also_needs = {
+            name: [item.name for item in rule.parameters[1:]] for name, rule in self.by_rule.items()
         }
 
     @functools.cached_property
@@ -255,20 +259,20 @@ class Judge:
         """
         self.accesses[access[0]] += 1
         self.settle(t)
-        rules = ACCESSES.get(Label(self._labels[t]), {}).get(access, ())
+        allowed = ACCESSES.get(self._labels[t], {})  # type: ignore[call-overload]
+        rules: tuple[str, ...] = allowed.get(access, ())
         for rule in rules:
-            values = self._values(rule, t)
-            if self.enabled(rule, *values):
+            step = (rule, *self._values(rule, t))
+            if self.stepper.is_enabled(step):
                 self._check_slot(rule, t, slot, access)
-                self.fire(rule, *values)
+                self._take(step)
                 self.settle(t)
                 return rule
         raise self._unexpected(t, access, rules)
 
     def _values(self, rule: str, t: int) -> tuple[int, ...]:
         """A step's parameters: the thread, and what memory held before it was allocated."""
-        parameters = self.spec.by_rule[rule].parameters
-        return (t, *(self.stale if item.name == "stale" else 0 for item in parameters[1:]))
+        return t, *(self.stale if name == "stale" else 0 for name in self.spec.also_needs[rule])
 
     def _check_slot(self, rule: str, t: int, slot: int | None, access: Access) -> None:
         if slot is None:

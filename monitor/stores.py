@@ -78,8 +78,8 @@ class PendingStores:
         """Every earlier store is visible."""
         self.release(thread)
         self.before_register_write(thread)
-        owners = [word for word in self._pending if word[0].endswith(".owner")]
-        for word, slot in [word for word in self._pending if word not in owners] + owners:
+        # What an owner byte hands over is visible before it.
+        for word, slot in sorted(self._pending, key=_is_owner):
             self._show(word, slot)
         self._pending.clear()
 
@@ -108,3 +108,7 @@ class PendingStores:
         self._pending.pop((word, slot), None)
         if self._judge.now[f"{ring}_{name}_pending"][slot]:
             self._judge.fire(f"{word}_visible", slot)
+
+
+def _is_owner(word: Word) -> bool:
+    return word[0].endswith(".owner")
