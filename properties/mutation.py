@@ -472,7 +472,7 @@ class Bench:
         with tempfile.TemporaryDirectory(prefix="mutation-") as directory:
             root = Path(directory) / "project"
             ignored = shutil.ignore_patterns(
-                ".git", ".venv", "build", "dist", "__pycache__", ".hypothesis", ".*_cache"
+                ".git", ".venv", ".lab", "build", "dist", "__pycache__", ".hypothesis", ".*_cache"
             )
             shutil.copytree(project, root, ignore=ignored)
             yield cls(root)
