@@ -266,7 +266,7 @@ class User(threading.Thread):
 
 def open_it(attachments):
     settings = Settings(
-        ring_shift=2, reset_polls=50, reset_pause=0.001, drain_timeout=0.05, command_timeout=0.1
+        ring_shift=2, reset_polls=500, reset_pause=0.001, drain_timeout=0.05, command_timeout=0.5
     )
     return DuctDriver.open("emulated:", settings=settings, timeout=5, attachments=attachments)
 
