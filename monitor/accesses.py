@@ -8,12 +8,8 @@ is asked of `Surroundings`.
 
 from __future__ import annotations
 
-import abc
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any, Final
-
-import attrs
 
 from impl.memory import Purpose
 from impl.runtime import Channel
@@ -33,11 +29,13 @@ from model.layout import (
     split_doorbell,
 )
 from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life
+from monitor.actor import Actor
 from monitor.judge import Deviation, Judge
 from monitor.program import FENCE, LOCK, UNLOCK, Access, say, sleeps
+from monitor.surroundings import Surroundings
 from monitor.words import Piece
 
-__all__ = ["HOLDING", "Accesses", "Actor", "Memory", "Sleeper", "Surroundings"]
+__all__ = ["HOLDING", "Accesses"]
 
 BASES: Final = {
     Label.CMD_BASE: ("command base", {CMDBASE, CMDSHIFT}),
@@ -50,78 +48,6 @@ PURPOSES: Final = {
 }
 HOLDING: Final = frozenset({Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER})
 """Where a reader holds a slot and has no lock."""
-
-
-class Memory(abc.ABC):
-    """A region of DMA memory, as far as it matters here."""
-
-    purpose: Purpose
-    freed: bool
-
-
-@attrs.frozen
-class Sleeper:
-    """A thread that sleeps and that nobody has woken yet."""
-
-    thread: int
-    channel: Channel
-
-
-class Surroundings(abc.ABC):
-    """What stands around the driver."""
-
-    @abc.abstractmethod
-    def packet_memory(self) -> Iterable[Any]:
-        """The regions of the packet rings and their buffers that are not freed."""
-
-    @abc.abstractmethod
-    def has_pending(self, region: Any) -> bool:
-        """Whether some store to a region is known not to be visible."""
-
-    @abc.abstractmethod
-    def begins_at(self, address: int) -> Purpose | None:
-        """What the region is for that begins at a bus address; None if none does."""
-
-    @abc.abstractmethod
-    def rung(self, ring: str, bells: int) -> None:
-        """A write of DBELL stands for so many doorbells of a ring of the specification."""
-
-    @abc.abstractmethod
-    def sleepers(self) -> Iterable[Sleeper]:
-        """Threads that sleep and were not woken."""
-
-    @abc.abstractmethod
-    def pollers(self) -> tuple[bool, bool]:
-        """Whether pollers see the card as readable, and as writable."""
-
-
-@attrs.define(eq=False)
-class Actor:
-    """What is kept of a thread of the specification.
-
-    Attributes:
-        word: The word that it is storing or loading, in one access or in several.
-        touched: The bytes of it that were accessed: begin and end of each piece.
-        hidden: Words whose stores are all visible although more may follow.
-        begins: The call that begins when it asks for the lock: a rule and its parameters.
-        neutral: It has the lock for a purpose that the specification knows nothing of.
-        restores: The receive slot whose pointers it has restored.
-        bases: The base and size registers that it has written.
-        to_free: The regions that it must free.
-        sizes: The bytes of each packet that it sends.
-        sent: How many of them were handed over.
-    """
-
-    word: tuple[Access, int] | None = None
-    touched: list[tuple[int, int]] = attrs.field(factory=list)
-    hidden: set[str] = attrs.field(factory=set)
-    begins: tuple[Any, ...] | None = None
-    neutral: bool = False
-    restores: int | None = None
-    bases: set[Register] = attrs.field(factory=set)
-    to_free: list[Any] = attrs.field(factory=list)
-    sizes: tuple[int, ...] = ()
-    sent: int = 0
 
 
 class Accesses:

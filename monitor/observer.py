@@ -35,7 +35,7 @@ from model.layout import (
 from model.scope import Scope
 from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label
 from monitor import callers
-from monitor.accesses import HOLDING, Accesses, Sleeper, Surroundings
+from monitor.accesses import HOLDING, Accesses
 from monitor.callers import Callers
 from monitor.contents import Contents
 from monitor.filters import KEYS, Filters
@@ -44,6 +44,7 @@ from monitor.loads import EARLY_RULES, EarlyLoads
 from monitor.path import LongPath
 from monitor.peek import Rings
 from monitor.stores import PendingStores
+from monitor.surroundings import Sleeper, Surroundings
 from monitor.unseen import UnseenCard
 from monitor.verdict import Verdict
 from monitor.words import BUFFER_SIZE, StrayAccessError, touched
@@ -211,7 +212,7 @@ class Observer:
         self.contents.check(t, slot, self.accesses.actors[t].sent)
         if self._labels[t] in INITIALISING:
             return
-        self._card.check_is_hosts(ring, slot)
+        self._card.unchanged.check_is_hosts(ring, slot)
         if ring == "rx":
             self._card.slot_given()
         if ring == "cmd" and self._now["threads_kind"][t] == Command.START:
@@ -220,8 +221,8 @@ class Observer:
     def _before_restoring(self, slot: int) -> None:
         header = self._headers.pop(slot, None)
         if header is not None:
-            self._card.check_is_hosts("rx", slot)
-            self._card.check_header(slot, header)
+            self._card.unchanged.check_is_hosts("rx", slot)
+            self._card.unchanged.check_header(slot, header)
 
     def _payload(self, t: int) -> int:
         """Bytes of the packet that a thread stores or loads; the model has 0 and 1 only."""
@@ -263,7 +264,7 @@ class Observer:
         """A fence."""
         t = self.callers.me()
         if self._labels[t] == Label.FREE:
-            self._card.check_stopped()
+            self._card.unchanged.check_stopped()
         self.pending.fence(threading.get_ident())
         self.accesses.fence(t)
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-from impl.packet import Header
 from model.layout import (
     CMDCOMP,
     EVFLAGS,
@@ -39,11 +38,10 @@ from monitor.judge import CardDeviation, Judge
 from monitor.path import LongPath, Mark
 from monitor.peek import Rings
 from monitor.stores import PendingStores
+from monitor.unchanged import Unchanged
 
 __all__ = ["UnseenCard"]
 
-WINDOW: Final = 16
-"""Slots that are looked at for slots that came back out of order."""
 ANSWERS: Final = {0: Outcome.OK, errno.ENOSPC: Outcome.ENOSPC, errno.ENOENT: Outcome.ENOENT}
 """What an answer of the card means, by what it is for a caller."""
 
@@ -83,12 +81,14 @@ class UnseenCard:
 
     Attributes:
         known: The card was reset, so that it is known what it does.
+        unchanged: What the card must have left as it was.
     """
 
     def __init__(
         self, judge: Judge, path: LongPath, rings: Rings, stores: PendingStores, filters: Filters
     ) -> None:
         self.known = False
+        self.unchanged = Unchanged(judge, rings)
         self._judge = judge
         self._now = judge.now
         self._path = path
@@ -105,7 +105,7 @@ class UnseenCard:
         """The owner byte of a slot reads as `value`: let the card have got so far."""
         if value not in set(Owner):
             raise CardDeviation(f"owner byte {value:#x} in slot {slot} of the {ring} ring")
-        handed_over = self._is_cards(ring, slot)
+        handed_over = self.unchanged.is_cards(ring, slot)
         if value == Owner.HOST and handed_over:
             if slot == self._now[f"{ring}_dev_i"]:
                 self._complete(ring)
@@ -120,7 +120,7 @@ class UnseenCard:
         if not self.known:
             return
         for ring in ("cmd", "tx", "rx"):
-            self._check_order(ring)
+            self.unchanged.check_order(ring)
         strange = value & ~sum(bit.mask for bit in EVFLAGS.bits)
         if strange:
             raise CardDeviation(f"EVFLAGS has bits {strange:#x}, which mean nothing")
@@ -162,39 +162,6 @@ class UnseenCard:
         self._events.reset()
         self._removed.clear()
 
-    # What must not have changed
-
-    def check_is_hosts(self, ring: str, slot: int) -> None:
-        """The host is about to hand a slot over: it must be the host's still."""
-        value = self._rings.owner(ring, slot)
-        if value != Owner.HOST:
-            raise CardDeviation(
-                f"the owner byte of slot {slot} of the {ring} ring became {value:#x} while the "
-                "slot was the host's"
-            )
-
-    def check_header(self, slot: int, header: Header) -> None:
-        """A reader is about to give a slot back: the packet's header must be as it was read."""
-        found = self._rings.header(slot)
-        if found != header:
-            raise CardDeviation(
-                f"the header of receive slot {slot} was {header}, and became {found} while the "
-                "slot was the host's"
-            )
-
-    def check_stopped(self) -> None:
-        """Packet memory is about to be freed: nothing was written since the card answered STOP."""
-        now = self._now
-        if now["card_flags"] != Flags.CLEAR or not now["tx_based"]:
-            return
-        for ring in ("tx", "rx"):
-            for slot in range(self._judge.spec.scope.ring_size):
-                value = self._rings.owner(ring, slot)
-                if (value == Owner.DEVICE) != self._is_cards(ring, slot):
-                    raise CardDeviation(
-                        f"slot {slot} of the {ring} ring was written to after STOP was answered"
-                    )
-
     # The card's steps
 
     def _take(self, rule: str, *values: int) -> None:
@@ -202,12 +169,6 @@ class UnseenCard:
             wrong = self._judge.deviation("what the card did is not allowed", rule, values)
             raise CardDeviation(wrong.reason)
         self._judge.fire(rule, *values)
-
-    def _is_cards(self, ring: str, slot: int) -> bool:
-        """The host handed the slot over, and the card has not given it back yet."""
-        now = self._now
-        pending = now[f"{ring}_owner_pending"][slot]
-        return bool(now[f"{ring}_owner_new" if pending else f"{ring}_owner"][slot])
 
     def _complete(self, ring: str) -> None:
         """The slot at the card's index came back."""
@@ -226,7 +187,7 @@ class UnseenCard:
         now = self._now
         while ring in self._rings and now[f"{ring}_based"]:
             slot = now[f"{ring}_dev_i"]
-            if not self._is_cards(ring, slot) or not self._rings.returned(ring, slot):
+            if not self.unchanged.is_cards(ring, slot) or not self._rings.returned(ring, slot):
                 return
             self._complete(ring)
 
@@ -293,7 +254,7 @@ class UnseenCard:
             self._carry_out(until_returned=True)
             self._events.completed("cmd")
             return True
-        if not self._is_cards("cmd", slot) or now["cmd_kind_new"][slot] == Command.STOP:
+        if not self.unchanged.is_cards("cmd", slot) or now["cmd_kind_new"][slot] == Command.STOP:
             return False
         self._stores.seen("cmd", slot)
         self._carry_out(until_returned=False)
@@ -353,7 +314,7 @@ class UnseenCard:
     def _completion_told(self, ring: str, bit: Bit) -> None:
         if not self._events.to_be_told(ring):
             slot = self._now[f"{ring}_dev_i"]
-            there = ring in self._rings and self._is_cards(ring, slot)
+            there = ring in self._rings and self.unchanged.is_cards(ring, slot)
             if not there or not self._rings.returned(ring, slot):
                 raise CardDeviation(
                     f"{bit.name} was set, and no slot of the {ring} ring came back since it was "
@@ -371,7 +332,7 @@ class UnseenCard:
         if not for_want_of_a_slot or "rx" not in self._rings or self._events.slots_came:
             return
         for _ in range(self._judge.spec.scope.ring_size):
-            if not self._is_cards("rx", slot) or now["rx_owner_pending"][slot]:
+            if not self.unchanged.is_cards("rx", slot) or now["rx_owner_pending"][slot]:
                 return
             if self._rings.owner("rx", slot) == Owner.DEVICE:
                 raise CardDeviation(f"RXDROP was set, and receive slot {slot} was the card's")
@@ -380,22 +341,3 @@ class UnseenCard:
     def slot_given(self) -> None:
         """A reader gave a receive slot back."""
         self._events.slots_came = True
-
-    def _check_order(self, ring: str) -> None:
-        """Slots come back in order: the newest ones are looked at first."""
-        if ring not in self._rings or not self._now[f"{ring}_based"]:
-            return
-        size = self._judge.spec.scope.ring_size
-        slot = self._now[f"{ring}_dev_i"]
-        slots: list[int] = []
-        while len(slots) < min(WINDOW, size) and self._is_cards(ring, slot):
-            slots.append(slot)
-            slot = slot + 1 & size - 1
-        came_back: int | None = None
-        for slot in reversed(slots):
-            if self._rings.returned(ring, slot):
-                came_back = slot
-            elif came_back is not None:
-                raise CardDeviation(
-                    f"slot {came_back} of the {ring} ring came back before slot {slot}"
-                )

@@ -17,9 +17,10 @@ from impl.runtime import Channel
 from model.layout import DBELL, EVFLAGS, FLAGS, TRANSMIT_RING, Register, split_doorbell
 from model.state import Label
 from model.stepper import Step
-from monitor.accesses import Accesses, Sleeper, Surroundings
+from monitor.accesses import Accesses
 from monitor.judge import Deviation, Judge
 from monitor.loads import EARLY_RULES
+from monitor.surroundings import Sleeper, Surroundings
 from monitor.words import Piece
 from properties.host import Ending, Host, Posted, Referee
 from properties.threads import HostThread
