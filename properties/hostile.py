@@ -12,17 +12,17 @@ and that the card can be closed, and opened again as soon as it behaves.
 
 Loads that are satisfied early need no decision here: whatever they see, the card may as well write.
 
-`HostileWorld` is one run. What happens in it is a list of decisions, which `decisions` draws.
+`HostileWorld` is one run. What happens in it is a list of decisions, which
+`properties.hostile_choices` draws.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable
+from typing import Any, Final
 
 import attrs
-from hypothesis import strategies as st
 
 from emulator.card import Card
 from emulator.packet import Packet
@@ -37,30 +37,17 @@ from impl.errors import (
     WouldBlockError,
 )
 from impl.memory import Purpose
-from impl.packet import HEADER, Header, unpack_header
 from impl.settings import Settings
-from model.layout import (
-    COMMAND_SLOT,
-    EVFLAGS,
-    FLAGS,
-    IDENTITY,
-    PACKET_SLOT,
-    RST,
-    SEQ,
-    Owner,
-    Register,
-)
-from monitor.words import Piece, StrayAccessError
+from model.layout import COMMAND_SLOT, IDENTITY, PACKET_SLOT, Owner
 from properties.card_port import VisibleMemory
 from properties.code import PRESENT, DriverCode
-from properties.host import CardPort, Ending, Host, Referee
+from properties.host import Ending, Host
+from properties.hostile_choices import SLOT_SIZES, Decision, Setup
+from properties.hostile_port import BoundsReferee, HostilePort
 from properties.threads import HostThread, Standing
 from properties.weak_memory import Region
 
-__all__ = ["Decision", "HostileError", "HostileWorld", "Setup", "decisions", "setups"]
-
-Decision: TypeAlias = tuple[Any, ...]
-"""What happens next, as plain data: its kind, and what it is about."""
+__all__ = ["HostileError", "HostileWorld"]
 
 USERS: Final = 4
 HANDLERS: Final = 2
@@ -68,14 +55,6 @@ HANDLES: Final = 2
 MOST: Final = 1000
 """Steps within which all ends that is under way. Runs of the present driver take up to 300."""
 SECONDS: Final = 1.0
-OWNERS: Final = (Owner.HOST.value, Owner.DEVICE.value, 0x00, 0xFF)
-LENGTHS: Final = (5, 0, 1, 4096, 16384, 16385, 20480, 65536, 0x7FFF_FFFF, 0xFFFF_FFFF)
-WORDS: Final = st.sampled_from([0, 1, 0x1000, 0xFFFF_FFFF, 0x8000_0000])
-SLOT_SIZES: Final = {
-    Purpose.COMMAND_RING: COMMAND_SLOT.size,
-    Purpose.TRANSMIT_RING: PACKET_SLOT.size,
-    Purpose.RECEIVE_RING: PACKET_SLOT.size,
-}
 
 _WAITING: Final = (CardFailedError, WaitTimeoutError, ClosedError)
 DOCUMENTED: Final[dict[str, tuple[type[BaseException], ...]]] = {
@@ -94,133 +73,6 @@ DOCUMENTED: Final[dict[str, tuple[type[BaseException], ...]]] = {
 
 class HostileError(Exception):
     """The driver did something that no card may make it do."""
-
-
-@attrs.frozen
-class Setup:
-    """The sizes of a run, and the habits of the card in it.
-
-    Attributes:
-        ring_shift: log2 of the slots of each ring.
-        polls: Reads of FLAGS before a reset is given up.
-        posted: Register writes that may be under way at once.
-        fill: The byte that fresh memory is full of.
-        flags: What FLAGS reads as, over and over.
-        others: What other registers read as, over and over.
-        opened: The card behaves until it is open.
-        obliging: It answers requests before they time out, when nothing else happens.
-        answer: The error byte of such answers.
-        releases: Users give back what they have on loan before they close.
-    """
-
-    ring_shift: int = 1
-    polls: int = 2
-    posted: int = 2
-    fill: int = 0xA5
-    flags: tuple[int, ...] = (0,)
-    others: tuple[int, ...] = (0,)
-    opened: bool = True
-    obliging: bool = False
-    answer: int = 0
-    releases: bool = False
-
-
-@attrs.define(eq=False)
-class _Port(CardPort):
-    """The card's registers and interrupts.
-
-    Attributes:
-        flags: What FLAGS reads as, one after the other.
-        others: What all other registers read as.
-        vectors: Those that were raised.
-        behaves: FLAGS reads 0 as long as this holds.
-        card: What stands here instead, once there is one.
-    """
-
-    flags: Iterator[int]
-    others: Iterator[int]
-    vectors: set[int] = attrs.field(factory=set)
-    behaves: bool = False
-    card: Card | None = None
-
-    def read(self, register: Register) -> int:
-        if self.card is not None:
-            return self.card.read(register)
-        if register is FLAGS:
-            return 0 if self.behaves else next(self.flags)
-        return next(self.others)
-
-    def write(self, register: Register, value: int) -> None:
-        if self.card is not None:
-            self.card.write(register, value)
-
-    def raised(self, vector: int) -> bool:
-        card = self.card
-        if card is None:
-            return vector in self.vectors
-        return card.vector1 if vector == IDENTITY.fatal_vector else card.vector0
-
-    def deliver(self, vector: int) -> None:
-        self.vectors.discard(vector)
-        if self.card is not None:
-            if vector == IDENTITY.fatal_vector:
-                self.card.vector1 = False
-            else:
-                self.card.vector0 = False
-
-
-@attrs.define(eq=False)
-class _Seen:
-    """What a call has seen of the card's memory: the last header, and payload."""
-
-    header: Header | None = None
-    slot: int = -1
-    offset: int = -1
-    payload: bytes = b""
-
-
-class _Watch(Referee):
-    """Sees to it that every access stays within its slot and its region; keeps what was loaded."""
-
-    def __init__(self) -> None:
-        self.seen: dict[int, _Seen] = {}
-
-    def begin(self, thread: HostThread) -> None:
-        """The thread begins a call."""
-        self.seen[thread.number] = _Seen()
-
-    def payload(self, thread: HostThread) -> int:  # noqa: ARG002
-        """No packet is longer than its buffers."""
-        return BUFFER_SIZE
-
-    def store(self, thread: HostThread, region: Region, piece: Piece, data: bytes) -> None:  # noqa: ARG002
-        """Stores stay within their region."""
-        _check_within(region, piece)
-
-    def load(self, thread: HostThread, region: Region, piece: Piece, data: bytes) -> None:
-        """Loads stay within their region, and are remembered."""
-        _check_within(region, piece)
-        seen = self.seen.get(thread.number)
-        if seen is None:
-            return
-        if piece.words == ("rx.header",):
-            whole = bytes(HEADER.size)
-            begin = piece.offset % PACKET_SLOT.size - HEADER.offset
-            whole = whole[:begin] + data + whole[begin + len(data) :]
-            seen.header, seen.slot = unpack_header(whole), piece.slot
-            seen.offset, seen.payload = -1, b""
-        elif region.purpose is Purpose.RECEIVE_BUFFERS:
-            if seen.offset + len(seen.payload) != piece.offset:
-                seen.offset, seen.payload = piece.offset, b""
-            seen.payload += data
-
-
-def _check_within(region: Region, piece: Piece) -> None:
-    if piece.offset < 0 or piece.offset + piece.size > len(region.visible):
-        raise StrayAccessError(
-            f"bytes {piece.offset} to {piece.offset + piece.size - 1} of the "
-            f"{region.purpose.value}, which has {len(region.visible)}"
-        )
 
 
 @attrs.frozen(eq=False)
@@ -244,8 +96,8 @@ class HostileWorld:
     def __init__(self, setup: Setup, code: DriverCode = PRESENT) -> None:
         self.setup = setup
         self.code = code
-        self.port = _Port(itertools.cycle(setup.flags), itertools.cycle(setup.others))
-        self.watch = _Watch()
+        self.port = HostilePort(itertools.cycle(setup.flags), itertools.cycle(setup.others))
+        self.watch = BoundsReferee()
         self.host = Host(self.port, self.watch, fill=bytes([setup.fill]), posted=setup.posted)
         settings = Settings(
             ring_shift=setup.ring_shift,
@@ -658,85 +510,3 @@ class HostileWorld:
                 host.get_up(thread, Ending.EXPIRED)
                 return True
         return False
-
-
-# What may happen
-
-
-_FLAGS: Final = st.sampled_from([0, 0, RST.mask, SEQ.mask, RST.mask | SEQ.mask, 0xFFFF_FFFF])
-
-
-def setups() -> st.SearchStrategy[Setup]:
-    """Any run's sizes, and any habits of the card."""
-    words = st.one_of(st.sampled_from([0, EVFLAGS_ALL]), st.integers(0, 0xFFFF_FFFF))
-    return st.builds(
-        Setup,
-        ring_shift=st.integers(0, 2),
-        polls=st.integers(1, 3),
-        posted=st.integers(1, 3),
-        fill=st.sampled_from([0xA5, Owner.HOST.value, Owner.DEVICE.value, 0]),
-        flags=st.lists(_FLAGS | st.integers(0, 0xFFFF_FFFF), min_size=1, max_size=4).map(tuple),
-        others=st.lists(words, min_size=1, max_size=3).map(tuple),
-        opened=st.sampled_from([True, True, True, False]),
-        obliging=st.booleans(),
-        answer=st.sampled_from([0, 0, 1, 0xFF]),
-        releases=st.booleans(),
-    )
-
-
-EVFLAGS_ALL: Final = sum(bit.mask for bit in EVFLAGS.bits)
-
-
-def decisions(least: int = 30, most: int = 120) -> st.SearchStrategy[list[Decision]]:
-    """Anything that may happen, one after the other."""
-    small = st.integers(0, 7)
-    # A few steps, so that the card may come in between any two; or many, so that calls end.
-    picks = st.one_of(st.binary(min_size=1, max_size=3), st.binary(min_size=8, max_size=64))
-    go = st.tuples(st.just("go"), picks)
-    words = st.tuples(st.sampled_from(LENGTHS), WORDS, WORDS, st.integers(0, 3), WORDS)
-    packet = st.tuples(st.just("packet"), words)
-    slot = st.tuples(
-        st.just("slot"),
-        st.sampled_from([Purpose.RECEIVE_RING, *SLOT_SIZES]),
-        st.none() | small,
-        st.sampled_from([Owner.HOST.value, Owner.HOST.value, *OWNERS]),
-        words,
-    )
-    write = st.tuples(
-        st.just("write"),
-        small,
-        st.integers(0, 0x1_0000),
-        st.binary(min_size=1, max_size=64),
-    )
-    vector = st.tuples(st.just("vector"), st.sampled_from([0] * 7 + [1]))
-    up = st.tuples(
-        st.just("up"),
-        small,
-        st.sampled_from([Ending.NO_REASON, Ending.EXPIRED]),
-    )
-    sizes = st.lists(st.sampled_from([0, 1, 5000, 16384]), min_size=1, max_size=3).map(tuple)
-    outcome = st.one_of(
-        st.tuples(st.just("show"), small),
-        st.just(("arrive",)),
-        st.just(("answer",)),
-        st.just(("answer",)),
-    )
-    call = st.one_of(
-        st.just(("open",)),
-        st.tuples(st.just("close"), small),
-        st.tuples(st.just("send"), small, sizes, st.booleans()),
-        st.tuples(st.just("send"), small, sizes, st.booleans()),
-        st.tuples(st.just("receive"), small, st.booleans()),
-        st.tuples(st.just("receive"), small, st.booleans()),
-        st.tuples(st.just("view"), small, st.booleans()),
-        st.tuples(st.just("view"), small, st.booleans()),
-        st.tuples(st.just("poll"), small),
-        st.tuples(st.just("filter"), small, st.booleans()),
-        st.tuples(st.just("release"), small),
-        st.tuples(st.just("release"), small),
-    )
-    return st.lists(
-        st.one_of(go, call, go, slot, packet, write, vector, up, outcome, go, call, go),
-        min_size=least,
-        max_size=most,
-    )

@@ -18,7 +18,8 @@ from impl.settings import Settings
 from model.layout import ECHO, HWERR, LIMITS, RST, Owner
 from monitor.words import StrayAccessError
 from properties.code import Change, DriverCode
-from properties.hostile import HostileError, HostileWorld, Setup, decisions, setups
+from properties.hostile import HostileError, HostileWorld
+from properties.hostile_choices import Setup, decisions, setups
 from properties.profiles import chosen
 
 PROFILE = chosen()
