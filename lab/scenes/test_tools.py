@@ -45,3 +45,12 @@ def test_ductclient_gets_a_quote(way: Way) -> None:
     quote = way.bench.guest.check("ductclient", "-d", address, "-q")
     assert quote.strip()
     assert "\n" not in quote.strip()
+
+
+def test_a_shell_starts_both_as_a_user_does(way: Way) -> None:
+    # All other scenes have the agent start them, in a fork of itself.
+    address = way.address(way.bench.seats[0])
+    line = f"ductctl -d {address} && echo hello | ductclient -d {address} -e"
+    told, echoed = way.bench.guest.check("sh", "-c", line).splitlines()
+    assert told.startswith(f"{address}: duct v2.1, hwaddr: ")
+    assert echoed == "hello"
