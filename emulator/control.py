@@ -16,7 +16,9 @@ from emulator.running import RunningCard
 
 __all__ = ["Control"]
 
-_REQUESTS = "ping [WORD], counters, fail, stand-still, go-on, mute-interrupts on|off|N"
+_REQUESTS = (
+    "ping [WORD], counters, fail, stand-still, go-on, mute-interrupts on|off|N, announce-nothing"
+)
 _MOST_MUTED = 1_000_000
 
 
@@ -61,6 +63,8 @@ class Control:
                 self.running.go_on()
             case ["mute-interrupts", how]:
                 self.running.mute_interrupts(_how_many(how))
+            case ["announce-nothing"]:
+                self.running.announce_nothing()
             case _:
                 raise _UnknownError(f"{request!r} is no request; one of these is: {_REQUESTS}")
         return None

@@ -40,6 +40,7 @@ With --control, whoever connects to PATH may say, in lines of text, each answere
   fail                         let the card report a hardware error
   stand-still, go-on           let it access no memory and raise no interrupt, or go on
   mute-interrupts on|off|N     let it lose all interrupts, none, or the next N
+  announce-nothing             let it say that a packet came, and none did: against the rules
 An answer is "ok", "ok JSON" or "error TEXT".
 
 SIGTERM or SIGINT ends the card and removes its sockets.

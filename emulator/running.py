@@ -162,6 +162,11 @@ class RunningCard:
         """Let the card do what it ought to have done since `stand_still`."""
         self._set_still(False)
 
+    def announce_nothing(self) -> None:
+        """Let the card break a rule: say that a packet came, and none did (`RXCOMP`, vector 0)."""
+        with self.held() as card:
+            card.rx.set_event()
+
     def mute_interrupts(self, count: float = math.inf) -> None:
         """Let the card lose vectors that it ought to raise. A vector that was lost stays lost.
 

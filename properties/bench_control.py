@@ -103,6 +103,10 @@ class BenchControl:
         """Let the card lose the next `count` interrupts; 0: none any more; None: all."""
         self.request(f"mute-interrupts {'on' if count is None else count}")
 
+    def announce_nothing(self) -> None:
+        """Let the card break a rule: say that a packet came, and none did."""
+        self.request("announce-nothing")
+
     def request(self, line: str) -> object:
         """Say a line.
 

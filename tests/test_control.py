@@ -9,12 +9,14 @@ from emulator.backend import Laboratory
 from emulator.bus import BusError
 from emulator.control import Control
 from emulator.memory import AddressSpace
-from model.layout import ECHO, EVFLAGS, FLAGS, HWADDR, HWERR, RST, TRANSMIT_RING, Owner
+from model.layout import ECHO, EVFLAGS, FLAGS, HWADDR, HWERR, RST, RXCOMP, TRANSMIT_RING, Owner
 from tests.test_emulator_backend import EVENT, FATAL, SLOTS, Host
 from tests.test_vfio_user import SOON, Place, echoed, host_of
 from tests.vfio_user_client import BAR0, BUS_MASTER, COMMAND, INTX, MEMORY, interrupts
 
-REQUESTS = "ping [WORD], counters, fail, stand-still, go-on, mute-interrupts on|off|N"
+REQUESTS = (
+    "ping [WORD], counters, fail, stand-still, go-on, mute-interrupts on|off|N, announce-nothing"
+)
 
 
 @pytest.fixture
@@ -107,7 +109,14 @@ def test_a_packet_that_cannot_be_handed_over_was_not_received(host, say, monkeyp
     assert (now["transmitted"], now["received"]) == (1, 0)
 
 
-# A card that fails, that stands still
+# A card that fails, that lies, that stands still
+
+
+def test_it_announces_a_packet_that_did_not_come(host, say):
+    assert say("announce-nothing") == "ok"
+    assert host.device.wait_for_interrupt(EVENT)
+    assert host.device.read(EVFLAGS) & RXCOMP.mask
+    assert counters(say)["received"] == 0
 
 
 def test_it_fails(host, say):

@@ -41,7 +41,17 @@ RULES = {
     "lab": May(("lab", "properties", "model.layout"), None),
     "lab.agent": May(("lab.warm",), ("attrs",)),
     "lab.warm": May((), None),
-    "lab.inside": May(("impl", "model.layout", "properties.bench_control"), ("attrs",)),
+    "lab.inside": May(
+        (
+            "impl",
+            "model.layout",
+            "monitor.watch",
+            "properties.bench_control",
+            "properties.code",
+            "properties.faults",
+        ),
+        ("attrs",),
+    ),
     "bench": May(("bench", "model", "proofs", "impl", "monitor", "emulator", "properties"), None),
 }
 

@@ -25,8 +25,10 @@ from lab.agent import Agent
 from lab.debian import Archive, PreparationError, call
 from lab.guest import Process
 from lab.initramfs import Entry, archive, module_order
+from lab.inside import faulty
 from lab.prepare import Parts
 from lab.qemu import FIRST_SLOT, Machine, words
+from properties.faults import Fault
 
 DEPENDENCIES = """\
 kernel/fs/netfs/netfs.ko.xz:
@@ -218,6 +220,28 @@ def test_what_runs_is_ended_when_the_host_goes() -> None:
             thread.join(60)
         with pytest.raises(ProcessLookupError):
             os.kill(number, 0)
+
+
+# What runs inside
+
+
+def test_drivers_with_a_barrier_too_few_are_named_over_any_card(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["faulty", "emulated:forgetful", "emulated:other"])
+    assert faulty.main() == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(faulty.BARRIERS) > 10
+
+
+def test_a_driver_with_nothing_wrong_is_not_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = Fault("nothing", (), "nothing goes wrong", "own")
+    monkeypatch.setattr(faulty, "fault", {"nothing": nothing}.get)
+    monkeypatch.setattr(faulty, "BARRIERS", ("nothing",))
+    monkeypatch.setattr(sys, "argv", ["faulty", "emulated:right", "emulated:other"])
+    assert faulty.main() == 1
+    assert capsys.readouterr().out == "nothing: nothing was wrong\n"
 
 
 # Preparing, and the command
