@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +28,7 @@ from lab.inside import faulty
 from lab.prepare import Parts
 from lab.qemu import FIRST_SLOT, Machine, words
 from properties.faults import Fault
+from tests.agent_port import Talk
 
 DEPENDENCIES = """\
 kernel/fs/netfs/netfs.ko.xz:
@@ -129,37 +129,15 @@ def test_the_host_s_files_are_shared_read_only(parts: Parts) -> None:
 # The agent
 
 
-@attrs.define
-class Talk:
-    """The host's end of an agent's port."""
-
-    end: socket.socket
-    lines: Iterator[str]
-
-    def say(self, **message: object) -> None:
-        self.end.sendall(json.dumps(message).encode() + b"\n")
-
-    def hear(self) -> dict[str, object]:
-        heard: dict[str, object] = json.loads(next(self.lines))
-        return heard
-
-    def result(self) -> tuple[str, object]:
-        """What the commands print until one of them ends, and its status."""
-        printed = ""
-        while "status" not in (heard := self.hear()):
-            printed += str(heard["output"])
-        return printed, heard["status"]
-
-
 @pytest.fixture
 def talk() -> Iterator[Talk]:
     ours, theirs = socket.socketpair()
     port = theirs.makefile("rwb", buffering=0)
     thread = threading.Thread(target=lambda: Agent(port).serve())  # type: ignore[arg-type]
     thread.start()
-    with ours, ours.makefile("r", encoding="utf-8") as lines:
+    with ours, ours.makefile("rwb", buffering=0) as end:
         ours.settimeout(60)
-        talk = Talk(ours, iter(lines))
+        talk = Talk(end)
         assert "ready" in talk.hear()
         yield talk
         ours.shutdown(socket.SHUT_RDWR)
@@ -170,40 +148,34 @@ def talk() -> Iterator[Talk]:
 
 
 def test_a_command_tells_what_it_prints_and_how_it_ends(talk: Talk) -> None:
-    talk.say(id=0, command=["sh", "-c", "echo out; echo err >&2; exit 3"], input="")
-    assert talk.result() == ("out\nerr\n", 3)
+    assert talk.run("sh", "-c", "echo out; echo err >&2; exit 3") == ("out\nerr\n", 3)
 
 
 def test_a_command_reads_what_it_is_given(talk: Talk) -> None:
-    talk.say(id=0, command=["cat"], input="hello")
-    assert talk.result() == ("hello", 0)
+    assert talk.run("cat", given="hello") == ("hello", 0)
 
 
 def test_a_command_that_does_not_exist_ends_as_in_a_shell(talk: Talk) -> None:
-    talk.say(id=0, command=["no-such-command"], input="")
-    printed, status = talk.result()
+    printed, status = talk.run("no-such-command")
     assert "no-such-command" in printed
     assert status == 127
 
 
 def test_a_signal_reaches_the_command(talk: Talk) -> None:
-    talk.say(id=7, command=["sh", "-c", "echo ready; exec sleep 1000"], input="")
-    assert talk.hear() == {"id": 7, "output": "ready\n"}
-    talk.say(id=7, signal=int(signal.SIGKILL))
-    assert talk.hear() == {"id": 7, "status": -signal.SIGKILL}
+    number = talk.start("sh", "-c", "echo ready; exec sleep 1000")
+    assert talk.hear() == {"id": number, "output": "ready\n"}
+    talk.say(id=number, signal=int(signal.SIGKILL))
+    assert talk.hear() == {"id": number, "status": -signal.SIGKILL}
 
 
 def test_commands_run_at_the_same_time(talk: Talk) -> None:
-    talk.say(id=0, command=["sh", "-c", "echo ready; exec sleep 1000"], input="")
-    assert talk.hear()["id"] == 0
-    talk.say(id=1, command=["true"], input="")
-    assert talk.hear() == {"id": 1, "status": 0}
+    assert talk.start("sh", "-c", "echo ready; exec sleep 1000") == talk.hear()["id"]
+    assert {"id": talk.start("true"), "status": 0} == talk.hear()
 
 
 def test_a_character_that_comes_in_two_parts_stays_one(talk: Talk) -> None:
     script = "import os, time; w = os.write; w(1, b'\\xc3'); time.sleep(0.2); w(1, b'\\xa4')"
-    talk.say(id=0, command=[sys.executable, "-c", script], input="")
-    assert talk.result() == ("ä", 0)
+    assert talk.run(sys.executable, "-c", script) == ("ä", 0)
 
 
 def test_what_runs_is_ended_when_the_host_goes() -> None:
@@ -211,10 +183,10 @@ def test_what_runs_is_ended_when_the_host_goes() -> None:
     with ours, theirs, theirs.makefile("rwb", buffering=0) as port:
         thread = threading.Thread(target=lambda: Agent(port).serve())  # type: ignore[arg-type]
         thread.start()
-        with ours.makefile("r", encoding="utf-8") as lines:
-            talk = Talk(ours, iter(lines))
+        with ours.makefile("rwb", buffering=0) as end:
+            talk = Talk(end)
             talk.hear()
-            talk.say(id=0, command=["sh", "-c", "echo $$; exec sleep 1000"], input="")
+            talk.start("sh", "-c", "echo $$; exec sleep 1000")
             number = int(str(talk.hear()["output"]))
             ours.shutdown(socket.SHUT_RDWR)
             thread.join(60)

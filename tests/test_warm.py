@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -10,47 +9,13 @@ import sys
 import tty
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
-import attrs
 import pytest
 
 from lab.warm import module_of
+from tests.agent_port import Talk
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@attrs.define
-class Guest:
-    """The host's end of an agent in a process of its own, as in a guest."""
-
-    port: IO[bytes]
-    commands: int = 0
-
-    def start(self, *command: str, given: str = "") -> int:
-        self.commands += 1
-        self._say(id=self.commands, command=command, input=given)
-        return self.commands
-
-    def signal(self, number: int, sent: signal.Signals) -> None:
-        self._say(id=number, signal=int(sent))
-
-    def _say(self, **message: object) -> None:
-        self.port.write(json.dumps(message).encode() + b"\n")
-
-    def hear(self) -> dict[str, object]:
-        heard: dict[str, object] = json.loads(self.port.readline())
-        return heard
-
-    def result(self) -> tuple[str, object]:
-        printed = ""
-        while "status" not in (heard := self.hear()):
-            printed += str(heard["output"])
-        return printed, heard["status"]
-
-    def run(self, *command: str, given: str = "") -> tuple[str, object]:
-        self.start(*command, given=given)
-        return self.result()
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -60,7 +25,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def guest(tmp_path: Path) -> Iterator[Guest]:
+def guest(tmp_path: Path) -> Iterator[Talk]:
     ours, theirs = os.openpty()
     tty.setraw(theirs)
     agent = subprocess.Popen(
@@ -69,7 +34,7 @@ def guest(tmp_path: Path) -> Iterator[Guest]:
         env=environment(tmp_path),
     )
     with os.fdopen(ours, "r+b", buffering=0) as port:
-        made = Guest(port)
+        made = Talk(port)
         assert "ready" in made.hear()
         os.close(theirs)
         yield made
@@ -112,7 +77,7 @@ def test_other_programs_start_as_always(command: str) -> None:
     ids=" ".join,
 )
 def test_it_prints_and_ends_as_python_would_have_it(
-    guest: Guest, tmp_path: Path, arguments: tuple[str, ...], given: str
+    guest: Talk, tmp_path: Path, arguments: tuple[str, ...], given: str
 ) -> None:
     (tmp_path / "fails.py").write_text(
         "import sys\nif __name__ == '__main__':\n    sys.exit('there is no reason')\n"
@@ -139,7 +104,7 @@ def test_it_prints_and_ends_as_python_would_have_it(
     assert printed.splitlines()[-1:] == usual.stdout.splitlines()[-1:]
 
 
-def test_it_loads_once_what_it_is_made_of_and_runs_each_time(guest: Guest, tmp_path: Path) -> None:
+def test_it_loads_once_what_it_is_made_of_and_runs_each_time(guest: Talk, tmp_path: Path) -> None:
     (tmp_path / "part.py").write_text(f"open({str(tmp_path / 'loads')!r}, 'a').write('x')\n")
     (tmp_path / "whole.py").write_text(
         "import sys\nimport part\nif __name__ == '__main__':\n    print(*sys.argv[1:], __name__)\n"
@@ -150,7 +115,7 @@ def test_it_loads_once_what_it_is_made_of_and_runs_each_time(guest: Guest, tmp_p
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
-def test_signals_reach_it(guest: Guest, tmp_path: Path, sent: signal.Signals) -> None:
+def test_signals_reach_it(guest: Talk, tmp_path: Path, sent: signal.Signals) -> None:
     (tmp_path / "waits.py").write_text(
         "import time\nif __name__ == '__main__':\n"
         "    print('here', flush=True)\n    time.sleep(1000)\n"
@@ -158,5 +123,5 @@ def test_signals_reach_it(guest: Guest, tmp_path: Path, sent: signal.Signals) ->
     waiting = guest.start("python3", "-m", "waits")
     assert guest.hear() == {"id": waiting, "output": "here\n"}
     assert guest.run("ductctl", "-d", "emulated:")[1] == 0
-    guest.signal(waiting, sent)
+    guest.say(id=waiting, signal=int(sent))
     assert guest.hear() == {"id": waiting, "status": -sent}
