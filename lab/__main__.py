@@ -23,6 +23,7 @@ __all__ = ["main"]
 
 NAME: Final = "python -m lab"
 FAILED: Final = 1
+WRONG_USAGE: Final = 2
 GUESTS: Final = 2
 """Scenes that run at once, each with a guest of its own; a guest keeps a processor busy."""
 DESCRIPTION: Final = """\
@@ -36,7 +37,8 @@ EPILOG: Final = """\
 
 What guests and cards printed is kept in .lab/logs.
 
-exit status: 0 everything was shown; 1 it was not, or the lab cannot be made; 2 wrong usage"""
+exit status: 0 everything was shown; 1 it was not, or the lab cannot be made; 2 wrong usage,
+or no scene matches"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,7 +83,11 @@ def _run(chosen: str | None) -> int:
     options = ["-v", "--durations=5", "-p", "no:cacheprovider"]
     options += ["-n", str(min(GUESTS, os.cpu_count() or 1))]
     choice = ["-k", chosen] if chosen is not None else []
-    return int(pytest.main([*options, *choice, str(PROJECT / "lab/scenes")]))
+    ended = pytest.main([*options, *choice, str(PROJECT / "lab/scenes")])
+    if ended == pytest.ExitCode.NO_TESTS_COLLECTED:
+        print(f"{NAME}: no scene matches {chosen!r}", file=sys.stderr)
+        return WRONG_USAGE
+    return 0 if ended == pytest.ExitCode.OK else FAILED
 
 
 def _shell(parts: Parts) -> int:

@@ -243,6 +243,29 @@ def test_the_lab_says_why_it_cannot_be_made(
     assert capsys.readouterr().err == "python -m lab: no network\n"
 
 
+@pytest.mark.parametrize(
+    ("ended", "status", "told"),
+    [
+        (pytest.ExitCode.OK, 0, ""),
+        (pytest.ExitCode.TESTS_FAILED, 1, ""),
+        (pytest.ExitCode.INTERNAL_ERROR, 1, ""),
+        (pytest.ExitCode.NO_TESTS_COLLECTED, 2, "python -m lab: no scene matches 'nothing'\n"),
+    ],
+)
+def test_the_exit_status_says_what_became_of_the_scenes(
+    parts: Parts,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ended: pytest.ExitCode,
+    status: int,
+    told: str,
+) -> None:
+    monkeypatch.setattr("lab.__main__.prepare", lambda _tell: parts)
+    monkeypatch.setattr("lab.__main__.pytest.main", lambda _arguments: ended)
+    assert main(["-k", "nothing"]) == status
+    assert capsys.readouterr().err == told
+
+
 def test_wrong_usage_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["shell", "-k", "kill"])
