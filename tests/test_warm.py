@@ -28,15 +28,17 @@ def environment(folder: Path) -> dict[str, str]:
 def guest(tmp_path: Path) -> Iterator[Talk]:
     ours, theirs = os.openpty()
     tty.setraw(theirs)
+    # With the agent goes the last who has the other end, so that nobody waits for it in vain.
     agent = subprocess.Popen(
         [sys.executable, "-m", "lab.agent", os.ttyname(theirs)],
+        stdin=theirs,
         cwd=ROOT,
         env=environment(tmp_path),
     )
+    os.close(theirs)
     with os.fdopen(ours, "r+b", buffering=0) as port:
         made = Talk(port)
         assert "ready" in made.hear()
-        os.close(theirs)
         yield made
         agent.kill()
         agent.wait()

@@ -46,7 +46,7 @@ class OneGuestForEachKind(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         """Scenes with the same answer stay together."""
-        kind = re.search(rf"\[({'|'.join(KINDS)})\b", nodeid)
+        kind = re.search(rf"[\[-]({'|'.join(KINDS)})[]-]", nodeid)
         return kind[1] if kind else nodeid
 
 
