@@ -13,34 +13,28 @@ import functools
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import attrs
 
 from emulator.backend import Laboratory
 from emulator.running import RunningCard
-from impl.errors import DuctError, SpecificationError, WouldBlockError
-from impl.settings import Monitoring, Settings
-from impl.threads import ThreadRuntime
-from impl.watch import Watch
-from model.layout import ECHO
+from impl.errors import WouldBlockError
+from impl.settings import Settings
+from model.layout import ECHO, Command
 from model.state import Flags
-from monitor.watch import watch
 from properties.code import PRESENT, DriverCode
+from properties.stage import SOON, STRAYS, Stage, attempt
 
-__all__ = ["Outcome", "Stage", "play"]
+__all__ = ["Outcome", "play"]
 
 SETTINGS: Final = Settings(ring_shift=1, reset_polls=50, drain_timeout=0.2, command_timeout=0.3)
 NOBODY: Final = 0x0BAD_F00D
 GROUP: Final = 0x8000_4711
 EXACT: Final = 0xFFFF_FFFF
-SOON: Final = 1.0
-"""Seconds after which what does not come is not waited for any more."""
 PATIENCE: Final = 120.0
 """Seconds after which a run is left to itself."""
-STRAYS: Final = (DuctError, AssertionError, AttributeError, IndexError, TypeError, ValueError)
-"""What a driver with a fault may raise, besides what it should."""
 
 
 @attrs.frozen
@@ -58,135 +52,6 @@ class Outcome:
     gave_up: str
     accesses: int
     hung: bool = False
-
-
-class Stage:
-    """A card, and the driver that a run is made with.
-
-    Attributes:
-        card: The card.
-        watch: The monitor of the present attachment.
-    """
-
-    watch: Watch
-
-    @property
-    def finding(self) -> str:
-        """What was wrong, and who did it; "" if nothing was."""
-        watch = getattr(self, "watch", None)
-        return watch.finding if watch is not None else ""
-
-    def __init__(self, code: DriverCode, settings: Settings, laboratory: Laboratory) -> None:
-        self.card: RunningCard = laboratory.card()
-        self._code = code
-        self._settings = settings
-        self._laboratory = laboratory
-        self._attachment: Any = None
-        self._background: list[threading.Thread] = []
-
-    @contextlib.contextmanager
-    def attached(self) -> Iterator[None]:
-        """The driver has hold of the card."""
-        self.watch = watch(self._settings, Monitoring())
-        self._attachment = self._code.Attachment.watched(
-            self._laboratory.open(), ThreadRuntime(), self._settings, self.watch
-        )
-        try:
-            yield
-        finally:
-            self._attachment.detach()
-
-    def open(self) -> Any:
-        """One more open of the card."""
-        return self._code.DuctDriver(self._attachment)
-
-    @contextlib.contextmanager
-    def standing_still(self) -> Iterator[None]:
-        """The card does not touch memory."""
-        with self.card.held() as card:
-            card.bus_master = False
-        try:
-            yield
-        finally:
-            with self.card.held() as card:
-                card.bus_master = True
-
-    @contextlib.contextmanager
-    def never_back(self) -> Iterator[None]:
-        """A reset of the card does not come to its end."""
-        choices = self.card._choices
-        self.card._choices = lambda: [name for name in choices() if name != "card.reset_over"]  # type: ignore[method-assign]
-        try:
-            yield
-        finally:
-            del self.card._choices
-            with self.card.held():
-                pass
-
-    @contextlib.contextmanager
-    def answering_start_only(self) -> Iterator[None]:
-        """The card stands still once packet traffic is on."""
-        steps = self.card.card._steps
-        complete = steps["cmd.complete"]
-
-        def and_no_more() -> None:
-            complete()
-            self.card.card.bus_master = not self.card.card.started
-
-        steps["cmd.complete"] = and_no_more
-        try:
-            yield
-        finally:
-            steps["cmd.complete"] = complete
-            with self.card.held() as card:
-                card.bus_master = True
-
-    def interrupt(self, vector: int) -> None:
-        """A vector is raised for no reason, and served."""
-        interrupt = self.card._interrupt
-        assert interrupt is not None
-        before = self.watch.accesses
-        interrupt(vector)
-        for _ in range(200):
-            if self.watch.accesses > before + vector:
-                return
-            threading.Event().wait(0.001)
-
-    def beside(self, body: Callable[[], Any]) -> None:
-        """Do something in another thread; what it raises is its own affair."""
-
-        def run() -> None:
-            with contextlib.suppress(*STRAYS):
-                body()
-
-        thread = threading.Thread(target=run, daemon=True)
-        self._background.append(thread)
-        thread.start()
-
-    def joined(self) -> None:
-        """All that was begun beside has ended."""
-        for thread in self._background:
-            thread.join(2 * SOON)
-        self._background.clear()
-
-    def sleeping(self, number: int) -> None:
-        """Wait until so many calls sleep; not for ever."""
-        observer = self.watch.observer  # type: ignore[attr-defined]
-        for _ in range(200):
-            if len(observer.asleep) >= number or self.watch.finding:
-                return
-            threading.Event().wait(0.005)
-
-
-def attempt(*bodies: Callable[[], Any]) -> None:
-    """Do one after the other, whatever each raises; a finding ends it."""
-    for body in bodies:
-        try:
-            body()
-        except SpecificationError:
-            raise
-        except STRAYS:
-            continue
 
 
 def play(
@@ -343,6 +208,63 @@ def _packets_are_left(stage: Stage) -> None:
     _packets_come_and_go(stage)
 
 
+def _a_slot_is_used_again(stage: Stage) -> None:
+    """A slot that came back is filled again before the one who sent with it before wakes."""
+    with stage.open() as duct, stage.standing_still():
+        stage.beside(lambda: duct.send(NOBODY, b"1", timeout=SOON))
+        stage.sleeping(1)
+        attempt(lambda: duct.send(NOBODY, b"2", blocking=False))
+        stage.woken_last(stage.card.go_on, lambda: duct.send(NOBODY, b"newcomer", blocking=False))
+        stage.joined()
+
+
+def _a_newcomer_finds_room(stage: Stage) -> None:
+    """There is room on the ring, and a newcomer comes before those who have waited for it."""
+    with stage.open() as duct:
+        with stage.standing_still():
+            with contextlib.suppress(WouldBlockError):
+                while True:
+                    duct.send(NOBODY, b"x", blocking=False)
+            stage.beside(lambda: duct.send(NOBODY, b"y", timeout=SOON))
+            stage.sleeping(1)
+            stage.woken_last(stage.card.go_on, lambda: duct.send(NOBODY, b"newcomer", timeout=SOON))
+        stage.joined()
+
+
+def _answers_come_together(stage: Stage) -> None:
+    """Two commands are answered, one with an error, before either caller wakes."""
+    with stage.open() as duct:
+        with stage.standing_still():
+            stage.beside(lambda: duct.add_multicast(EXACT, GROUP, timeout=SOON))
+            stage.sleeping(1)
+            stage.beside(lambda: duct.remove_multicast(EXACT, GROUP + 1, timeout=SOON))
+            stage.sleeping(2)
+            stage.woken_last(stage.card.go_on, duct.poll)
+        stage.joined()
+
+
+def _an_open_comes_when_another_is_done(stage: Stage) -> None:
+    """The card is opened just when another open is about to be done."""
+    _an_open_comes_after_the_answer(stage, Command.ADDFILT, lambda: stage.open().close())
+
+
+def _an_open_comes_when_a_close_is_done(stage: Stage) -> None:
+    """The card is opened just when the last close is about to be done."""
+    _an_open_comes_after_the_answer(stage, Command.FLUSHFILT, stage.open().close)
+
+
+def _an_open_comes_after_the_answer(
+    stage: Stage, command: Command, begin: Callable[[], None]
+) -> None:
+    with contextlib.ExitStack() as stuck:
+        stuck.enter_context(stage.stuck_at(command))
+        stage.beside(begin)
+        stage.waiting_for_answer(command)
+        stage.woken_last(stuck.close, lambda: stage.open().close())
+    stage.card.go_on()
+    stage.joined()
+
+
 def _interrupts_come_late(stage: Stage) -> None:
     """Interrupts come when the card is closed, and for a failure that there was not."""
     duct = stage.open()
@@ -440,6 +362,11 @@ SCENES: Final = (
     _receivers_are_slow,
     _the_card_fails,
     _packets_are_left,
+    _a_slot_is_used_again,
+    _a_newcomer_finds_room,
+    _answers_come_together,
+    _an_open_comes_when_another_is_done,
+    _an_open_comes_when_a_close_is_done,
     _interrupts_come_late,
     _a_failure_finds_packets,
     _commands_stay_unanswered,

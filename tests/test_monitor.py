@@ -38,13 +38,8 @@ UNSEEN = {
     "ignores-close": HANGS,
     "views-kept-at-close": HANGS,
     "late-view-kept": HANGS,
-    "shared-result": "two calls have to meet within a few lines of the driver",
-    "opens-together": "two calls have to meet within a few lines of the driver",
-    "open-wakes-nobody": "an interrupt mostly wakes the same sleepers before",
-    "closed-wakes-nobody": "an interrupt mostly wakes the same sleepers before",
-    "aborted-open-keeps-card": "the run may end before it shows",
 }
-"""Faults of the driver that the run does not show for certain, and why."""
+"""Faults of the driver that the run does not show, and why."""
 
 
 @pytest.fixture
