@@ -9,15 +9,13 @@ line was left can end that one.
 from __future__ import annotations
 
 import logging
-import selectors
 import socket
-import time
 from collections.abc import Callable
-from threading import Thread
-from typing import Final
+from typing import Final, final
 
 import attrs
 
+from emulator.socket_server import SocketServer
 from emulator.unix_socket import ListeningSocket
 
 __all__ = ["MAX_LINE", "LineServer"]
@@ -26,8 +24,6 @@ _LOG: Final = logging.getLogger(__name__)
 MAX_LINE: Final = 1024
 """Bytes of the longest line that a client may send, without its end."""
 _MAX_CLIENTS: Final = 16
-_PAUSE: Final = 0.1
-"""Seconds to wait when the system has no room for another connection."""
 
 
 class _MadeToLeaveError(Exception):
@@ -43,7 +39,8 @@ class _Client:
     begun: bytes = b""
 
 
-class LineServer:
+@final
+class LineServer(SocketServer):
     """Serves lines at a path, from now on until `close`.
 
     Args:
@@ -55,69 +52,25 @@ class LineServer:
     """
 
     def __init__(self, path: str, answer: Callable[[str], str]) -> None:
-        self._path = path
+        super().__init__(ListeningSocket.at(path, socket.SOCK_STREAM), f"lines at {path}")
         self._answer = answer
         self._count = 0
-        self._clients: set[_Client] = set()
-        self._listening = ListeningSocket.at(path, socket.SOCK_STREAM)
-        self._listening.socket.setblocking(False)
-        self._wake, self._woken = socket.socketpair()
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._listening.socket, selectors.EVENT_READ)
-        self._selector.register(self._woken, selectors.EVENT_READ)
-        self._thread = Thread(target=self._run, name=f"lines at {path}", daemon=True)
-        self._thread.start()
+        self.start()
 
-    def close(self) -> None:
-        """Let all clients go, and remove the socket."""
-        self._wake.close()
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            while self._turn():
-                pass
-        finally:
-            self._listening.close()
-            for client in self._clients:
-                client.socket.close()
-            self._woken.close()
-            self._selector.close()
-
-    def _turn(self) -> bool:
-        """Do what there is to be done. False if that is to end."""
-        for key, _ in self._selector.select():
-            if key.fileobj is self._woken:
-                return False
-            if isinstance(key.data, _Client):
-                self._serve(key.data)
-            else:
-                self._accept()
-        return True
-
-    def _accept(self) -> None:
-        try:
-            accepted, _ = self._listening.socket.accept()
-        except BlockingIOError:  # it has left again
-            return
-        except OSError as error:
-            _LOG.error("nobody can be let in at %s: %s", self._path, error.strerror)
-            time.sleep(_PAUSE)
-            return
+    def came(self, client: socket.socket) -> None:
+        """Let a client in, unless too many are served."""
         self._count += 1
-        if len(self._clients) >= _MAX_CLIENTS:
+        if self.served >= _MAX_CLIENTS:
             _LOG.warning(
                 "bench %d was not let in: %d are served at a time", self._count, _MAX_CLIENTS
             )
-            accepted.close()
+            client.close()
             return
-        accepted.setblocking(False)
-        client = _Client(self._count, accepted)
-        self._clients.add(client)
-        self._selector.register(accepted, selectors.EVENT_READ, client)
-        _LOG.info("bench %d came", client.number)
+        self.keep(client, _Client(self._count, client))
+        _LOG.info("bench %d came", self._count)
 
-    def _serve(self, client: _Client) -> None:
+    def readable(self, client: _Client, /) -> None:
+        """Answer what a client says, or see that it has gone."""
         try:
             if self._receive(client):
                 return
@@ -128,9 +81,7 @@ class LineServer:
         except Exception:
             # A mistake of ours: it must not keep others from being served.
             _LOG.exception("bench %d was made to leave by a mistake of the server", client.number)
-        self._clients.remove(client)
-        self._selector.unregister(client.socket)
-        client.socket.close()
+        self.let_go(client.socket)
 
     def _receive(self, client: _Client) -> bool:
         """Answer what lines there are. False if the client has gone."""

@@ -16,10 +16,8 @@ import logging
 import os
 import selectors
 import socket
-import threading
-import time
 from collections import deque
-from typing import Final
+from typing import Final, final
 
 import attrs
 
@@ -27,6 +25,7 @@ from emulator.net import Ductnet
 from emulator.packet import Packet
 from emulator.services import attach_services
 from emulator.shared_net.frames import MAX_FRAME, WELCOME, decode, encode
+from emulator.socket_server import SocketServer
 from emulator.unix_socket import ListeningSocket
 
 __all__ = ["Hub"]
@@ -34,8 +33,6 @@ __all__ = ["Hub"]
 _LOG: Final = logging.getLogger(__name__)
 _WAITING: Final = 1024
 """Packets that may wait for one member."""
-_PAUSE: Final = 0.1
-"""Seconds to wait when the system has no room for another connection."""
 
 
 @attrs.define(eq=False)
@@ -66,22 +63,19 @@ class _Member:
         self.selector.modify(self.socket, events, self)
 
 
-class Hub:
-    """The hub at a path, running. `claim` makes one."""
+@final
+class Hub(SocketServer):
+    """The hub at a path, running until `close`. `claim` makes one.
+
+    When it is closed, members find that it is lost, and one of them takes its place.
+    """
 
     def __init__(self, path: str, lock: int) -> None:
+        super().__init__(ListeningSocket.at(path, socket.SOCK_SEQPACKET), "ductnet hub")
         self._lock = lock
         self._net = Ductnet()
         attach_services(self._net)
-        self._selector = selectors.DefaultSelector()
-        self._listening = ListeningSocket.at(path, socket.SOCK_SEQPACKET)
-        self._listener = self._listening.socket
-        self._listener.setblocking(False)
-        self._wake, self._woken = socket.socketpair()
-        self._selector.register(self._listener, selectors.EVENT_READ)
-        self._selector.register(self._woken, selectors.EVENT_READ)
-        self._thread = threading.Thread(target=self._run, name="ductnet hub", daemon=True)
-        self._thread.start()
+        self.start()
 
     @classmethod
     def claim(cls, path: str) -> Hub | None:
@@ -101,56 +95,28 @@ class Hub:
             os.close(lock)
             raise
 
-    def close(self) -> None:
-        """Be the hub no more: members find that it is lost, and one of them takes its place."""
-        self._wake.close()
-        self._thread.join()
+    def not_listening(self) -> None:
+        """Let others be the hub.
 
-    def _run(self) -> None:
-        try:
-            while self._turn():
-                pass
-        finally:
-            # First the socket, then the lock: who has the lock puts a socket of its own there.
-            # Members come last, since each may want to be the next hub.
-            self._listening.close()
-            os.close(self._lock)
-            for key in list(self._selector.get_map().values()):
-                if isinstance(key.fileobj, socket.socket):
-                    key.fileobj.close()
-            self._selector.close()
+        Who has the lock puts a socket of its own at the path, so the old one goes before; and
+        members go after, since each may want to be the next hub.
+        """
+        os.close(self._lock)
 
-    def _turn(self) -> bool:
-        """Do what there is to be done. False if that is to end."""
-        for key, events in self._selector.select():
-            if key.fileobj is self._woken:
-                return False
-            if key.fileobj is self._listener:
-                self._accept()
-            elif isinstance(key.data, _Member):
-                if events & selectors.EVENT_WRITE:
-                    key.data.flush()
-                if events & selectors.EVENT_READ:
-                    self._receive(key.data)
-        return True
-
-    def _accept(self) -> None:
-        try:
-            client, _ = self._listener.accept()
-        except BlockingIOError:  # it has left again
-            return
-        except OSError as error:
-            _LOG.error("no member can join the net: %s", error.strerror)
-            time.sleep(_PAUSE)
-            return
-        client.setblocking(False)
-        member = _Member(client, self._selector)
-        self._selector.register(client, selectors.EVENT_READ, member)
+    def came(self, client: socket.socket) -> None:
+        """Let a member in."""
+        member = _Member(client, self.selector)
+        self.keep(client, member)
         self._net.attach(member)
         with contextlib.suppress(OSError):  # it has left again
             client.send(WELCOME)
 
-    def _receive(self, member: _Member) -> None:
+    def writable(self, member: _Member, /) -> None:
+        """Send what waits for a member."""
+        member.flush()
+
+    def readable(self, member: _Member, /) -> None:
+        """Hand on what a member sends, or see that it has gone."""
         try:
             frame = member.socket.recv(MAX_FRAME + 1)
         except BlockingIOError:
@@ -164,5 +130,4 @@ class Hub:
         except ValueError as error:
             _LOG.warning("a member was made to leave the net: %s", error)
         self._net.detach(member)
-        self._selector.unregister(member.socket)
-        member.socket.close()
+        self.let_go(member.socket)
