@@ -10,9 +10,9 @@ from emulator.bus import BusError
 from emulator.control import Control
 from emulator.memory import AddressSpace
 from model.layout import ECHO, EVFLAGS, FLAGS, HWADDR, HWERR, RST, RXCOMP, TRANSMIT_RING, Owner
-from tests.test_emulator_backend import EVENT, FATAL, SLOTS, Host
-from tests.test_vfio_user import SOON, Place, echoed, host_of
-from tests.vfio_user_client import BAR0, BUS_MASTER, COMMAND, INTX, MEMORY, interrupts
+from tests.host import EVENT, FATAL, SLOTS, Host
+from tests.vfio_user.client import BAR0, BUS_MASTER, COMMAND, INTX, MEMORY, interrupts
+from tests.vfio_user.place import SOON, Place, echoed, host_of
 
 REQUESTS = (
     "ping [WORD], counters, fail, stand-still, go-on, mute-interrupts on|off|N, announce-nothing"

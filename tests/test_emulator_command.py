@@ -18,8 +18,8 @@ from emulator.packet import Packet
 from emulator.vfio_user.server import Server
 from model.layout import ECHO, HWADDR, RECEIVE_RING, VMAJ, VMIN, Command, Owner
 from properties.bench_control import BenchControl
-from tests.test_emulator_backend import FATAL, SLOTS, Host
-from tests.vfio_user_client import PciDevice
+from tests.host import FATAL, SLOTS, Host
+from tests.vfio_user.client import PciDevice
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 20
@@ -215,8 +215,8 @@ def test_cards_of_two_processes_talk_and_survive_the_loss_of_the_first(tmp_path)
 CLIENT = """
 import sys
 from model.layout import ECHO, HWADDR, RECEIVE_RING, VMAJ, VMIN, Command, Owner
-from tests.test_emulator_backend import Host
-from tests.vfio_user_client import PciDevice
+from tests.host import Host
+from tests.vfio_user.client import PciDevice
 
 host = Host(PciDevice(sys.argv[1], by_messages=sys.argv[2] == "messages")).start()
 print("sending", flush=True)

@@ -10,15 +10,7 @@ from hypothesis import strategies as st
 
 from emulator.net import Ductnet
 from emulator.services import attach_services
-from tests.test_vfio_user import (
-    Place,
-    echoed,
-    host_of,
-    open_files,
-    wait_until_gone,
-    works_for_the_next_client,
-)
-from tests.vfio_user_client import (
+from tests.vfio_user.client import (
     BUS_MASTER,
     COMMAND,
     CONFIG,
@@ -32,6 +24,14 @@ from tests.vfio_user_client import (
     SET_IRQS,
     VERSION,
     Client,
+)
+from tests.vfio_user.place import (
+    Place,
+    echoed,
+    host_of,
+    open_files,
+    wait_until_gone,
+    works_for_the_next_client,
 )
 
 SECOND = 7
