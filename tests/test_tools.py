@@ -354,12 +354,22 @@ def start(*arguments, **streams):
     )
 
 
+@contextlib.contextmanager
+def not_ignored(number):
+    """As nohup does, whoever started the tests may ignore a signal, and so would commands then."""
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_a_signal_ends_a_command_without_a_word(number, status):
     command = ["userland.ductclient", "-d", "emulated:", "-e"]
-    with start(*command, stdin=subprocess.PIPE) as process:
+    with not_ignored(number), start(*command, stdin=subprocess.PIPE) as process:
         # An answer tells that the command is at work, and waits for the next line.
         process.stdin.write(b"at work\n")
         process.stdin.flush()
