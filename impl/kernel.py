@@ -6,6 +6,7 @@ Only what a test has to replace is here. Files of sysfs are read by path, below 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import mmap
@@ -17,6 +18,7 @@ from typing import Final, Protocol
 import attrs
 
 from impl.errors import UnsupportedMachineError
+from impl.mapped import address_of
 
 __all__ = ["HUGE_PAGE", "Kernel", "RegisterWindow", "Words", "linux"]
 
@@ -50,11 +52,13 @@ class RegisterWindow:
     words: Words
     double_words: Words
 
-    def __init__(self, mapping: mmap.mmap) -> None:
+    def __init__(self, mapping: mmap.mmap, begin: int) -> None:
         self._mapping = mapping
+        place = address_of(mapping) + begin
+        registers = memoryview((ctypes.c_char * len(mapping)).from_address(place)).cast("B")
         # Of all ways that Python has to store to a mapping, only an item of a cast view is a single
         # access of its width: struct writes zeros first, slices are written twice, ctypes reads.
-        self._views = [memoryview(mapping).cast(code) for code in ("I", "Q")]
+        self._views = [registers.cast(code) for code in ("I", "Q")]
         self.words, self.double_words = self._views
 
     def close(self) -> None:
@@ -118,8 +122,17 @@ class Kernel:
         return fcntl.ioctl(descriptor, request, argument)
 
     def map_registers(self, descriptor: int, size: int, offset: int = 0) -> RegisterWindow:
-        """Map `size` bytes of a card's registers."""
-        return RegisterWindow(mmap.mmap(descriptor, size, mmap.MAP_SHARED, offset=offset))
+        """Map `size` bytes of a card's registers, which begin at `offset`.
+
+        The system maps whole pages. Registers that begin within a page end in it, since they are
+        aligned to their size; what else there is in their page is never accessed. sysfs says of its
+        files that they are as long as the registers, and `mmap` maps no more than that of them.
+        """
+        begin = offset % mmap.PAGESIZE
+        if begin + size > max(size, mmap.PAGESIZE):
+            raise OSError(errno.EINVAL, f"{size} bytes of registers at {offset:#x} leave a page")
+        mapping = mmap.mmap(descriptor, size, mmap.MAP_SHARED, offset=offset - begin)
+        return RegisterWindow(mapping, begin)
 
     def map_memory(self, size: int) -> mmap.mmap:
         """New memory. It is unmapped when nobody refers to it or to a view of it any more.

@@ -6,6 +6,7 @@ Documentation/ABI/testing/sysfs-bus-pci and sysfs-kernel-iommu_groups.
 
 from __future__ import annotations
 
+import mmap
 import re
 from pathlib import Path
 from typing import Final
@@ -57,10 +58,9 @@ class Resource:
         return f"{kind} of {self.size:#x} bytes"
 
     @property
-    def is_registers(self) -> bool:
-        """Whether it can be BAR0 of a duct card: 32-bit memory of the size of its registers."""
-        kind = self.flags & (_MEMORY | _PORTS | _WIDE)
-        return kind == _MEMORY and self.size == IDENTITY.bar0_size
+    def is_32_bit_memory(self) -> bool:
+        """Whether it is memory below 4 GiB, as the registers of a duct card are."""
+        return self.flags & (_MEMORY | _PORTS | _WIDE) == _MEMORY
 
 
 @attrs.frozen
@@ -94,6 +94,19 @@ class PciFunction:
         return Resource.of_line(self._text("resource").splitlines()[0])
 
     @property
+    def has_registers(self) -> bool:
+        """Whether its first BAR can be that of a duct card: 32-bit memory of the right size.
+
+        A kernel that was told to give each BAR pages of its own (pci=resource_alignment) says that
+        it is as large as a page.
+        """
+        sizes = {IDENTITY.bar0_size}
+        if self._are_aligned():
+            sizes.add(mmap.PAGESIZE)
+        bar0 = self.bar0
+        return bar0.is_32_bit_memory and bar0.size in sizes
+
+    @property
     def interrupt_line(self) -> int:
         """The number of its interrupt in the kernel; 0 if it has none."""
         return self._number("irq")
@@ -121,6 +134,14 @@ class PciFunction:
     def uio_name(self) -> str | None:
         """The name of its device file if it is bound to a UIO driver, as in uio0."""
         return next((entry.name for entry in sorted((self.folder / "uio").glob("uio*"))), None)
+
+    def _are_aligned(self) -> bool:
+        """Whether the kernel was told to align BARs."""
+        try:
+            told = (self.folder.parent.parent / "resource_alignment").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return False
+        return bool(told.strip())
 
     def _text(self, name: str) -> str:
         return (self.folder / name).read_text(encoding="ascii")
@@ -180,11 +201,10 @@ def find_card(root: Path, wanted: str) -> PciFunction:
                 f"{function.address} is {function.ids}, and a duct card is {CARD}; "
                 f"{_there_are(cards(root))}"
             )
-    bar0 = function.bar0
-    if not bar0.is_registers:
+    if not function.has_registers:
         raise NoSuchCardError(
-            f"BAR0 of {function.address} is {bar0}, and that of a duct card is 32-bit memory of "
-            f"{IDENTITY.bar0_size:#x} bytes; nothing was done to it"
+            f"BAR0 of {function.address} is {function.bar0}, and that of a duct card is 32-bit "
+            f"memory of {IDENTITY.bar0_size:#x} bytes; nothing was done to it"
         )
     return function
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 from typing import Final
 
@@ -65,8 +66,11 @@ def open_uio_on(kernel: Kernel, rest: str) -> Device:
                 "this one has it by another address"
             )
         config = ConfigSpace(kernel, opened(kernel, undo, f"{sysfs}/config"))
+        # The file begins with the page in which the BAR begins, which may be another device's too.
         registers = kernel.map_registers(
-            opened(kernel, undo, f"{sysfs}/resource0"), IDENTITY.bar0_size
+            opened(kernel, undo, f"{sysfs}/resource0"),
+            IDENTITY.bar0_size,
+            function.bar0.start % mmap.PAGESIZE,
         )
         undo.callback(registers.close)
         memory = HugePageMemory(kernel, opened(kernel, undo, PAGE_MAP, os.O_RDONLY))

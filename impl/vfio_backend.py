@@ -45,6 +45,7 @@ LOW_MEMORY: Final = AddressRange(1 << 20, 0xFEE0_0000 - 1)
 """What every IOMMU translates: all below the addresses that are interrupts on x86."""
 LARGE: Final = HUGE_PAGE // 2
 """Bytes from which on a region takes whole huge pages."""
+PAGE_ORDER: Final = mmap.PAGESIZE.bit_length() - 1
 ADVICE: Final = "Check that the lines of vfio-msix in /proc/interrupts count."
 
 
@@ -77,9 +78,9 @@ def open_vfio_on(kernel: Kernel, rest: str) -> Device:
             raise NotSetUpError(
                 f"the registers of {function.address} share a page with another device, so the "
                 "kernel does not let them be mapped; boot with "
-                f"pci=resource_alignment=12@{function.address}"
+                f"pci=resource_alignment={PAGE_ORDER}@{function.address}"
             )
-        window = kernel.map_registers(device.descriptor, registers.size, registers.offset)
+        window = kernel.map_registers(device.descriptor, IDENTITY.bar0_size, registers.offset)
         undo.callback(window.close)
         if device.can_reset:
             device.reset()

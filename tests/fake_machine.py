@@ -79,7 +79,12 @@ class Memory:
 
 @attrs.define(eq=False)
 class Slot:
-    """A function on the bus. `uio` is the number of its UIO device."""
+    """A function on the bus.
+
+    Attributes:
+        uio: The number of its UIO device.
+        begin: Where in its page BAR0 begins.
+    """
 
     address: str
     group: int
@@ -87,6 +92,7 @@ class Slot:
     memory: Memory
     running: RunningCard
     function: PciFunction
+    begin: int = 0
     can_reset: bool = True
     mappable: bool = True
     vectors: int = IDENTITY.vectors
@@ -143,15 +149,16 @@ class Machine:
             self.write(f"/sys/kernel/iommu_groups/{group}/type", f"{kind}\n")
             self.link(f"/sys/kernel/iommu_groups/{group}/devices/{address}", folder)
 
-    def plug_in(self, address="0000:00:05.0", *, group=4, **more):
+    def plug_in(self, address="0000:00:05.0", *, group=4, bar0=REGISTERS, **more):
         """A duct card, bound to nothing."""
-        self.add_function(address, group=group, **more)
+        self.add_function(address, group=group, bar0=bar0, **more)
         memory = Memory()
         hwaddr = 0x1000 + len(self.slots)
         running = RunningCard(memory, self.net, hwaddr=hwaddr)
         function = PciFunction(running)
         function.connect()
-        slot = Slot(address, group, len(self.slots), memory, running, function)
+        begin = int(bar0.split()[0], 16) % mmap.PAGESIZE
+        slot = Slot(address, group, len(self.slots), memory, running, function, begin)
         self.slots[address] = slot
         return slot
 
@@ -534,8 +541,10 @@ class FakeKernel(Kernel):
         return self.opened[descriptor].control(request, argument)
 
     def map_registers(self, descriptor, size, offset=0):
-        assert (size, offset) == (IDENTITY.bar0_size, 0)
-        return Window(self, self.opened[descriptor].slot)
+        file = self.opened[descriptor]
+        begin = file.slot.begin if isinstance(file, Registers) else 0
+        assert (size, offset) == (IDENTITY.bar0_size, begin)
+        return Window(self, file.slot)
 
     def map_memory(self, size):
         return self.frames.add(mmap.mmap(-1, size))

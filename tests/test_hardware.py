@@ -419,6 +419,26 @@ def test_bar0_is_of_another_type_or_size(here, bar0, told):
     )
 
 
+ALIGNED = "0x00000000fe000000 0x00000000fe000fff 0x0000000000040200"
+"""BAR0 as a kernel shows it that was told to give it a page of its own."""
+
+
+def test_bar0_may_have_a_page_of_its_own(here):
+    here.machine.write("/sys/bus/pci/resource_alignment", "12@0000:00:05.0\n")
+    here.machine.write(f"/sys/bus/pci/devices/{CARD}/resource", ALIGNED)
+    device = here.open(CARD)
+    assert device.read(VMAJ) == 2
+    device.close()
+
+
+@pytest.mark.parametrize("told", ["", "\n", None])
+def test_bar0_of_a_page_that_nobody_asked_for_is_another_card(here, told):
+    if told is not None:
+        here.machine.write("/sys/bus/pci/resource_alignment", told)
+    here.machine.write(f"/sys/bus/pci/devices/{CARD}/resource", ALIGNED)
+    assert "is 32-bit memory of 0x1000 bytes" in refused(here, CARD, NoSuchCardError)
+
+
 @pytest.mark.parametrize("driver", ["e1000e", None])
 def test_the_card_is_bound_to_another_driver_or_to_none(here, driver):
     here.machine.bind(here.slot, driver)

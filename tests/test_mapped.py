@@ -104,3 +104,39 @@ def test_mapped_registers_are_the_bytes_of_the_file(tmp_path):
     assert content[0x20:0x28] == bytes.fromhex("8877665544332211")
     with pytest.raises(ValueError, match="released"):
         window.words[0]
+
+
+def test_registers_within_a_page_are_found_though_the_file_seems_to_end_before(tmp_path):
+    """As it does in sysfs."""
+    size = IDENTITY.bar0_size
+    (tmp_path / "resource0").write_bytes(bytes(size))
+    kernel = Kernel(tmp_path)
+    descriptor = kernel.open("/resource0")
+    window = kernel.map_registers(descriptor, size, mmap.PAGESIZE - size)
+    kernel.close(descriptor)
+    window.words[size // 4 - 1] = 0x0403_0201
+    assert window.double_words[size // 8 - 1] == 0x0403_0201_0000_0000
+    window.close()
+
+
+def test_registers_that_leave_a_page_are_refused(tmp_path):
+    with pytest.raises(OSError, match="128 bytes of registers at 0xfc0 leave a page"):
+        Kernel(tmp_path).map_registers(-1, IDENTITY.bar0_size, 0xFC0)
+
+
+def test_registers_within_a_page_leave_the_rest_of_it_alone(tmp_path):
+    """Two small BARs may share a page."""
+    size = IDENTITY.bar0_size
+    file = tmp_path / "resource0"
+    file.write_bytes(bytes(mmap.PAGESIZE))
+    kernel = Kernel(tmp_path)
+    descriptor = kernel.open("/resource0")
+    window = kernel.map_registers(descriptor, size, 3 * size)
+    kernel.close(descriptor)
+    window.words[0] = 0x0403_0201
+    window.double_words[size // 8 - 1] = 0x1122_3344_5566_7788
+    with pytest.raises(IndexError):
+        window.words[size // 4]
+    window.close()
+    registers = bytes.fromhex("01020304") + bytes(size - 12) + bytes.fromhex("8877665544332211")
+    assert file.read_bytes() == bytes(3 * size) + registers + bytes(mmap.PAGESIZE - 4 * size)

@@ -11,6 +11,7 @@ from impl.errors import CardFailedError, NoDmaMemoryError, NotPermittedError, No
 from impl.huge_pages import physical_address
 from impl.kernel import HUGE_PAGE
 from impl.memory import Purpose
+from model.layout import VMAJ
 from tests.fake_machine import CARD, reached
 
 PATIENCE = 60
@@ -37,6 +38,19 @@ def refused_memory(here, kind):
         device.allocate(3 * HUGE_PAGE, Purpose.TRANSMIT_BUFFERS)
     device.close()
     return caught.value.strerror
+
+
+# Registers
+
+
+def test_registers_that_share_a_page_are_found_where_they_are(here):
+    """Otherwise the driver would write to the registers of another device."""
+    resource = "0x00000000fe000180 0x00000000fe0001ff 0x0000000000040200"
+    here.machine.write(f"/sys/bus/pci/devices/{CARD}/resource", resource)
+    here.slot.begin = 0x180
+    device = here.open(CARD)
+    assert device.read(VMAJ) == 2
+    device.close()
 
 
 # What stands in the way
