@@ -113,7 +113,7 @@ def _check(kernel: Kernel, function: PciFunction) -> None:
         raise NotSetUpError(
             f"the IOMMU translates what {address} accesses (type {function.iommu_type} of group "
             f"{function.iommu_group}), so the physical addresses that UIO uses would fault; use "
-            f"vfio:{address}, or boot with iommu=pt"
+            f"vfio:{address}, or boot with iommu.passthrough=1"
         )
 
 

@@ -13,7 +13,8 @@ from typing import Final
 
 import pytest
 
-from lab.bench import HUGE_PAGES, places
+from lab.architecture import ARCHITECTURES, HOST
+from lab.bench import BOTH_WAYS, places
 from lab.cards import cards
 from lab.debian import PreparationError
 from lab.prepare import PROJECT, Parts, prepare
@@ -34,6 +35,7 @@ EPILOG: Final = """\
   python -m lab                    try everything
   python -m lab run -k kill        scenes whose names match
   python -m lab shell              a guest with two cards, to play in
+  python -m lab --machine aarch64  everything on an emulated aarch64 machine; takes longer
 
 What guests and cards printed is kept in .lab/logs.
 
@@ -58,6 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="run the scenes, only prepare, or give a shell in a guest (default: %(default)s)",
     )
     parser.add_argument("-k", metavar="EXPRESSION", help="run only scenes that match, as pytest -k")
+    parser.add_argument(
+        "--machine",
+        choices=tuple(ARCHITECTURES),
+        default=HOST.name,
+        help="what kind of machine the guests are (default: %(default)s)",
+    )
     given = parser.parse_args(arguments)
     if given.k is not None and given.action != "run":
         parser.error("-k chooses scenes, and is for run")
@@ -67,20 +75,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{time.monotonic() - began:5.1f} s  {doing}", flush=True)
 
     try:
-        parts = prepare(tell)
+        parts = prepare(tell, architecture=ARCHITECTURES[given.machine])
     except (PreparationError, OSError) as error:
         print(f"{NAME}: {error}", file=sys.stderr)
         return FAILED
     if given.action == "shell":
         return _shell(parts)
     if given.action == "run":
-        return _run(given.k)
+        return _run(given.machine, given.k)
     return 0
 
 
-def _run(chosen: str | None) -> int:
+def _run(machine: str, chosen: str | None) -> int:
     """Make all scenes; nobody's configuration of the tests applies to them."""
-    options = ["-v", "--durations=5", "-p", "no:cacheprovider"]
+    options = ["-v", "--durations=5", "-p", "no:cacheprovider", "--machine", machine]
     options += ["-n", str(min(GUESTS, os.cpu_count() or 1))]
     choice = ["-k", chosen] if chosen is not None else []
     ended = pytest.main([*options, *choice, str(PROJECT / "lab/scenes")])
@@ -95,7 +103,7 @@ def _shell(parts: Parts) -> int:
     with places() as folder, contextlib.ExitStack() as stack:
         pair = stack.enter_context(cards(("shell0", "shell1"), folder, parts.logs))
         ports = {f"control-{number}": card.control for number, card in enumerate(pair)}
-        kernel = ("iommu=pt", HUGE_PAGES, "lab.shell")
+        kernel = (*BOTH_WAYS, *parts.architecture.two_cards, "lab.shell")
         machine = Machine([card.socket for card in pair], ports, None, kernel)
         process = subprocess.run(
             words(parts, machine), env=os.environ | environment(parts), check=False

@@ -16,10 +16,15 @@ from lab.prepare import Parts
 from lab.qemu import FIRST_SLOT
 from properties.bench_control import BenchControl
 
-__all__ = ["HUGE_PAGES", "Bench", "Seat", "bench", "places"]
+__all__ = ["BOTH_WAYS", "HUGE_PAGES", "UNTRANSLATED", "Bench", "Seat", "bench", "places"]
 
 HUGE_PAGES: Final = "lab.huge_pages=128"
 """Kernel parameter: pages of 2 MiB for UIO; the largest rings take 65 for each direction."""
+
+UNTRANSLATED: Final = "iommu.passthrough=1"
+"""Kernel parameter: the IOMMU translates for VFIO only."""
+BOTH_WAYS: Final = (UNTRANSLATED, HUGE_PAGES)
+"""Kernel parameters of a guest in which UIO works as well as VFIO."""
 
 
 @attrs.frozen
@@ -56,7 +61,7 @@ def places() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def bench(
-    parts: Parts, name: str, *, slots: int = 2, kernel: Sequence[str] = ("iommu=pt", HUGE_PAGES)
+    parts: Parts, name: str, *, slots: int = 2, kernel: Sequence[str] = BOTH_WAYS
 ) -> Iterator[Bench]:
     """A guest with cards on one net, for as long as this lasts.
 

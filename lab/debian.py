@@ -20,7 +20,6 @@ __all__ = ["MIRROR", "Archive", "PreparationError", "unpack"]
 MIRROR: Final = "http://deb.debian.org/debian"
 SUITES: Final = ("trixie", "trixie-security", "trixie-updates", "trixie-backports")
 KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-ARCHITECTURE: Final = "amd64"
 _TOOLS: Final = {"apt-get": "apt", "apt-cache": "apt", "dpkg-deb": "dpkg"}
 _MERGED: Final = ("bin", "sbin", "lib", "lib64")
 """Folders that are links into /usr on Debian; packages rely on it and do not bring the links."""
@@ -53,9 +52,15 @@ def call(*command: str | Path, **environment: str) -> str:
 
 @attrs.frozen
 class Archive:
-    """Debian's archive as seen from a folder that keeps APT's state."""
+    """Debian's archive as seen from a folder that keeps APT's state.
+
+    Attributes:
+        folder: The folder.
+        architecture: What machine the packages are for, as Debian calls it.
+    """
 
     folder: Path
+    architecture: str
 
     def update(self) -> None:
         """Fetch the lists of packages.
@@ -129,8 +134,8 @@ class Archive:
             "Dir::Etc::Parts": "/dev/null",
             "Dir::Etc::Preferences": "/dev/null",
             "Dir::Etc::PreferencesParts": "/dev/null",
-            "APT::Architecture": ARCHITECTURE,
-            "APT::Architectures": ARCHITECTURE,
+            "APT::Architecture": self.architecture,
+            "APT::Architectures": self.architecture,
             "APT::Install-Recommends": "false",
             "APT::Sandbox::User": "",
             "Acquire::Languages": "none",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -61,15 +61,16 @@ def _split(text: str) -> Iterator[tuple[str, str, str]]:
     return (line.partition(":") for line in text.splitlines() if line)
 
 
-def entries(guest: Path, script: Path) -> Iterator[Entry]:
+def entries(guest: Path, script: Path, first: Sequence[str] = ()) -> Iterator[Entry]:
     """What the guest starts from.
 
     Args:
         guest: The guest's root folder.
         script: What it runs first, as `/init`.
+        first: Further kernel modules, to be loaded before all others.
     """
     modules = next((guest / "usr/lib/modules").iterdir())
-    order = module_order((modules / "modules.dep").read_text(), MODULES)
+    order = module_order((modules / "modules.dep").read_text(), (*first, *MODULES))
     for folder in ("bin", "dev", "mnt", "modules"):
         yield Entry(folder, _DIRECTORY)
     yield Entry("bin/busybox", _FILE, (guest / "usr/bin/busybox").read_bytes())

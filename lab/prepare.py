@@ -17,6 +17,7 @@ from typing import Final
 
 import attrs
 
+from lab.architecture import HOST, Architecture
 from lab.debian import Archive, PreparationError, call, unpack
 from lab.initramfs import archive, entries
 from lab.program import command
@@ -26,8 +27,6 @@ __all__ = ["PROJECT", "Parts", "prepare"]
 PROJECT: Final = Path(__file__).resolve().parent.parent
 """The checkout."""
 
-KERNEL: Final = "linux-image-amd64"
-QEMU: Final = ("qemu-system-x86", "seabios")
 QEMU_SUITE: Final = "trixie-backports"
 """QEMU speaks vfio-user since 10.1; trixie has 10.0."""
 GUEST: Final = (
@@ -59,9 +58,11 @@ class Parts:
 
     Attributes:
         folder: The folder, absolute.
+        architecture: What kind of machine its guests are.
     """
 
     folder: Path
+    architecture: Architecture = HOST
 
     @property
     def qemu(self) -> Path:
@@ -99,29 +100,38 @@ class Parts:
         return self.folder / "made-of"
 
 
-def prepare(tell: Tell, folder: Path = PROJECT / ".lab") -> Parts:
+def prepare(
+    tell: Tell, folder: Path = PROJECT / ".lab", architecture: Architecture = HOST
+) -> Parts:
     """Make what is missing. Takes less than a minute with a fast connection; later, moments.
 
     Args:
         tell: Is told what is being done.
         folder: Where it is all kept.
+        architecture: What kind of machine the guests are.
 
     Raises:
         PreparationError: It cannot be made.
     """
-    parts = Parts(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder / "lock"):
-        if not parts.stamp.exists() or parts.stamp.read_text() != _recipe():
+    # Programs of a guest's Debian are needed here, too: those for this machine.
+    own = architecture is HOST
+    host = None if own else prepare(tell, folder)
+    parts = Parts(folder if own else folder / architecture.name, architecture)
+    tools = host or parts
+    parts.folder.mkdir(parents=True, exist_ok=True)
+    with _alone(parts.folder / "lock"):
+        recipe = _recipe(architecture)
+        if not parts.stamp.exists() or parts.stamp.read_text() != recipe:
             for old in (parts.guest, parts.qemu, parts.compiled):
                 shutil.rmtree(old, ignore_errors=True)
-            _unpack_packages(parts, tell)
-            _compile_library(parts, tell)
-            parts.stamp.write_text(_recipe())
+            _unpack_packages(parts, tools, tell)
+            _compile_library(parts, tools, tell)
+            parts.stamp.write_text(recipe)
         # These follow the checkout, and take no time.
         script = PROJECT / "lab/guest/init.sh"
-        _replace(parts.initramfs, archive(entries(parts.guest, script)))
-        _compile_checkout(parts)
+        content = entries(parts.guest, script, architecture.modules)
+        _replace(parts.initramfs, archive(content))
+        _compile_checkout(parts, tools)
         parts.logs.mkdir(exist_ok=True)
     return parts
 
@@ -142,53 +152,58 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def _recipe() -> str:
-    text = repr((KERNEL, QEMU, QEMU_SUITE, GUEST, _FORMAT))
+def _recipe(architecture: Architecture) -> str:
+    text = repr((architecture.kernel, architecture.qemu, QEMU_SUITE, GUEST, _FORMAT))
     return hashlib.sha256(text.encode()).hexdigest() + "\n"
 
 
-def _unpack_packages(parts: Parts, tell: Tell) -> None:
+def _unpack_packages(parts: Parts, tools: Parts, tell: Tell) -> None:
     packages = parts.folder / "packages"
-    debian = Archive(parts.folder / "apt")
+    architecture = parts.architecture
     tell("reading Debian's lists of packages")
-    debian.update()
+    own = Archive(parts.folder / "apt" / HOST.debian, HOST.debian)
+    own.update()
+    debian = own
+    if architecture is not HOST:
+        debian = Archive(parts.folder / "apt" / architecture.debian, architecture.debian)
+        debian.update()
     tell("downloading QEMU")
-    debian.download(packages / "qemu", QEMU, suite=QEMU_SUITE)
+    own.download(packages / "qemu", architecture.qemu, suite=QEMU_SUITE)
     tell("downloading the guest's files")
     debian.download(packages / "guest", GUEST)
     tell("downloading the kernel")
-    debian.download_one(packages / "guest", debian.dependency(KERNEL, "linux-image-"))
+    kernel = debian.dependency(architecture.kernel, "linux-image-")
+    debian.download_one(packages / "guest", kernel)
     tell("unpacking")
     unpack(packages / "qemu", parts.qemu)
     unpack(packages / "guest", parts.guest)
     (parts.guest / "var/cache/python").mkdir(parents=True)
     (parts.guest / "srv").mkdir(exist_ok=True)
     version = next((parts.guest / "usr/lib/modules").iterdir()).name
-    call(*command(parts.guest, "usr/bin/kmod", "depmod"), "-b", parts.guest, version)
+    call(*command(tools.guest, "usr/bin/kmod", "depmod"), "-b", parts.guest, version)
     # Maintainer scripts would have made this one.
     (parts.guest / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
     shutil.rmtree(packages)
-    shutil.rmtree(debian.folder)
+    shutil.rmtree(parts.folder / "apt")
 
 
-def _python(parts: Parts) -> tuple[list[str], Path]:
-    """The guest's Python as a command of this machine, and the folder of its library."""
-    library = next((parts.guest / "usr/lib").glob("python3.*"))
-    return command(parts.guest, f"usr/bin/{library.name}"), library
+def _library(parts: Parts) -> Path:
+    """The folder of the library of the guest's Python."""
+    return next((parts.guest / "usr/lib").glob("python3.*"))
 
 
-def _compile_library(parts: Parts, tell: Tell) -> None:
+def _compile_library(parts: Parts, tools: Parts, tell: Tell) -> None:
     """The packages bring no compiled files; without them each start of Python takes seconds."""
     tell("compiling the guest's Python library")
-    _, library = _python(parts)
-    roots = (library, parts.guest / "usr/lib/python3")
+    roots = (_library(parts), parts.guest / "usr/lib/python3")
     # A link of the guest may lead anywhere on this machine.
     files = (path for root in roots for path in root.rglob("*.py") if not path.is_symlink())
     wanted = [path for path in files if not _SKIPPED & set(path.parts)]
-    _compile(parts, {path: "/" + str(path.relative_to(parts.guest)) for path in wanted})
+    inside = {path: "/" + str(path.relative_to(parts.guest)) for path in wanted}
+    _compile(parts, tools, inside)
 
 
-def _compile_checkout(parts: Parts) -> None:
+def _compile_checkout(parts: Parts, tools: Parts) -> None:
     """Compile those files of the checkout that the guest may import, if they changed."""
     stale: dict[Path, str] = {}
     for package in ("model", "impl", "monitor", "emulator", "properties", "userland", "lab"):
@@ -198,13 +213,12 @@ def _compile_checkout(parts: Parts) -> None:
             if not compiled.exists() or compiled.stat().st_mtime < path.stat().st_mtime:
                 stale[path] = inside
     if stale:
-        _compile(parts, stale)
+        _compile(parts, tools, stale)
 
 
 def _compiled(parts: Parts, inside: str) -> Path:
     """Where the guest's Python looks for the compiled form of a file."""
-    _, library = _python(parts)
-    tag = "cpython-" + library.name.removeprefix("python").replace(".", "")
+    tag = "cpython-" + _library(parts).name.removeprefix("python").replace(".", "")
     path = Path(inside)
     return parts.compiled / path.relative_to("/").with_name(f"{path.stem}.{tag}.pyc")
 
@@ -220,8 +234,12 @@ for line in sys.stdin:
 """
 
 
-def _compile(parts: Parts, files: dict[Path, str]) -> None:
-    python, library = _python(parts)
+def _compile(parts: Parts, tools: Parts, files: dict[Path, str]) -> None:
+    """Compile files for the guest's Python, by the same version of it for this machine."""
+    library = _library(tools)
+    if library.name != _library(parts).name:
+        raise PreparationError(f"Debian has {library.name} here and another one for the guest")
+    python = command(tools.guest, f"usr/bin/{library.name}")
     lines = [f"{path}\t{_compiled(parts, inside)}\t{inside}\n" for path, inside in files.items()]
     done = subprocess.run(
         [*python, "-S", "-c", _COMPILER],

@@ -17,14 +17,10 @@ __all__ = ["FIRST_SLOT", "Machine", "environment", "words"]
 FIRST_SLOT: Final = 5
 """PCI slot of the first card; the others follow."""
 MEMORY: Final = "1G"
-PROCESSOR: Final = "max,la57=off"
-"""Page tables of four levels: with five, each of the many look-ups in software takes longer."""
 PROCESSORS: Final = "1"
 """One is fastest. The card is another process anyway, and a guest with more processors than there
 are to run them spends half of its time waiting for one that does not run."""
-_KERNEL: Final = ("console=ttyS0", "quiet", "panic=-1", "intel_iommu=on", "no_timer_check")
-"""The check of the timer measures it against the processor, whose pace here is anybody's guess: on
-a busy machine the kernel would not start."""
+_KERNEL: Final = ("quiet", "panic=-1")
 
 
 @attrs.frozen
@@ -55,17 +51,18 @@ def words(parts: Parts, machine: Machine) -> list[str]:
     The memory is a file that the card maps. The IOMMU stands before everything that it is to
     translate for. No KVM: it must run where there is none.
     """
+    architecture = parts.architecture
     share = parts.qemu / "usr/share"
     return [
-        *command(parts.qemu, "usr/bin/qemu-system-x86_64"),
-        *("-L", str(share / "seabios"), "-L", str(share / "qemu")),
-        *("-machine", "q35,memory-backend=memory", "-accel", "tcg,thread=multi"),
-        *("-cpu", PROCESSOR, "-smp", PROCESSORS, "-m", MEMORY),
+        *command(parts.qemu, f"usr/bin/qemu-system-{architecture.name}"),
+        *(word for folder in architecture.firmware for word in ("-L", str(share / folder))),
+        *(*architecture.machine, "-accel", "tcg,thread=multi"),
+        *("-smp", PROCESSORS, "-m", MEMORY),
         *("-object", f"memory-backend-memfd,id=memory,size={MEMORY},share=on"),
         *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
-        *("-device", "intel-iommu,intremap=on,caching-mode=on"),
+        *architecture.iommu,
         *("-kernel", str(parts.kernel), "-initrd", str(parts.initramfs)),
-        *("-append", " ".join((*_KERNEL, *machine.kernel))),
+        *("-append", " ".join((*architecture.parameters, *_KERNEL, *machine.kernel))),
         *_console(machine.console),
         *_cards(machine.cards),
         *_shared("root", parts.guest),

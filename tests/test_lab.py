@@ -229,13 +229,13 @@ def test_a_system_without_apt_is_told_what_is_missing(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PreparationError, match=r"apt-get is missing: .* needs a Debian"):
-        Archive(tmp_path).update()
+        Archive(tmp_path, "amd64").update()
 
 
 def test_the_lab_says_why_it_cannot_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise PreparationError("no network")
 
     monkeypatch.setattr("lab.__main__.prepare", fail)
@@ -260,7 +260,7 @@ def test_the_exit_status_says_what_became_of_the_scenes(
     status: int,
     told: str,
 ) -> None:
-    monkeypatch.setattr("lab.__main__.prepare", lambda _tell: parts)
+    monkeypatch.setattr("lab.__main__.prepare", lambda _tell, architecture: parts)
     monkeypatch.setattr("lab.__main__.pytest.main", lambda _arguments: ended)
     assert main(["-k", "nothing"]) == status
     assert capsys.readouterr().err == told

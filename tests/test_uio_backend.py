@@ -61,7 +61,8 @@ def test_an_iommu_that_translates_is_refused(here, kind):
     here.machine.write("/sys/kernel/iommu_groups/4/type", f"{kind}\n")
     assert refused(here, NotSetUpError) == (
         f"the IOMMU translates what 0000:00:05.0 accesses (type {kind} of group 4), so the "
-        "physical addresses that UIO uses would fault; use vfio:0000:00:05.0, or boot with iommu=pt"
+        "physical addresses that UIO uses would fault; use vfio:0000:00:05.0, or boot with "
+        "iommu.passthrough=1"
     )
 
 

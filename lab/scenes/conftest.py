@@ -12,7 +12,8 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from lab.bench import Bench, Seat, bench
+from lab.architecture import ARCHITECTURES, HOST
+from lab.bench import BOTH_WAYS, Bench, Seat, bench
 from lab.prepare import Parts, prepare
 
 
@@ -54,16 +55,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneGues
     return OneGuestForEachKind(config, log)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--machine", choices=tuple(ARCHITECTURES), default=HOST.name)
+
+
 @pytest.fixture(scope="session")
-def parts() -> Parts:
-    return prepare(lambda _doing: None)
+def parts(request: pytest.FixtureRequest) -> Parts:
+    architecture = ARCHITECTURES[request.config.getoption("--machine")]
+    return prepare(lambda _doing: None, architecture=architecture)
 
 
 @pytest.fixture(scope="session")
 def one_guest(parts: Parts) -> Iterator[Bench]:
     """A guest in which UIO and VFIO both work."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    with bench(parts, f"guest{worker}") as made:
+    kernel = (*BOTH_WAYS, *parts.architecture.two_cards)
+    with bench(parts, f"guest{worker}", kernel=kernel) as made:
         yield made
 
 

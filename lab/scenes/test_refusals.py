@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from lab.bench import bench
+from lab.bench import UNTRANSLATED, bench
 from lab.prepare import Parts
 from lab.scenes.conftest import Way
 
@@ -24,7 +24,7 @@ def test_uio_is_refused_where_an_iommu_translates(parts: Parts) -> None:
 
 
 def test_uio_says_what_to_do_about_kernel_lockdown(parts: Parts) -> None:
-    kernel = ("iommu=pt", "lockdown=integrity", "lab.huge_pages=32")
+    kernel = (UNTRANSLATED, "lockdown=integrity", "lab.huge_pages=32")
     with bench(parts, "lockdown", slots=1, kernel=kernel) as made:
         guest, function = made.guest, made.seats[0].function
         guest.run("ductctl", "bind", "uio", function)
@@ -55,3 +55,17 @@ def test_a_function_that_is_not_there_is_named(way: Way) -> None:
     assert "0000:00:1e.7" in ended.output
     for seat in way.bench.seats:
         assert seat.function in ended.output
+
+
+def test_cards_that_share_a_page_of_registers_are_not_mistaken_for_each_other(
+    parts: Parts,
+) -> None:
+    """Where there is no firmware that gives each a page of its own, they do."""
+    with bench(parts, "pages") as made:
+        guest = made.guest
+        told = []
+        for seat in made.seats:
+            guest.check("ductctl", "bind", "uio", seat.function)
+            told.append(guest.check("ductctl", "-d", f"uio:{seat.function}").split()[-1])
+            assert seat.outside.counters().register_writes
+        assert len(set(told)) == len(told)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from lab.bench import HUGE_PAGES, places, plug_in
+from lab.bench import BOTH_WAYS, places, plug_in
 from lab.cards import cards
 from lab.prepare import Parts
 
@@ -15,7 +15,7 @@ WAYS = ("uio", "vfio")
 def test_two_guests_exchange_ten_thousand_packets_in_order_and_lose_none(parts: Parts) -> None:
     with places() as folder, contextlib.ExitStack() as stack:
         pair = stack.enter_context(cards(("left", "right"), folder, parts.logs))
-        kernel = ("iommu=pt", HUGE_PAGES)
+        kernel = BOTH_WAYS
         benches = [
             stack.enter_context(plug_in(parts, folder, card.name, [card], kernel)) for card in pair
         ]
