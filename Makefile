@@ -6,6 +6,7 @@
 #   make check ARGS='--only tx.*'       the same with options of python -m proofs.check
 #   make test ARGS='-k layout'          the same with options of pytest
 #   make test DUCT_PROFILE=nightly      look for deviations of the driver for hours
+#   make lab ARGS='--machine aarch64'   the lab on another machine
 #   make PYTHON=python3.13 check        with another interpreter
 
 PYTHON ?= python3
@@ -35,7 +36,7 @@ lab: $(READY) ## try the driver on a real kernel with emulated cards, in a virtu
 	$(RUN) lab $(ARGS)
 
 lab-shell: $(READY) ## that virtual machine, to play in
-	$(RUN) lab shell
+	$(RUN) lab shell $(ARGS)
 
 bench: $(READY) ## measure how fast the executor and the proofs are
 	$(RUN) bench $(ARGS)

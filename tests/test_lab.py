@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from lab import initramfs
 from lab.__main__ import main
 from lab.agent import Agent
+from lab.architecture import ARCHITECTURES
 from lab.debian import Archive, PreparationError, call
 from lab.guest import Process
 from lab.initramfs import Entry, archive, module_order
@@ -86,11 +87,11 @@ def unpacked(compressed: bytes) -> Iterator[tuple[str, bytes]]:
 # The virtual machine
 
 
-@pytest.fixture
-def parts(tmp_path: Path) -> Parts:
+@pytest.fixture(params=ARCHITECTURES.values(), ids=lambda item: item.name)
+def parts(tmp_path: Path, request: pytest.FixtureRequest) -> Parts:
     (tmp_path / "guest/boot").mkdir(parents=True)
     (tmp_path / "guest/boot/vmlinuz-6.12").touch()
-    return Parts(tmp_path)
+    return Parts(tmp_path, request.param)
 
 
 def devices(line: list[str]) -> list[str]:
@@ -106,7 +107,20 @@ def test_each_card_has_a_slot_of_its_own(parts: Parts) -> None:
 
 def test_the_iommu_stands_before_all_that_it_translates_for(parts: Parts) -> None:
     line = words(parts, Machine([Path("/s/a")], {"lab": Path("/s/lab")}))
-    assert devices(line)[0].startswith("intel-iommu")
+    assert "iommu" in devices(line)[0]
+
+
+def test_the_machine_is_of_the_kind_that_was_asked_for(parts: Parts) -> None:
+    line = words(parts, Machine([]))
+    assert any(word.endswith(f"qemu-system-{parts.architecture.name}") for word in line)
+    parameters = line[line.index("-append") + 1].split()
+    assert set(parts.architecture.parameters) < set(parameters)
+
+
+def test_a_machine_that_there_is_none_of_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--machine", "vax"])
+    assert "invalid choice: 'vax' (choose from" in capsys.readouterr().err
 
 
 def test_the_cards_reach_the_guests_memory_by_a_shared_file(parts: Parts) -> None:
