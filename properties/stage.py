@@ -90,8 +90,8 @@ class Stage:
     @contextlib.contextmanager
     def stuck_at(self, command: Command) -> Iterator[None]:
         """The card fetches this command and does not get any further."""
-        slot = self.card.card.cmd
-        with self._never(lambda step: step == "cmd.execute" and slot.slot.type == command):
+        engine = self.card.card.cmd
+        with self._never(lambda step: step == "cmd.execute" and engine.slot.type == command):
             yield
 
     @contextlib.contextmanager
