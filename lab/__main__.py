@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 from lab.architecture import ARCHITECTURES, HOST
-from lab.bench import BOTH_WAYS, places
+from lab.bench import BOTH_WAYS, pages_apart, places
 from lab.cards import cards
 from lab.debian import PreparationError
 from lab.prepare import PROJECT, Parts, prepare
@@ -103,7 +103,7 @@ def _shell(parts: Parts) -> int:
     with places() as folder, contextlib.ExitStack() as stack:
         pair = stack.enter_context(cards(("shell0", "shell1"), folder, parts.logs))
         ports = {f"control-{number}": card.control for number, card in enumerate(pair)}
-        kernel = (*BOTH_WAYS, *parts.architecture.two_cards, "lab.shell")
+        kernel = (*BOTH_WAYS, *pages_apart(parts.architecture, len(pair)), "lab.shell")
         machine = Machine([card.socket for card in pair], ports, None, kernel)
         process = subprocess.run(
             words(parts, machine), env=os.environ | environment(parts), check=False

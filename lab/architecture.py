@@ -24,7 +24,7 @@ class Architecture:
         iommu: The options that give it an IOMMU.
         parameters: What its kernel is told whatever a guest is for.
         modules: Kernel modules to load before anything else.
-        two_cards: What its kernel is told so that VFIO can map the registers of two cards.
+        pages_shared: Registers of cards share pages, as no firmware gives each a page of its own.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Architecture:
     iommu: Sequence[str]
     parameters: Sequence[str]
     modules: Sequence[str] = ()
-    two_cards: Sequence[str] = ()
+    pages_shared: bool = False
 
 
 X86_64: Final = Architecture(
@@ -64,8 +64,7 @@ AARCH64: Final = Architecture(
     iommu=("-device", "virtio-iommu-pci,bus=pcie.0,addr=10.0"),
     parameters=("console=ttyAMA0",),
     modules=("virtio-iommu",),
-    # There is no firmware that gives each a page of its own, as there is on x86-64.
-    two_cards=("pci=resource_alignment=12@0000:00:05.0;12@0000:00:06.0",),
+    pages_shared=True,
 )
 ARCHITECTURES: Final = {item.name: item for item in (X86_64, AARCH64)}
 HOST: Final = X86_64

@@ -10,21 +10,46 @@ from typing import Final
 
 import attrs
 
+from lab.architecture import Architecture
 from lab.cards import Card, cards
 from lab.guest import Guest, booted
 from lab.prepare import Parts
 from lab.qemu import FIRST_SLOT
 from properties.bench_control import BenchControl
 
-__all__ = ["BOTH_WAYS", "HUGE_PAGES", "UNTRANSLATED", "Bench", "Seat", "bench", "places"]
+__all__ = [
+    "BOTH_WAYS",
+    "HUGE_PAGES",
+    "UNTRANSLATED",
+    "Bench",
+    "Seat",
+    "bench",
+    "pages_apart",
+    "places",
+]
 
 HUGE_PAGES: Final = "lab.huge_pages=128"
 """Kernel parameter: pages of 2 MiB for UIO; the largest rings take 65 for each direction."""
 
+PAGE_ORDER: Final = 12
+"""Pages of the guests have 2 to the power of this bytes."""
 UNTRANSLATED: Final = "iommu.passthrough=1"
 """Kernel parameter: the IOMMU translates for VFIO only."""
 BOTH_WAYS: Final = (UNTRANSLATED, HUGE_PAGES)
 """Kernel parameters of a guest in which UIO works as well as VFIO."""
+
+
+def function_of(number: int) -> str:
+    """The PCI address of a guest's card, counted from 0."""
+    return f"0000:00:{FIRST_SLOT + number:02x}.0"
+
+
+def pages_apart(architecture: Architecture, slots: int) -> tuple[str, ...]:
+    """Kernel parameters by which VFIO can map the registers of each of so many cards."""
+    if not architecture.pages_shared:
+        return ()
+    aligned = (f"{PAGE_ORDER}@{function_of(number)}" for number in range(slots))
+    return (f"pci=resource_alignment={';'.join(aligned)}",)
 
 
 @attrs.frozen
@@ -91,7 +116,7 @@ def plug_in(
         seats = [
             Seat(
                 card,
-                f"0000:00:{FIRST_SLOT + number:02x}.0",
+                function_of(number),
                 f"/dev/virtio-ports/control-{number}",
                 stack.enter_context(BenchControl.at(str(card.control))),
             )

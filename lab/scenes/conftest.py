@@ -13,7 +13,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from lab.architecture import ARCHITECTURES, HOST
-from lab.bench import BOTH_WAYS, Bench, Seat, bench
+from lab.bench import BOTH_WAYS, Bench, Seat, bench, pages_apart
 from lab.prepare import Parts, prepare
 
 
@@ -35,6 +35,8 @@ class Way:
 
 
 KINDS: Final = ("uio", "vfio")
+CARDS: Final = 2
+"""Cards of the guest that most scenes share."""
 
 
 @final
@@ -69,8 +71,8 @@ def parts(request: pytest.FixtureRequest) -> Parts:
 def one_guest(parts: Parts) -> Iterator[Bench]:
     """A guest in which UIO and VFIO both work."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    kernel = (*BOTH_WAYS, *parts.architecture.two_cards)
-    with bench(parts, f"guest{worker}", kernel=kernel) as made:
+    kernel = (*BOTH_WAYS, *pages_apart(parts.architecture, CARDS))
+    with bench(parts, f"guest{worker}", slots=CARDS, kernel=kernel) as made:
         yield made
 
 
