@@ -114,10 +114,11 @@ def prepare(
         PreparationError: It cannot be made.
     """
     # Programs of a guest's Debian are needed here, too: those for this machine.
-    own = architecture is HOST
-    host = None if own else prepare(tell, folder)
-    parts = Parts(folder if own else folder / architecture.name, architecture)
-    tools = host or parts
+    if architecture is HOST:
+        tools = parts = Parts(folder)
+    else:
+        tools = prepare(tell, folder)
+        parts = Parts(folder / architecture.name, architecture)
     parts.folder.mkdir(parents=True, exist_ok=True)
     with _alone(parts.folder / "lock"):
         recipe = _recipe(architecture)
@@ -161,15 +162,14 @@ def _unpack_packages(parts: Parts, tools: Parts, tell: Tell) -> None:
     packages = parts.folder / "packages"
     architecture = parts.architecture
     tell("reading Debian's lists of packages")
-    own = Archive(parts.folder / "apt" / HOST.debian, HOST.debian)
-    own.update()
-    debian = own
-    if architecture is not HOST:
-        debian = Archive(parts.folder / "apt" / architecture.debian, architecture.debian)
-        debian.update()
+    names = {HOST.debian, architecture.debian}
+    archives = {name: Archive(parts.folder / "apt" / name, name) for name in names}
+    for one in archives.values():
+        one.update()
     tell("downloading QEMU")
-    own.download(packages / "qemu", architecture.qemu, suite=QEMU_SUITE)
+    archives[HOST.debian].download(packages / "qemu", architecture.qemu, suite=QEMU_SUITE)
     tell("downloading the guest's files")
+    debian = archives[architecture.debian]
     debian.download(packages / "guest", GUEST)
     tell("downloading the kernel")
     kernel = debian.dependency(architecture.kernel, "linux-image-")

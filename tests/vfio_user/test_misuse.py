@@ -198,14 +198,20 @@ def test_an_answer_of_the_wrong_length_makes_the_client_leave(place, caplog):
     ]
 
 
-def test_a_client_that_sends_without_end_instead_of_an_answer_is_made_to_leave(place, caplog):
-    caplog.set_level(logging.INFO)
+def owing_an_answer(place):
+    """A client that was asked for memory and does not answer."""
     host = host_of(place, by_messages=True)
     client = host.device.client
-    waits = threading.Event()
-    client.instead = lambda *_: waits.set()
+    asked = threading.Event()
+    client.instead = lambda *_: asked.set()
     host.send(ECHO.address)
-    assert waits.wait(10)
+    assert asked.wait(10)
+    return client
+
+
+def test_a_client_that_sends_without_end_instead_of_an_answer_is_made_to_leave(place, caplog):
+    caplog.set_level(logging.INFO)
+    client = owing_an_answer(place)
     with contextlib.suppress(OSError):
         while True:
             client.post(BAR0, VMAJ.offset, b"none")
@@ -218,12 +224,7 @@ def test_a_client_that_sends_without_end_instead_of_an_answer_is_made_to_leave(p
 def test_descriptors_without_end_instead_of_an_answer_make_a_client_leave(place, caplog):
     caplog.set_level(logging.INFO)
     before = open_files()
-    host = host_of(place, by_messages=True)
-    client = host.device.client
-    waits = threading.Event()
-    client.instead = lambda *_: waits.set()
-    host.send(ECHO.address)
-    assert waits.wait(10)
+    client = owing_an_answer(place)
     memory = short_memfd()
     with contextlib.suppress(OSError):
         while True:
