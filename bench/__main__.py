@@ -15,15 +15,18 @@ from hypothesis import seed as seed_of
 from hypothesis.stateful import run_state_machine_as_test
 
 from emulator.backend import Laboratory
+from engine.executor import Executor
+from engine.protocol import System
+from engine.scope import FlatState
+from engine.terms import evaluate
 from impl.attach import Attachments
 from impl.driver import DuctDriver
-from model.algebra import evaluate
-from model.explore import Executor, Scope, open_card
 from model.layout import ECHO
-from model.scope import FlatState
-from model.system import System, specification
+from model.opening import open_card
+from model.scope import Scope
+from model.system import specification
 from monitor.watch import watch
-from properties.code import PRESENT
+from properties.driver_source import PRESENT
 from properties.profiles import PROFILES
 from properties.stateful import machine_of
 
@@ -34,13 +37,13 @@ TRANSMIT_ONLY = frozenset(
         "turn_away",
         "exit_call",
         "wake",
-        "wake_without_reason",
+        "spurious_wakeup",
         "interrupt",
         "event_interrupt",
         "read_events",
         "mark_readable",
         "no_packet_waits",
-        "cmd.reclaim_done",
+        "cmd.no_completion",
         "card.raise_vector0",
         "card.spurious_vector0",
     }

@@ -13,8 +13,10 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from model.explore import Executor, Scope, open_card
-from model.scope import FlatState
+from engine.executor import Executor
+from engine.scope import FlatState
+from model.opening import open_card
+from model.scope import Scope
 from model.state import Label, Stage
 from model.system import specification
 
@@ -41,8 +43,10 @@ def phase(executor: Executor, state: FlatState) -> str:
         value = executor.value(state, f"tx.{name}")
         return value[SLOT] if isinstance(value, tuple) else value
 
-    labels = executor.value(state, "threads.label")
-    filling = {Label.TX_HEAD, Label.TX_TAIL, Label.TX_FIELDS, Label.TX_OWNER} & set(labels)
+    labels = executor.value(state, "threads.pc")
+    filling = {Label.TX_FIRST_WORD, Label.TX_LAST_WORD, Label.TX_FIELDS, Label.TX_OWNER} & set(
+        labels
+    )
     if tx("owner_pending"):
         return "handed over"
     if tx("owner"):

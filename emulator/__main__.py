@@ -13,13 +13,13 @@ from typing import Final
 
 from emulator.control import Control
 from emulator.counters import Counters
-from emulator.ending import Ending, ending_at
 from emulator.line_server import LineServer
 from emulator.net import Ductnet, Net
 from emulator.options import NAME, Options, parse
 from emulator.running import RunningCard
 from emulator.services import attach_services
 from emulator.shared_net.member import SharedNet
+from emulator.shutdown import Ending, ending_at
 from emulator.vfio_user.dma import ClientMemory
 from emulator.vfio_user.server import Server
 

@@ -27,9 +27,9 @@ import attrs
 
 from emulator.card_state import CardState, Fault
 from emulator.command import CommandEngine
-from emulator.engine import Engine
 from emulator.packet import Packet
 from emulator.receive import Arrival, ReceiveEngine
+from emulator.ring_engine import Engine
 from emulator.transmit import TransmitEngine
 from model.layout import (
     CMDCOMP,
@@ -67,17 +67,17 @@ NEEDS_BUS: Final = frozenset(
         "card.raise_vector0",
         "tx.examine",
         "tx.fetch",
-        "tx.read_head",
-        "tx.read_tail",
+        "tx.read_first_word",
+        "tx.read_last_word",
         "tx.complete",
         "cmd.examine",
         "cmd.fetch",
-        "cmd.write_result",
+        "cmd.write_status",
         "cmd.complete",
         "rx.examine",
         "rx.fetch",
-        "rx.write_head",
-        "rx.write_tail",
+        "rx.write_first_word",
+        "rx.write_last_word",
         "rx.write_header",
         "rx.complete",
     }
@@ -120,8 +120,8 @@ class Card(CardState):
             "tx.look_ahead": tx.begin_unasked,
             "tx.examine": tx.examine,
             "tx.fetch": tx.fetch,
-            "tx.read_head": tx.read_head,
-            "tx.read_tail": tx.read_tail,
+            "tx.read_first_word": tx.read_first_word,
+            "tx.read_last_word": tx.read_last_word,
             "tx.send": tx.send,
             "tx.complete": tx.complete,
             "cmd.look": cmd.begin,
@@ -130,12 +130,12 @@ class Card(CardState):
             "cmd.fetch": cmd.fetch,
             "cmd.execute": cmd.execute,
             "cmd.stopped": cmd.stopped,
-            "cmd.write_result": cmd.write_result,
+            "cmd.write_status": cmd.write_status,
             "cmd.complete": cmd.complete,
             "rx.examine": rx.examine,
             "rx.fetch": rx.fetch,
-            "rx.write_head": rx.write_head,
-            "rx.write_tail": rx.write_tail,
+            "rx.write_first_word": rx.write_first_word,
+            "rx.write_last_word": rx.write_last_word,
             "rx.write_header": rx.write_header,
             "rx.complete": rx.complete,
         }

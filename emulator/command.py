@@ -11,8 +11,8 @@ from typing import Final
 import attrs
 
 from emulator.card_state import Fault
-from emulator.engine import RequestEngine
 from emulator.receive import ReceiveEngine
+from emulator.ring_engine import RequestEngine
 from emulator.transmit import TransmitEngine
 from model.layout import COMMAND_SLOT, LIMITS, SEQ, Command, CommandSlot, Owner, unpack
 from model.state import Stage
@@ -29,7 +29,7 @@ _NEXT: Final = {
     Stage.LOOK: "cmd.examine",
     Stage.FETCH: "cmd.fetch",
     Stage.EXECUTE: "cmd.execute",
-    Stage.WRITE_RESULT: "cmd.write_result",
+    Stage.WRITE_STATUS: "cmd.write_status",
     Stage.WRITE_OWNER: "cmd.complete",
 }
 
@@ -71,16 +71,16 @@ class CommandEngine(RequestEngine):
     def execute(self) -> None:
         """Execute the command fetched; STOP first lets the packet engines come to rest."""
         stop = self.slot.type == Command.STOP
-        self.stage = Stage.STOPPING if stop else Stage.WRITE_RESULT
+        self.stage = Stage.STOPPING if stop else Stage.WRITE_STATUS
         self.answer = self._carry_out(self.slot)
 
     def stopped(self) -> None:
         """Both packet engines are at rest: packet traffic is off."""
         self.card.started = False
         self.card.stopping = False
-        self.stage = Stage.WRITE_RESULT
+        self.stage = Stage.WRITE_STATUS
 
-    def write_result(self) -> None:
+    def write_status(self) -> None:
         """Write the error byte."""
         self.write_slot(_ERROR, bytes([self.answer]))
         self.stage = Stage.WRITE_OWNER

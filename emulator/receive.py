@@ -13,8 +13,8 @@ from typing import Final
 import attrs
 
 from emulator.buffers import write_buffers
-from emulator.engine import Engine
 from emulator.packet import Packet
+from emulator.ring_engine import Engine
 from model.layout import LIMITS, PACKET_SLOT, Owner, PacketSlot, unpack
 from model.state import Flags, Stage
 
@@ -23,8 +23,8 @@ __all__ = ["Arrival", "ReceiveEngine"]
 _NEXT: Final = {
     Stage.LOOK: "rx.examine",
     Stage.FETCH: "rx.fetch",
-    Stage.WRITE_HEAD: "rx.write_head",
-    Stage.WRITE_TAIL: "rx.write_tail",
+    Stage.WRITE_FIRST_WORD: "rx.write_first_word",
+    Stage.WRITE_LAST_WORD: "rx.write_last_word",
     Stage.WRITE_HEADER: "rx.write_header",
     Stage.WRITE_OWNER: "rx.complete",
 }
@@ -115,15 +115,15 @@ class ReceiveEngine(Engine):
             self.stage = Stage.IDLE
             self._drop_jumbo()
         else:
-            self.stage = Stage.WRITE_HEAD if size else Stage.WRITE_HEADER
+            self.stage = Stage.WRITE_FIRST_WORD if size else Stage.WRITE_HEADER
 
-    def write_head(self) -> None:
+    def write_first_word(self) -> None:
         """Write the first half of the payload, the longer one, to the buffers."""
         payload = self.arriving.payload
         write_buffers(self.card.dma, self.slot, 0, payload[: (len(payload) + 1) // 2])
-        self.stage = Stage.WRITE_TAIL
+        self.stage = Stage.WRITE_LAST_WORD
 
-    def write_tail(self) -> None:
+    def write_last_word(self) -> None:
         """Write the second half of the payload to the buffers."""
         payload = self.arriving.payload
         half = (len(payload) + 1) // 2

@@ -12,8 +12,8 @@ import attrs
 
 from emulator.buffers import read_buffers
 from emulator.card_state import Fault
-from emulator.engine import RequestEngine
 from emulator.packet import Packet
+from emulator.ring_engine import RequestEngine
 from model.layout import HWERR, LIMITS, Owner, PacketSlot, unpack
 from model.state import Stage
 
@@ -22,8 +22,8 @@ __all__ = ["TransmitEngine"]
 _NEXT: Final = {
     Stage.LOOK: "tx.examine",
     Stage.FETCH: "tx.fetch",
-    Stage.READ_HEAD: "tx.read_head",
-    Stage.READ_TAIL: "tx.read_tail",
+    Stage.READ_FIRST_WORD: "tx.read_first_word",
+    Stage.READ_LAST_WORD: "tx.read_last_word",
     Stage.SEND: "tx.send",
     Stage.WRITE_OWNER: "tx.complete",
 }
@@ -75,14 +75,14 @@ class TransmitEngine(RequestEngine):
         if self.size > LIMITS.max_packet:
             raise Fault(HWERR)
         self.head = self.tail = b""
-        self.stage = Stage.READ_HEAD if self.size else Stage.SEND
+        self.stage = Stage.READ_FIRST_WORD if self.size else Stage.SEND
 
-    def read_head(self) -> None:
+    def read_first_word(self) -> None:
         """Read the first half of the payload."""
         self.head = read_buffers(self.card.dma, self.slot, 0, (self.size + 1) // 2)
-        self.stage = Stage.READ_TAIL
+        self.stage = Stage.READ_LAST_WORD
 
-    def read_tail(self) -> None:
+    def read_last_word(self) -> None:
         """Read the second half of the payload."""
         half = (self.size + 1) // 2
         self.tail = read_buffers(self.card.dma, self.slot, half, self.size - half)

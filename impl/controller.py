@@ -30,7 +30,7 @@ from impl.memory import Device
 from impl.packet import Header, Outgoing
 from impl.request import Request
 from impl.ring import CommandRing, ReceiveRing, RequestRing, TransmitRing
-from impl.runtime import CancelledError, Channel, ExpiredError, Runtime
+from impl.runtime import CancelledError, ExpiredError, Runtime, WaitQueue
 from impl.settings import Settings
 from model.layout import (
     EVFLAGS,
@@ -147,12 +147,12 @@ class Controller:
         finally:
             self._leave()
 
-    def take_packet(self, wait: Wait) -> tuple[int, Header]:
-        """Wait for a packet and take it: its slot, held until `give_back`, and its header."""
+    def receive_packet(self, wait: Wait) -> tuple[int, Header]:
+        """Wait for a packet and take it: its slot, held until `repost`, and its header."""
         self._enter(wait)
         try:
             self._wait_for_packet(wait)
-            slot, header = self.receive.take()
+            slot, header = self.receive.consume()
             self._look_at_next()
         except BaseException:
             self._leave()
@@ -160,12 +160,12 @@ class Controller:
         self.runtime.unlock()
         return slot, header
 
-    def give_back(self, slot: int) -> None:
-        """Hand a slot that `take_packet` took to the card again; that call ends here."""
-        self.receive.restore(slot)
+    def repost(self, slot: int) -> None:
+        """Hand a slot that `receive_packet` took to the card again; that call ends here."""
+        self.receive.refill(slot)
         interruption = self._lock_at_all_costs()
         try:
-            self.receive.give_back(slot)
+            self.receive.repost(slot)
         finally:
             self._leave()
         if interruption is not None:
@@ -187,11 +187,11 @@ class Controller:
                 return
             if not wait.blocking:
                 raise WouldBlockError("no packet waits")
-            self._sleep(Channel.READERS, wait)
+            self._sleep(WaitQueue.READERS, wait)
 
     def _look_at_next(self) -> bool:
         """Whether a packet waits; pollers learn if none does."""
-        waits = self.receive.filled()
+        waits = self.receive.packet_ready()
         if not waits:
             self.runtime.set_readable(False)
         return waits
@@ -218,7 +218,7 @@ class Controller:
         Returns:
             How many were handed over, and the request that was waited for.
         """
-        channel = Channel.COMMANDS if ring is self.commands else Channel.SENDERS
+        channel = WaitQueue.COMMANDS if ring is self.commands else WaitQueue.SENDERS
         request = Request()
         place = object()
         handed_over, slot = 0, -1
@@ -251,7 +251,7 @@ class Controller:
         return handed_over, request
 
     def _wait_for_turn(
-        self, ring: RequestRing, channel: Channel, place: object, wait: Wait
+        self, ring: RequestRing, channel: WaitQueue, place: object, wait: Wait
     ) -> None:
         while True:
             self._check(wait)
@@ -264,7 +264,7 @@ class Controller:
             self._sleep(channel, wait)
 
     def _wait_for_completion(
-        self, ring: RequestRing, channel: Channel, slot: int, request: Request, wait: Wait
+        self, ring: RequestRing, channel: WaitQueue, slot: int, request: Request, wait: Wait
     ) -> None:
         try:
             while not request.done:
@@ -299,7 +299,7 @@ class Controller:
     def _leave(self) -> None:
         self.inside -= 1
         if self.life is Life.CLOSING:
-            self.runtime.wake(Channel.LIFE)
+            self.runtime.wake(WaitQueue.LIFE)
         self.runtime.unlock()
 
     def _check(self, wait: Wait) -> None:
@@ -309,7 +309,7 @@ class Controller:
         if self.life is not Life.OPEN and not wait.conducts:
             raise CardFailedError(f"the card is {self.life.value}")
 
-    def _sleep(self, channel: Channel, wait: Wait) -> None:
+    def _sleep(self, channel: WaitQueue, wait: Wait) -> None:
         try:
             self.runtime.sleep(channel, wait.deadline, wait.handle)
         except ExpiredError:
@@ -328,7 +328,7 @@ class Controller:
 
     def wake_everyone(self) -> None:
         """Whatever the sleepers wait for, they must look again; so must pollers."""
-        for channel in Channel:
+        for channel in WaitQueue:
             self.runtime.wake(channel)
         self.runtime.set_readable(True)
         self.runtime.set_writable(True)
@@ -369,17 +369,17 @@ class Controller:
         # Completions that the flags announced are looked for after the flags were read.
         self.device.acquire()
         for ring, channel in (
-            (self.commands, Channel.COMMANDS),
-            (self.transmit, Channel.SENDERS),
+            (self.commands, WaitQueue.COMMANDS),
+            (self.transmit, WaitQueue.SENDERS),
         ):
-            while ring.returned():
-                ring.take_back()
+            while ring.has_completion():
+                ring.reclaim()
                 self.runtime.wake(channel)
         self.show_writable()
-        if self.receive.filled():
+        if self.receive.packet_ready():
             self.runtime.set_readable(True)
-            self.runtime.wake(Channel.READERS)
-        self.runtime.wake(Channel.LIFE)
+            self.runtime.wake(WaitQueue.READERS)
+        self.runtime.wake(WaitQueue.LIFE)
 
     def serve_fatal(self) -> None:
         """Vector 1: if FLAGS names an error, every call ends and every sleeper wakes."""

@@ -15,7 +15,7 @@ from impl.memory import Device, DmaRegion, Purpose
 from impl.request import Request
 from model.layout import COMMAND_SLOT, LIMITS, PACKET_SLOT
 
-__all__ = ["PacketMemory", "ResetFinished", "StopAnswered", "command_ring"]
+__all__ = ["PacketMemory", "ResetFinished", "StopCompleted", "command_ring"]
 
 BUFFER_SIZE: Final = LIMITS.buffers * LIMITS.page_size
 """Bytes of buffers that belong to a packet slot."""
@@ -23,7 +23,7 @@ BUFFER_SIZE: Final = LIMITS.buffers * LIMITS.page_size
 
 @final
 @attrs.frozen
-class StopAnswered:
+class StopCompleted:
     """The card answered STOP: from then on it touches neither packet ring nor any buffer.
 
     Attributes:
@@ -87,9 +87,9 @@ class PacketMemory:
         self._regions.append(region)
         return region
 
-    def free(self, evidence: StopAnswered | ResetFinished) -> None:
+    def free(self, evidence: StopCompleted | ResetFinished) -> None:
         """Give all of it back, which `evidence` allows. Views that users hold stay readable."""
-        if not isinstance(evidence, StopAnswered | ResetFinished):
+        if not isinstance(evidence, StopCompleted | ResetFinished):
             raise TypeError(f"memory is freed for evidence that the card is done, not {evidence!r}")
         # Stores that are still under way must not meet the memory's next owner.
         self._device.fence()

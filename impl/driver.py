@@ -255,11 +255,11 @@ class DuctDriver:
             WouldBlockError, WaitTimeoutError, CardFailedError, ClosedError: See the class.
         """
         controller = self._controller
-        slot, header = controller.take_packet(self._wait(blocking, timeout))
+        slot, header = controller.receive_packet(self._wait(blocking, timeout))
         try:
             payload = controller.receive.copy(slot, header)
         finally:
-            controller.give_back(slot)
+            controller.repost(slot)
         return Packet(header.source, header.destination, payload)
 
     def receive_view(self, *, blocking: bool = True, timeout: float | None = None) -> PacketView:
@@ -269,7 +269,7 @@ class DuctDriver:
             The errors of `receive`.
         """
         controller = self._controller
-        slot, header = controller.take_packet(self._wait(blocking, timeout))
+        slot, header = controller.receive_packet(self._wait(blocking, timeout))
         try:
             payload = controller.receive.borrow(slot, header)
             view = PacketView(self, header.source, header.destination, payload)
@@ -277,7 +277,7 @@ class DuctDriver:
                 self._check_open()
                 self._views[view] = slot
         except BaseException:
-            controller.give_back(slot)
+            controller.repost(slot)
             raise
         return view
 
@@ -447,7 +447,7 @@ class DuctDriver:
             if self._poller is not None:
                 steps.callback(self._poller.close)
             for view, slot in views.items():
-                steps.callback(self._controller.give_back, slot)
+                steps.callback(self._controller.repost, slot)
                 steps.callback(view._lose)
 
     def __enter__(self) -> Self:
@@ -465,7 +465,7 @@ class DuctDriver:
         with self._mutex:
             slot = self._views.pop(view, None)
         if slot is not None:
-            self._controller.give_back(slot)
+            self._controller.repost(slot)
 
     def _wait(self, blocking: bool, timeout: float | None) -> Wait:
         self._check_open()

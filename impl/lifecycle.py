@@ -12,10 +12,10 @@ raised.
 from __future__ import annotations
 
 from impl.controller import Controller, Life, Wait
-from impl.dma import PacketMemory, ResetFinished, StopAnswered
+from impl.dma import PacketMemory, ResetFinished, StopCompleted
 from impl.errors import CardFailedError, ClosedError, DuctError, WaitTimeoutError
 from impl.request import Request
-from impl.runtime import Channel, ExpiredError
+from impl.runtime import ExpiredError, WaitQueue
 from model.layout import (
     CMDBASE,
     CMDSHIFT,
@@ -78,7 +78,7 @@ class Lifecycle:
 
     def _wait_for_others(self, timeout: float | None, deadline: float | None) -> None:
         try:
-            self._runtime.sleep(Channel.LIFE, deadline)
+            self._runtime.sleep(WaitQueue.LIFE, deadline)
         except ExpiredError:
             raise WaitTimeoutError(
                 f"waited {timeout:g} s for somebody else to open or close the card"
@@ -90,7 +90,7 @@ class Lifecycle:
         problem = self._start()
         controller.life = Life.CLOSED if problem else Life.OPEN
         controller.show_writable()
-        self._runtime.wake(Channel.LIFE)
+        self._runtime.wake(WaitQueue.LIFE)
         if isinstance(problem, DuctError):
             raise CardFailedError(f"the card does not start: {problem.strerror}") from problem
         if problem is not None:
@@ -147,7 +147,7 @@ class Lifecycle:
         controller.wake_everyone()
         interruptions = [self._wait_for_leavers(), self._drain(), self._shut_down()]
         controller.life = Life.CLOSED
-        self._runtime.wake(Channel.LIFE)
+        self._runtime.wake(WaitQueue.LIFE)
         for interruption in interruptions:
             if interruption is not None:
                 raise interruption
@@ -162,7 +162,7 @@ class Lifecycle:
         interruption: BaseException | None = None
         while self._controller.inside:
             try:
-                self._runtime.sleep(Channel.LIFE)
+                self._runtime.sleep(WaitQueue.LIFE)
             except BaseException as error:
                 interruption = error
         return interruption
@@ -173,7 +173,7 @@ class Lifecycle:
         deadline = self._runtime.now() + self._settings.drain_timeout
         try:
             while not controller.failed and controller.transmit.outstanding:
-                self._runtime.sleep(Channel.LIFE, deadline)
+                self._runtime.sleep(WaitQueue.LIFE, deadline)
         except ExpiredError:
             return None
         except BaseException as interruption:
@@ -191,7 +191,7 @@ class Lifecycle:
             self._recover_if_possible()
             return interruption
         self._retire_packet_rings()
-        self._free(StopAnswered(stopped))
+        self._free(StopCompleted(stopped))
         return None
 
     # Reset
@@ -280,7 +280,7 @@ class Lifecycle:
         self._controller.transmit.retire()
         self._controller.receive.retire()
 
-    def _free(self, evidence: StopAnswered | ResetFinished) -> None:
+    def _free(self, evidence: StopCompleted | ResetFinished) -> None:
         """Free the memory of the packet rings, if there is any."""
         if self._memory is not None:
             self._memory.free(evidence)

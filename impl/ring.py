@@ -133,7 +133,7 @@ class RequestRing:
 
     # Taking back
 
-    def returned(self) -> bool:
+    def has_completion(self) -> bool:
         """The card returned the oldest request that is outstanding."""
         if not self.outstanding:
             return False
@@ -144,7 +144,7 @@ class RequestRing:
         self._device.acquire()
         return True
 
-    def take_back(self) -> None:
+    def reclaim(self) -> None:
         """Free the slot of the oldest request, and tell whoever waits for it."""
         slot = index_of(self._consumed, self.slots)
         result = self._result(slot)
@@ -242,10 +242,10 @@ class ReceiveRing:
 
     def initialise_slot(self, slot: int) -> None:
         """Give the slot its buffers and make it the card's."""
-        self.restore(slot)
+        self.refill(slot)
         self._hand_over(slot)
 
-    def filled(self) -> bool:
+    def packet_ready(self) -> bool:
         """The next packet is there. A ring that is out of use has none."""
         if self._memory is None:
             return False
@@ -260,7 +260,7 @@ class ReceiveRing:
         self._device.acquire()
         return True
 
-    def take(self) -> tuple[int, Header]:
+    def consume(self) -> tuple[int, Header]:
         """Take the next packet: its slot, now held, and what the card says of it, unchecked."""
         slot = index_of(self._consumed, self.slots)
         header = self._load_header(slot)
@@ -294,14 +294,14 @@ class ReceiveRing:
         size = check_received(header).length
         return self._buffers.view(slot * BUFFER_SIZE, size) if size else memoryview(b"")
 
-    def restore(self, slot: int) -> None:
+    def refill(self, slot: int) -> None:
         """Store the slot's own buffers and their lengths, whatever stood there."""
         fields = pack_fields(PAGE_LENGTHS, 0, page_addresses(self._buffers, slot))
         self._ring.store_bulk(slot * PACKET_SLOT.size + FIELDS.offset, fields)
 
     # With the lock again
 
-    def give_back(self, slot: int) -> None:
+    def repost(self, slot: int) -> None:
         """Make a slot that was held and restored the card's."""
         self._hand_over(slot)
         self._held[slot] = False

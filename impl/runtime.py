@@ -10,10 +10,10 @@ import abc
 import enum
 from collections.abc import Callable
 
-__all__ = ["CancelledError", "Channel", "ExpiredError", "Runtime"]
+__all__ = ["CancelledError", "ExpiredError", "Runtime", "WaitQueue"]
 
 
-class Channel(enum.Enum):
+class WaitQueue(enum.Enum):
     """What sleepers wait for. Whoever makes it true wakes all of them."""
 
     SENDERS = "a transmit slot, or the completion of a packet"
@@ -46,7 +46,9 @@ class Runtime(abc.ABC):
         """Give the lock to the next in line."""
 
     @abc.abstractmethod
-    def sleep(self, channel: Channel, deadline: float | None = None, handle: object = None) -> None:
+    def sleep(
+        self, channel: WaitQueue, deadline: float | None = None, handle: object = None
+    ) -> None:
         """Give up the lock and wait for `channel`, in one step; return with the lock.
 
         It may return without a reason.
@@ -63,7 +65,7 @@ class Runtime(abc.ABC):
         """
 
     @abc.abstractmethod
-    def wake(self, channel: Channel) -> None:
+    def wake(self, channel: WaitQueue) -> None:
         """Wake everyone who sleeps on `channel`. The caller holds the lock."""
 
     @abc.abstractmethod

@@ -13,7 +13,7 @@ from typing import Any, Final, final
 import attrs
 
 from impl.readiness import Readiness
-from impl.runtime import CancelledError, Channel, ExpiredError, Runtime
+from impl.runtime import CancelledError, ExpiredError, Runtime, WaitQueue
 
 __all__ = ["FairLock", "ThreadRuntime"]
 
@@ -78,7 +78,7 @@ class ThreadRuntime(Runtime):
 
     def __init__(self) -> None:
         self._lock = FairLock()
-        self._sleepers: dict[Channel, list[_Sleeper]] = {channel: [] for channel in Channel}
+        self._sleepers: dict[WaitQueue, list[_Sleeper]] = {channel: [] for channel in WaitQueue}
         self._cancelled: weakref.WeakSet[Any] = weakref.WeakSet()
         self._readiness = Readiness()
         self._threads: list[threading.Thread] = []
@@ -92,7 +92,9 @@ class ThreadRuntime(Runtime):
     def unlock(self) -> None:
         self._lock.release()
 
-    def sleep(self, channel: Channel, deadline: float | None = None, handle: object = None) -> None:
+    def sleep(
+        self, channel: WaitQueue, deadline: float | None = None, handle: object = None
+    ) -> None:
         if handle is not None and handle in self._cancelled:
             raise CancelledError
         timeout = -1.0 if deadline is None else min(deadline - time.monotonic(), LONGEST_WAIT)
@@ -119,7 +121,7 @@ class ThreadRuntime(Runtime):
         if not woken and sleeper.alarm.locked():
             raise ExpiredError
 
-    def wake(self, channel: Channel) -> None:
+    def wake(self, channel: WaitQueue) -> None:
         sleepers = self._sleepers[channel]
         for sleeper in sleepers:
             sleeper.alarm.release()

@@ -30,7 +30,7 @@ from typing import IO, Any, Final
 
 import attrs
 
-from lab import warm
+from lab import preloaded
 
 __all__ = ["Agent", "main"]
 
@@ -44,7 +44,7 @@ class _Process:
     """A command that runs, and the pipe that it prints to."""
 
     number: int
-    started: warm.Started
+    started: preloaded.Started
     prints: int
     decoder: codecs.IncrementalDecoder = attrs.field(
         factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
@@ -119,20 +119,20 @@ class Agent:
             line = line[os.write(self._port.fileno(), line) :]
 
 
-def _started(command: Sequence[str], given: bytes, writes: int) -> warm.Started:
+def _started(command: Sequence[str], given: bytes, writes: int) -> preloaded.Started:
     """Start a command that reads what is given. Raises `OSError` if there is no such command."""
     reads, gives = os.pipe()
     # Small inputs only: they fit the pipe, so that this waits for nobody.
     os.write(gives, given)
     os.close(gives)
     try:
-        known = warm.module_of(command)
+        known = preloaded.module_of(command)
         if known is not None:
             # Whatever keeps it from being loaded is told by Python itself, below.
             with contextlib.suppress(Exception, SystemExit):
-                return warm.start(*known, reads, writes)
+                return preloaded.start(*known, reads, writes)
         popen = subprocess.Popen(command, stdin=reads, stdout=writes, stderr=writes)
-        return warm.Started(popen.pid, popen.wait)
+        return preloaded.Started(popen.pid, popen.wait)
     finally:
         os.close(reads)
 

@@ -11,22 +11,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from model.algebra import FALSE, TRUE, And, Array, Bool, If, Number, constant, next_index, ring_size
+from engine.rules import Choice, Parameter, Party, RuleBook
+from engine.terms import FALSE, TRUE, And, Array, Bool, If, Number, constant, next_index, ring_size
 from model.layout import Command
-from model.rules import Choice, Parameter, Party, RuleBook
 from model.state import (
     CAPACITY,
     FILTER_TABLE,
     Flags,
-    Outcome,
     ReceiveRing,
     RequestRing,
+    Result,
     Stage,
     State,
 )
 
 if TYPE_CHECKING:
-    from model.ring_spec import RequestProgram
+    from model.ring_spec import RingOperations
 
 __all__ = [
     "BOOK",
@@ -159,13 +159,13 @@ def withdraw_vector0(s: State) -> None:
 # The doorbell
 
 
-def receive_doorbell(p: RequestProgram, s: State, slot: Number) -> None:
+def receive_doorbell(ops: RingOperations, s: State, slot: Number) -> None:
     """DBELL was written: look at the ring, up to the slot named."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     works = running(s)
     legal = And(ring.based, slot < ring_size())
     ring.look = If(works & legal, TRUE, ring.look)
-    ring.bell_i = If(works & legal, slot, ring.bell_i)
+    ring.doorbell_i = If(works & legal, slot, ring.doorbell_i)
     protocol_error(s, works & ~legal)
 
 
@@ -204,26 +204,26 @@ def tx_fetch(s: State) -> None:
     s.reads("tx", "fields", slot)
     s.tx.seen_fields = s.tx.fields[slot]
     s.tx.seen_zero = s.tx.zero[slot]
-    s.tx.stage = If(s.tx.zero[slot], Stage.SEND, Stage.READ_HEAD)
+    s.tx.stage = If(s.tx.zero[slot], Stage.SEND, Stage.READ_FIRST_WORD)
 
 
-@BOOK.rule("Rings: Transmit", DEVICE, fair="tx.engine", name="tx.read_head")
-def tx_read_head(s: State) -> None:
+@BOOK.rule("Rings: Transmit", DEVICE, fair="tx.engine", name="tx.read_first_word")
+def tx_read_first_word(s: State) -> None:
     """Read an early word of the payload."""
     slot = s.tx.dev_i
-    s.require(running(s) & (s.tx.stage == Stage.READ_HEAD))
-    s.reads("tx", "head", slot)
-    s.tx.seen_head = s.tx.head[slot]
-    s.tx.stage = constant(Stage.READ_TAIL)
+    s.require(running(s) & (s.tx.stage == Stage.READ_FIRST_WORD))
+    s.reads("tx", "first_word", slot)
+    s.tx.seen_first_word = s.tx.first_word[slot]
+    s.tx.stage = constant(Stage.READ_LAST_WORD)
 
 
-@BOOK.rule("Rings: Transmit", DEVICE, fair="tx.engine", name="tx.read_tail")
-def tx_read_tail(s: State) -> None:
+@BOOK.rule("Rings: Transmit", DEVICE, fair="tx.engine", name="tx.read_last_word")
+def tx_read_last_word(s: State) -> None:
     """Read a late word of the payload."""
     slot = s.tx.dev_i
-    s.require(running(s) & (s.tx.stage == Stage.READ_TAIL))
-    s.reads("tx", "tail", slot)
-    s.tx.seen_tail = s.tx.tail[slot]
+    s.require(running(s) & (s.tx.stage == Stage.READ_LAST_WORD))
+    s.reads("tx", "last_word", slot)
+    s.tx.seen_last_word = s.tx.last_word[slot]
     s.tx.stage = constant(Stage.SEND)
 
 
@@ -238,7 +238,7 @@ def tx_send(s: State) -> None:
 def _return_slot(ring: RequestRing) -> None:
     slot = ring.dev_i
     ring.owner[slot] = False
-    ring.look = ring.look | (slot != ring.bell_i)
+    ring.look = ring.look | (slot != ring.doorbell_i)
     ring.dev = ring.dev + 1
     ring.dev_i = next_index(slot)
     ring.due = TRUE
@@ -290,12 +290,12 @@ def cmd_fetch(s: State) -> None:
 
 
 def _answer(kind: Number, key: Number, filters: Array[Number], count: Number) -> Number:
-    add = If(count < FILTER_TABLE, Outcome.OK, Outcome.ENOSPC)
-    remove = If(filters[key] != 0, Outcome.OK, Outcome.ENOENT)
+    add = If(count < FILTER_TABLE, Result.OK, Result.ENOSPC)
+    remove = If(filters[key] != 0, Result.OK, Result.ENOENT)
     return If(
         kind == Command.ADDFILT,
         add,
-        If(kind == Command.RMFILT, remove, Outcome.OK),
+        If(kind == Command.RMFILT, remove, Result.OK),
     )
 
 
@@ -319,7 +319,7 @@ def cmd_execute(s: State) -> None:
     start, stop = kind == Command.START, kind == Command.STOP
     broken = start & (card.started | ~s.tx.based | ~s.rx.based) | stop & ~card.started
     slot = cmd.dev_i
-    cmd.done_code = _answer(kind, key, card.filters, card.filter_count)
+    cmd.computed_status = _answer(kind, key, card.filters, card.filter_count)
     card.filter_count = _change_filters(kind, key, card.filters, card.filter_count)
     card.asked_count = _change_filters(
         cmd.kind_new[slot], cmd.key_new[slot], card.asked, card.asked_count
@@ -331,7 +331,7 @@ def cmd_execute(s: State) -> None:
     s.rx.dev_i = If(starts, 0, s.rx.dev_i)
     s.tx.look = If(starts, FALSE, s.tx.look)
     card.stopping = card.stopping | stop & ~broken
-    cmd.stage = If(stop, Stage.STOPPING, Stage.WRITE_RESULT)
+    cmd.stage = If(stop, Stage.STOPPING, Stage.WRITE_STATUS)
     protocol_error(s, broken)
 
 
@@ -342,17 +342,17 @@ def cmd_stopped(s: State) -> None:
     s.require((s.tx.stage == Stage.IDLE) & (s.rx.stage == Stage.IDLE))
     s.card.started = FALSE
     s.card.stopping = FALSE
-    s.cmd.stage = constant(Stage.WRITE_RESULT)
+    s.cmd.stage = constant(Stage.WRITE_STATUS)
 
 
-@BOOK.rule(COMMANDS, DEVICE, fair="cmd.engine", name="cmd.write_result")
-def cmd_write_result(s: State) -> None:
+@BOOK.rule(COMMANDS, DEVICE, fair="cmd.engine", name="cmd.write_status")
+def cmd_write_status(s: State) -> None:
     """Write the error byte."""
     slot = s.cmd.dev_i
-    s.require(running(s) & (s.cmd.stage == Stage.WRITE_RESULT))
-    s.writes("cmd", "result", slot)
-    s.cmd.result[slot] = s.cmd.seen_fields
-    s.cmd.code[slot] = s.cmd.done_code
+    s.require(running(s) & (s.cmd.stage == Stage.WRITE_STATUS))
+    s.writes("cmd", "status", slot)
+    s.cmd.status_sequence[slot] = s.cmd.seen_fields
+    s.cmd.status[slot] = s.cmd.computed_status
     s.cmd.stage = constant(Stage.WRITE_OWNER)
 
 
@@ -403,24 +403,24 @@ def rx_fetch(s: State) -> None:
     s.require(running(s) & (s.rx.stage == Stage.FETCH))
     s.reads("rx", "pointer", slot)
     s.rx.target = s.rx.pointer[slot]
-    s.rx.stage = If(s.rx.arriving == 0, Stage.WRITE_HEADER, Stage.WRITE_HEAD)
+    s.rx.stage = If(s.rx.arriving == 0, Stage.WRITE_HEADER, Stage.WRITE_FIRST_WORD)
 
 
-@BOOK.rule("Rings: Receive", DEVICE, fair="rx.engine", name="rx.write_head")
-def rx_write_head(s: State) -> None:
+@BOOK.rule("Rings: Receive", DEVICE, fair="rx.engine", name="rx.write_first_word")
+def rx_write_first_word(s: State) -> None:
     """Write an early word of the payload to the buffer."""
-    s.require(running(s) & (s.rx.stage == Stage.WRITE_HEAD))
-    s.writes("rx", "head", s.rx.target)
-    s.rx.head[s.rx.target] = s.rx.dev
-    s.rx.stage = constant(Stage.WRITE_TAIL)
+    s.require(running(s) & (s.rx.stage == Stage.WRITE_FIRST_WORD))
+    s.writes("rx", "first_word", s.rx.target)
+    s.rx.first_word[s.rx.target] = s.rx.dev
+    s.rx.stage = constant(Stage.WRITE_LAST_WORD)
 
 
-@BOOK.rule("Rings: Receive", DEVICE, fair="rx.engine", name="rx.write_tail")
-def rx_write_tail(s: State) -> None:
+@BOOK.rule("Rings: Receive", DEVICE, fair="rx.engine", name="rx.write_last_word")
+def rx_write_last_word(s: State) -> None:
     """Write a late word of the payload to the buffer."""
-    s.require(running(s) & (s.rx.stage == Stage.WRITE_TAIL))
-    s.writes("rx", "tail", s.rx.target)
-    s.rx.tail[s.rx.target] = s.rx.dev
+    s.require(running(s) & (s.rx.stage == Stage.WRITE_LAST_WORD))
+    s.writes("rx", "last_word", s.rx.target)
+    s.rx.last_word[s.rx.target] = s.rx.dev
     s.rx.stage = constant(Stage.WRITE_HEADER)
 
 

@@ -12,18 +12,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from model.algebra import FALSE, TRUE, And, Bool, If, Number, constant, ring_size
+from engine.rules import THREAD, USER, Choice, Parameter, Party, RuleBook
+from engine.terms import FALSE, TRUE, And, Bool, If, Number, constant, ring_size
 from model.device_spec import card_resets, protocol_error
 from model.layout import Command
-from model.ring_spec import COMMAND, TRANSMIT, ZERO, join_line, packet_waits
-from model.rules import THREAD, USER, Choice, Parameter, Party, RuleBook
+from model.ring_spec import COMMAND, TRANSMIT, ZERO, join_queue, packet_waits
 from model.state import (
     POLLS,
     UNICAST,
     Flags,
     Label,
     Life,
-    Outcome,
+    Result,
     State,
 )
 from model.thread_spec import (
@@ -32,8 +32,8 @@ from model.thread_spec import (
     enter_call,
     holds,
     leave_call,
-    release,
     sleep,
+    unlock,
     user,
     wake_everyone,
 )
@@ -58,12 +58,12 @@ STALE: Final = Parameter("stale", Choice.FLAG)
 
 def _begin(s: State, t: Number, label: Label) -> None:
     s.require(at(s, t, Label.IDLE) & user(t))
-    s.threads.outcome[t] = Outcome.NONE
-    s.threads.back[t] = Label.EXIT
+    s.threads.result[t] = Result.NONE
+    s.threads.return_to[t] = Label.EXIT
     s.threads.nonblocking[t] = False
     s.threads.peek[t] = False
-    s.threads.answered[t] = False
-    s.threads.label[t] = label
+    s.threads.completed[t] = False
+    s.threads.pc[t] = label
     draw_ticket(s, t)
 
 
@@ -119,9 +119,9 @@ def usable(s: State) -> Bool:
 def turn_away(s: State, t: Number) -> None:
     """The card is not open or has failed: the call ends with EIO."""
     s.require(holds(s, t, Label.WRITE_ENTER, Label.READ_ENTER, Label.FILTER_ENTER) & ~usable(s))
-    s.threads.outcome[t] = Outcome.EIO
-    s.threads.label[t] = Label.IDLE
-    release(s)
+    s.threads.result[t] = Result.EIO
+    s.threads.pc[t] = Label.IDLE
+    unlock(s)
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
@@ -129,8 +129,8 @@ def enter_write(s: State, t: Number) -> None:
     """The sender gets a place in the line for a slot."""
     s.require(holds(s, t, Label.WRITE_ENTER) & usable(s))
     enter_call(s, t)
-    join_line(TRANSMIT, s, t)
-    s.threads.label[t] = Label.TX_TURN
+    join_queue(TRANSMIT, s, t)
+    s.threads.pc[t] = Label.TX_TURN
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
@@ -138,8 +138,8 @@ def enter_filter(s: State, t: Number) -> None:
     """The caller gets a place in the line for a command slot."""
     s.require(holds(s, t, Label.FILTER_ENTER) & usable(s))
     enter_call(s, t)
-    join_line(COMMAND, s, t)
-    s.threads.label[t] = Label.CMD_TURN
+    join_queue(COMMAND, s, t)
+    s.threads.pc[t] = Label.CMD_TURN
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
@@ -147,7 +147,7 @@ def enter_read(s: State, t: Number) -> None:
     """The reader goes to look for a packet."""
     s.require(holds(s, t, Label.READ_ENTER) & usable(s))
     enter_call(s, t)
-    s.threads.label[t] = Label.RX_OWNER
+    s.threads.pc[t] = Label.RX_OWNER
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
@@ -156,8 +156,8 @@ def exit_call(s: State, t: Number) -> None:
     s.require(holds(s, t, Label.EXIT))
     leave_call(s, t)
     s.threads.wake_life.choose_fill(s.driver.life == Life.CLOSING, True)
-    s.threads.label[t] = Label.IDLE
-    release(s)
+    s.threads.pc[t] = Label.IDLE
+    unlock(s)
 
 
 # The event handler (vector 0)
@@ -168,7 +168,7 @@ def event_interrupt(s: State, t: Number) -> None:
     """Vector 0 is delivered: the handler asks for the lock."""
     s.require(at(s, t, Label.EVENT_IDLE) & s.card.vector0)
     s.card.vector0 = FALSE
-    s.threads.label[t] = Label.READ_EVENTS
+    s.threads.pc[t] = Label.READ_EVENTS
     draw_ticket(s, t)
 
 
@@ -180,7 +180,7 @@ def read_events(s: State, t: Number) -> None:
     s.cmd.event = FALSE
     s.rx.event = FALSE
     s.rx.dropped = FALSE
-    s.threads.label[t] = Label.CMD_RECLAIM
+    s.threads.pc[t] = Label.CMD_SCAN
 
 
 @BOOK.rule("Rings: Events", HOST, THREAD, fair="thread")
@@ -200,10 +200,10 @@ def no_packet_waits(s: State, t: Number) -> None:
 
 def events_served(s: State, t: Number) -> None:
     """Wake whoever drains the card."""
-    s.rx.early = FALSE
+    s.rx.owner_speculated = FALSE
     s.threads.wake_life.fill(True)
-    s.threads.label[t] = Label.EVENT_IDLE
-    release(s)
+    s.threads.pc[t] = Label.EVENT_IDLE
+    unlock(s)
 
 
 # The fatal handler (vector 1)
@@ -214,7 +214,7 @@ def fatal_interrupt(s: State, t: Number) -> None:
     """Vector 1 is delivered: the handler asks for the lock."""
     s.require(at(s, t, Label.FATAL_IDLE) & s.card.vector1)
     s.card.vector1 = FALSE
-    s.threads.label[t] = Label.MARK_FAILED
+    s.threads.pc[t] = Label.MARK_FAILED
     draw_ticket(s, t)
 
 
@@ -227,39 +227,39 @@ def mark_failed(s: State, t: Number) -> None:
     for channel in (s.threads.wake_tx, s.threads.wake_cmd, s.threads.wake_life):
         channel.choose_fill(error, True)
     s.rx.ready = s.rx.ready | error
-    s.threads.label[t] = Label.FATAL_IDLE
-    release(s)
+    s.threads.pc[t] = Label.FATAL_IDLE
+    unlock(s)
 
 
 # Open and close
 
 
 def _finish(s: State, t: Number, outcome: Number | int) -> None:
-    s.threads.outcome[t] = outcome
-    s.threads.label[t] = Label.IDLE
-    release(s)
+    s.threads.result[t] = outcome
+    s.threads.pc[t] = Label.IDLE
+    unlock(s)
 
 
 def _walk_ring(s: State, t: Number, again: Label, then: Label | Number) -> None:
     """One slot done: go to the next one, or on to what follows the last one."""
     last = s.driver.cursor + 1 == ring_size()
-    s.threads.label[t] = If(last, then, again)
+    s.threads.pc[t] = If(last, then, again)
     s.driver.cursor = If(last, 0, s.driver.cursor + 1)
 
 
 def _submit(s: State, t: Number, command: Command, back: Label) -> None:
     s.threads.kind[t] = command
     s.threads.key[t] = UNICAST
-    s.threads.back[t] = back
-    s.threads.outcome[t] = Outcome.NONE
-    s.threads.answered[t] = False
-    join_line(COMMAND, s, t)
-    s.threads.label[t] = Label.CMD_TURN
+    s.threads.return_to[t] = back
+    s.threads.result[t] = Result.NONE
+    s.threads.completed[t] = False
+    join_queue(COMMAND, s, t)
+    s.threads.pc[t] = Label.CMD_TURN
 
 
 def _start_reset(s: State, t: Number) -> None:
     s.driver.polls = POLLS
-    s.threads.label[t] = Label.RESET
+    s.threads.pc[t] = Label.RESET
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
@@ -269,7 +269,7 @@ def open_shared(s: State, t: Number) -> None:
     s.require(holds(s, t, Label.OPEN_ENTER) & (driver.life == Life.OPEN))
     driver.opens = If(driver.failed, driver.opens, driver.opens + 1)
     driver.handles = If(driver.failed, driver.handles, driver.handles + 1)
-    _finish(s, t, If(driver.failed, Outcome.EIO, Outcome.OK))
+    _finish(s, t, If(driver.failed, Result.EIO, Result.OK))
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
@@ -293,7 +293,7 @@ def open_first(s: State, t: Number) -> None:
     driver.aborting = FALSE
     driver.cursor = constant(0)
     driver.polls = POLLS
-    s.threads.label[t] = If(dirty, Label.RESET, Label.INIT_TX)
+    s.threads.pc[t] = If(dirty, Label.RESET, Label.INIT_TX)
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
@@ -302,14 +302,14 @@ def close_shared(s: State, t: Number) -> None:
     s.require(holds(s, t, Label.CLOSE_ENTER) & (s.driver.handles > 1))
     s.driver.handles = s.driver.handles - 1
     s.driver.opens = s.driver.opens - 1
-    _finish(s, t, Outcome.OK)
+    _finish(s, t, Result.OK)
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
 def close_nothing(s: State, t: Number) -> None:
     """Another thread closed the same open in the meantime."""
     s.require(holds(s, t, Label.CLOSE_ENTER) & (s.driver.handles == 0))
-    _finish(s, t, Outcome.EBADF)
+    _finish(s, t, Result.EBADF)
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
@@ -323,7 +323,7 @@ def close_last(s: State, t: Number) -> None:
     s.driver.opening = FALSE
     s.driver.aborting = FALSE
     wake_everyone(s)
-    s.threads.label[t] = Label.LEAVE
+    s.threads.pc[t] = Label.LEAVE
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
@@ -337,7 +337,7 @@ def wait_for_leavers(s: State, t: Number) -> None:
 def all_left(s: State, t: Number) -> None:
     """No call is under way any more."""
     s.require(holds(s, t, Label.LEAVE) & (s.driver.inside == 0))
-    s.threads.label[t] = Label.DRAIN
+    s.threads.pc[t] = Label.DRAIN
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
@@ -352,14 +352,14 @@ def drained(s: State, t: Number) -> None:
     """All packets were sent, or the card failed."""
     s.require(holds(s, t, Label.DRAIN) & (s.driver.failed | (s.tx.cons == s.tx.prod)))
     s.driver.polls = POLLS
-    s.threads.label[t] = If(s.driver.failed, Label.RESET, Label.STOP)
+    s.threads.pc[t] = If(s.driver.failed, Label.RESET, Label.STOP)
 
 
 @BOOK.rule(CALLS, Party.ENVIRONMENT, THREAD)
 def stop_draining(s: State, t: Number) -> None:
     """Sending takes too long: stop the card with packets still on the ring."""
     s.require(holds(s, t, Label.DRAIN) & ~s.driver.failed)
-    s.threads.label[t] = Label.STOP
+    s.threads.pc[t] = Label.STOP
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
@@ -370,11 +370,11 @@ def submit_stop(s: State, t: Number) -> None:
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
-def stop_answered(s: State, t: Number) -> None:
+def stop_completed(s: State, t: Number) -> None:
     """Only an answered STOP lets the buffers go; anything else needs a reset."""
     s.require(holds(s, t, Label.STOPPED))
     s.driver.polls = POLLS
-    s.threads.label[t] = If(s.threads.outcome[t] == Outcome.OK, Label.FLUSH, Label.RESET)
+    s.threads.pc[t] = If(s.threads.result[t] == Result.OK, Label.FLUSH, Label.RESET)
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
@@ -385,13 +385,13 @@ def submit_flush(s: State, t: Number) -> None:
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
-def flush_answered(s: State, t: Number) -> None:
+def flush_completed(s: State, t: Number) -> None:
     """No filter is left: the packet rings are out of use and can be freed."""
     s.require(holds(s, t, Label.FLUSHED))
-    good = s.threads.outcome[t] == Outcome.OK
+    good = s.threads.result[t] == Result.OK
     s.driver.polls = POLLS
     s.driver.cursor = constant(0)
-    s.threads.label[t] = If(good, Label.FREE, Label.RESET)
+    s.threads.pc[t] = If(good, Label.FREE, Label.RESET)
     _retire_packet_rings(s, good)
 
 
@@ -409,13 +409,17 @@ def _retire_packet_rings(s: State, when: Bool) -> None:
 def write_reset(s: State, t: Number) -> None:
     """Write FLAGS.RST: the card forgets everything, and the driver all that was outstanding."""
     s.require(holds(s, t, Label.RESET))
-    s.require((s.tx.heard == s.tx.rung) & (s.cmd.heard == s.cmd.rung), "register writes in order")
+    s.require(
+        (s.tx.doorbells_arrived == s.tx.doorbells_posted)
+        & (s.cmd.doorbells_arrived == s.cmd.doorbells_posted),
+        "register writes in order",
+    )
     card_resets(s)
     _retire_packet_rings(s, TRUE)
     s.cmd.live = FALSE
     s.cmd.cons = s.cmd.prod
     s.cmd.cons_i = s.cmd.prod_i
-    s.threads.label[t] = Label.POLL
+    s.threads.pc[t] = Label.POLL
 
 
 @BOOK.rule(REGISTERS, HOST, THREAD, fair="thread")
@@ -424,7 +428,7 @@ def reset_done(s: State, t: Number) -> None:
     s.require(holds(s, t, Label.POLL) & (s.card.flags == Flags.CLEAR))
     s.driver.failed = FALSE
     s.driver.cursor = constant(0)
-    s.threads.label[t] = Label.CMD_INIT
+    s.threads.pc[t] = Label.CMD_INIT
 
 
 @BOOK.rule(REGISTERS, HOST, THREAD, fair="thread")
@@ -441,7 +445,7 @@ def give_up_reset(s: State, t: Number) -> None:
     s.require(holds(s, t, Label.POLL) & (s.card.flags != Flags.CLEAR) & (s.driver.polls == 0))
     s.driver.needs_reset = TRUE
     s.driver.aborting = TRUE
-    s.threads.label[t] = Label.CLOSED
+    s.threads.pc[t] = Label.CLOSED
 
 
 @BOOK.rule("Rings", HOST, THREAD, fair="thread")
@@ -478,7 +482,7 @@ def write_command_base(s: State, t: Number) -> None:
     s.cmd.live = TRUE
     s.driver.needs_reset = FALSE
     s.driver.cursor = constant(0)
-    s.threads.label[t] = Label.FREE
+    s.threads.pc[t] = Label.FREE
 
 
 # Memory of the packet rings
@@ -503,8 +507,8 @@ def tx_pending(s: State, slot: Number) -> Bool:
     return (
         ring.owner_pending[slot]
         | ring.fields_pending[slot]
-        | ring.head_pending[slot]
-        | ring.tail_pending[slot]
+        | ring.first_word_pending[slot]
+        | ring.last_word_pending[slot]
     )
 
 
@@ -520,12 +524,12 @@ def init_transmit_slot(s: State, t: Number, garbage: Number, stale: Number) -> N
     s.require(holds(s, t, Label.INIT_TX))
     ring.exists[slot] = True
     ring.owner[slot] = stale != 0
-    for word in (ring.fields, ring.head, ring.tail):
+    for word in (ring.fields, ring.first_word, ring.last_word):
         word[slot] = garbage
     ring.owner_new[slot] = False
     ring.owner_pending[slot] = True
     ring.waiter[slot] = 0
-    s.threads.label[t] = Label.INIT_POINTER
+    s.threads.pc[t] = Label.INIT_POINTER
 
 
 @BOOK.rule("Rings", HOST, THREAD, GARBAGE, STALE, fair="thread")
@@ -535,12 +539,12 @@ def init_receive_pointer(s: State, t: Number, garbage: Number, stale: Number) ->
     s.require(holds(s, t, Label.INIT_POINTER))
     ring.exists[slot] = True
     ring.owner[slot] = stale != 0
-    for word in (ring.pointer, ring.header, ring.length, ring.head, ring.tail):
+    for word in (ring.pointer, ring.header, ring.length, ring.first_word, ring.last_word):
         word[slot] = garbage
     ring.pointer_new[slot] = slot
     ring.pointer_pending[slot] = True
     ring.held[slot] = False
-    s.threads.label[t] = Label.INIT_RX
+    s.threads.pc[t] = Label.INIT_RX
 
 
 @BOOK.rule("Rings", HOST, THREAD, fair="thread")
@@ -567,7 +571,7 @@ def fence_packet_slot(s: State, t: Number) -> None:
 def write_packet_bases(s: State, t: Number) -> None:
     """Write TXBASE, TXSHIFT, RXBASE and RXSHIFT; the driver starts at slot 0."""
     s.require(holds(s, t, Label.BASE))
-    s.require(s.tx.heard == s.tx.rung, "register writes in order")
+    s.require(s.tx.doorbells_arrived == s.tx.doorbells_posted, "register writes in order")
     protocol_error(s, s.card.started & (s.card.flags == Flags.CLEAR))
     s.tx.prod_i = constant(0)
     s.tx.cons_i = constant(0)
@@ -582,7 +586,7 @@ def write_packet_bases(s: State, t: Number) -> None:
     s.rx.based = TRUE
     s.rx.live = TRUE
     s.rx.ready = FALSE
-    s.threads.label[t] = Label.START
+    s.threads.pc[t] = Label.START
 
 
 # Starting packet traffic
@@ -596,14 +600,14 @@ def submit_start(s: State, t: Number) -> None:
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
-def start_answered(s: State, t: Number) -> None:
+def start_completed(s: State, t: Number) -> None:
     """A START that failed or was interrupted may have started the card: reset it first."""
     s.require(holds(s, t, Label.STARTED))
-    good = s.threads.outcome[t] == Outcome.OK
+    good = s.threads.result[t] == Result.OK
     s.driver.polls = POLLS
     s.driver.aborting = ~good
     s.driver.life = If(good, s.driver.life, Life.CLOSING)
-    s.threads.label[t] = If(good, Label.ADD_UNICAST, Label.RESET)
+    s.threads.pc[t] = If(good, Label.ADD_UNICAST, Label.RESET)
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
@@ -614,14 +618,14 @@ def submit_unicast(s: State, t: Number) -> None:
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
-def unicast_answered(s: State, t: Number) -> None:
+def unicast_completed(s: State, t: Number) -> None:
     """If the filter command failed the card is running: stop it, or reset it, before freeing."""
     s.require(holds(s, t, Label.ADDED_UNICAST))
-    good = s.threads.outcome[t] == Outcome.OK
+    good = s.threads.result[t] == Result.OK
     s.driver.polls = POLLS
     s.driver.aborting = ~good
     s.driver.life = If(good, s.driver.life, Life.CLOSING)
-    s.threads.label[t] = If(good, Label.OPENED, If(s.driver.failed, Label.RESET, Label.STOP))
+    s.threads.pc[t] = If(good, Label.OPENED, If(s.driver.failed, Label.RESET, Label.STOP))
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
@@ -632,7 +636,7 @@ def opened(s: State, t: Number) -> None:
     s.driver.opens = s.driver.opens + 1
     s.driver.handles = s.driver.handles + 1
     s.threads.wake_life.fill(True)
-    _finish(s, t, Outcome.OK)
+    _finish(s, t, Result.OK)
 
 
 @BOOK.rule(CALLS, HOST, THREAD, fair="thread")
@@ -641,5 +645,5 @@ def closed(s: State, t: Number) -> None:
     s.require(holds(s, t, Label.CLOSED))
     s.driver.life = constant(Life.CLOSED)
     s.threads.wake_life.fill(True)
-    _finish(s, t, If(s.driver.aborting, Outcome.EIO, Outcome.OK))
+    _finish(s, t, If(s.driver.aborting, Result.EIO, Result.OK))
     s.driver.aborting = FALSE

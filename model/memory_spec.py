@@ -21,10 +21,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from model.algebra import TRUE, And, Bool, If, Number, next_index
+from engine.rules import SLOT, Party, Rule, RuleBook, bind
+from engine.terms import TRUE, And, Bool, If, Number, next_index
 from model.device_spec import receive_doorbell
-from model.ring_spec import COMMAND, TRANSMIT, RequestProgram
-from model.rules import SLOT, Party, Rule, RuleBook, bind
+from model.ring_spec import COMMAND, TRANSMIT, RingOperations
 from model.state import EVENT_THREAD, Label, State
 from model.thread_spec import holder, holds, lock_is_held
 
@@ -37,53 +37,59 @@ ORDER: Final = "Order of memory accesses"
 # Stores become visible
 
 
-def fields_visible(p: RequestProgram, s: State, k: Number) -> None:
+def fields_visible(ops: RingOperations, s: State, k: Number) -> None:
     """The stored fields of slot k become visible to the card."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     s.require(ring.fields_pending[k])
-    s.writes(p.name, "fields", k)
-    ring.fields[k] = ring.tag[k]
+    s.writes(ops.name, "fields", k)
+    ring.fields[k] = ring.sequence[k]
     ring.fields_pending[k] = False
-    if p is COMMAND:
+    if ops is COMMAND:
         s.cmd.kind[k] = s.cmd.kind_new[k]
         s.cmd.key[k] = s.cmd.key_new[k]
 
 
-def owner_visible(p: RequestProgram, s: State, k: Number) -> None:
+def owner_visible(ops: RingOperations, s: State, k: Number) -> None:
     """The stored owner byte of slot k becomes visible to the card."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     s.require(ring.owner_pending[k])
     s.barrier("release: fields before owner", ~ring.fields_pending[k])
-    if p is TRANSMIT:
-        s.barrier("release: payload before owner", ~s.tx.head_pending[k] & ~s.tx.tail_pending[k])
+    if ops is TRANSMIT:
+        s.barrier(
+            "release: payload before owner",
+            ~s.tx.first_word_pending[k] & ~s.tx.last_word_pending[k],
+        )
     ring.owner[k] = ring.owner_new[k]
     ring.owner_pending[k] = False
 
 
-def doorbell_arrives(p: RequestProgram, s: State) -> None:
+def doorbell_arrives(ops: RingOperations, s: State) -> None:
     """The oldest doorbell under way reaches the card."""
-    ring = p.ring(s)
-    slot = ring.bell_value[ring.heard]
-    s.require(ring.heard != ring.rung)
-    s.barrier("owner before doorbell", ~And(ring.owner_pending[slot], ring.tag[slot] == ring.heard))
-    ring.heard = ring.heard + 1
-    receive_doorbell(p, s, slot)
+    ring = ops.ring(s)
+    slot = ring.doorbell_value[ring.doorbells_arrived]
+    s.require(ring.doorbells_arrived != ring.doorbells_posted)
+    s.barrier(
+        "owner before doorbell",
+        ~And(ring.owner_pending[slot], ring.sequence[slot] == ring.doorbells_arrived),
+    )
+    ring.doorbells_arrived = ring.doorbells_arrived + 1
+    receive_doorbell(ops, s, slot)
 
 
-def tx_head_visible(s: State, k: Number) -> None:
+def tx_first_word_visible(s: State, k: Number) -> None:
     """A stored early word of the payload becomes visible to the card."""
-    s.require(s.tx.head_pending[k])
-    s.writes("tx", "head", k)
-    s.tx.head[k] = s.tx.tag[k]
-    s.tx.head_pending[k] = False
+    s.require(s.tx.first_word_pending[k])
+    s.writes("tx", "first_word", k)
+    s.tx.first_word[k] = s.tx.sequence[k]
+    s.tx.first_word_pending[k] = False
 
 
-def tx_tail_visible(s: State, k: Number) -> None:
+def tx_last_word_visible(s: State, k: Number) -> None:
     """A stored late word of the payload becomes visible to the card."""
-    s.require(s.tx.tail_pending[k])
-    s.writes("tx", "tail", k)
-    s.tx.tail[k] = s.tx.tag[k]
-    s.tx.tail_pending[k] = False
+    s.require(s.tx.last_word_pending[k])
+    s.writes("tx", "last_word", k)
+    s.tx.last_word[k] = s.tx.sequence[k]
+    s.tx.last_word_pending[k] = False
 
 
 def rx_pointer_visible(s: State, k: Number) -> None:
@@ -107,10 +113,10 @@ def rx_owner_visible(s: State, k: Number) -> None:
 
 
 SCAN: Final = (
+    Label.CMD_SCAN,
     Label.CMD_RECLAIM,
-    Label.CMD_TAKE,
+    Label.TX_SCAN,
     Label.TX_RECLAIM,
-    Label.TX_TAKE,
     Label.RX_READY,
 )
 """Where the handler looks at the rings, behind its EVFLAGS read, in order."""
@@ -123,32 +129,36 @@ def handler_may_look_ahead(s: State, last: Label, barrier: bool = True) -> Bool:
     return And(lock_is_held(s), holds(s, holder(s), *labels), holder(s) == EVENT_THREAD)
 
 
-def load_owner_early(p: RequestProgram, s: State) -> None:
+def speculate_owner(ops: RingOperations, s: State) -> None:
     """The handler's next load of an owner byte is satisfied ahead of its turn."""
-    ring = p.ring(s)
-    taking = holds(s, holder(s), p.take)
+    ring = ops.ring(s)
+    taking = holds(s, holder(s), ops.reclaim)
     slot = If(taking, next_index(ring.cons_i), ring.cons_i)
-    s.barrier("acquire: event flags before owner", handler_may_look_ahead(s, p.take, barrier=True))
-    s.require(handler_may_look_ahead(s, p.take, barrier=False))
-    s.require(~ring.early & (ring.cons != ring.prod) & (~taking | (ring.cons + 1 != ring.prod)))
-    s.reads(p.name, "owner", slot)
-    ring.early = TRUE
-    ring.early_owner = If(ring.owner_pending[slot], ring.owner_new[slot], ring.owner[slot])
+    s.barrier(
+        "acquire: event flags before owner", handler_may_look_ahead(s, ops.reclaim, barrier=True)
+    )
+    s.require(handler_may_look_ahead(s, ops.reclaim, barrier=False))
+    s.require(
+        ~ring.owner_speculated & (ring.cons != ring.prod) & (~taking | (ring.cons + 1 != ring.prod))
+    )
+    s.reads(ops.name, "owner", slot)
+    ring.owner_speculated = TRUE
+    ring.speculated_owner = If(ring.owner_pending[slot], ring.owner_new[slot], ring.owner[slot])
 
 
-def load_result_early(s: State) -> None:
+def speculate_status(s: State) -> None:
     """The handler's load of the error byte is satisfied ahead of its turn."""
     slot = s.cmd.cons_i
-    s.barrier("acquire: owner before result", holds(s, holder(s), Label.CMD_TAKE))
-    s.require(lock_is_held(s) & holds(s, holder(s), Label.CMD_RECLAIM, Label.CMD_TAKE))
-    s.require(~s.cmd.early_result & (s.cmd.cons != s.cmd.prod))
-    s.reads("cmd", "result", slot)
-    s.cmd.early_result = TRUE
-    s.cmd.early_tag = s.cmd.result[slot]
-    s.cmd.early_code = s.cmd.code[slot]
+    s.barrier("acquire: owner before status", holds(s, holder(s), Label.CMD_RECLAIM))
+    s.require(lock_is_held(s) & holds(s, holder(s), Label.CMD_SCAN, Label.CMD_RECLAIM))
+    s.require(~s.cmd.status_speculated & (s.cmd.cons != s.cmd.prod))
+    s.reads("cmd", "status", slot)
+    s.cmd.status_speculated = TRUE
+    s.cmd.speculated_sequence = s.cmd.status_sequence[slot]
+    s.cmd.speculated_status = s.cmd.status[slot]
 
 
-def load_rx_owner_early(s: State) -> None:
+def speculate_rx_owner(s: State) -> None:
     """The next load of an owner byte by a reader or the handler is satisfied ahead of its turn."""
     ring = s.rx
     taking = holds(s, holder(s), Label.RX_HEADER)
@@ -158,46 +168,50 @@ def load_rx_owner_early(s: State) -> None:
         handler_may_look_ahead(s, Label.RX_READY, barrier) & ring.live for barrier in (True, False)
     )
     s.barrier("acquire: event flags before owner", reads | ahead)
-    s.require((reads | sooner) & ~ring.early)
+    s.require((reads | sooner) & ~ring.owner_speculated)
     s.reads("rx", "owner", slot)
-    ring.early = TRUE
-    ring.early_owner = If(ring.owner_pending[slot], ring.owner_new[slot], ring.owner[slot])
+    ring.owner_speculated = TRUE
+    ring.speculated_owner = If(ring.owner_pending[slot], ring.owner_new[slot], ring.owner[slot])
 
 
-def load_header_early(s: State) -> None:
+def speculate_header(s: State) -> None:
     """The reader's load of the header is satisfied ahead of its turn."""
     slot = s.rx.cons_i
     s.barrier("acquire: owner before header", holds(s, holder(s), Label.RX_HEADER))
     s.require(lock_is_held(s) & holds(s, holder(s), Label.RX_OWNER, Label.RX_HEADER))
-    s.require(~s.rx.early_header)
+    s.require(~s.rx.header_speculated)
     s.reads("rx", "header", slot)
-    s.rx.early_header = TRUE
-    s.rx.early_tag = s.rx.header[slot]
-    s.rx.early_length = s.rx.length[slot]
+    s.rx.header_speculated = TRUE
+    s.rx.speculated_sequence = s.rx.header[slot]
+    s.rx.speculated_length = s.rx.length[slot]
 
 
 def memory_rules() -> list[Rule]:
     """All rules of this file."""
     memory, host = Party.MEMORY, Party.HOST
     rules: list[Rule] = []
-    for p in (TRANSMIT, COMMAND):
+    for ops in (TRANSMIT, COMMAND):
         for slot_body in (fields_visible, owner_visible):
-            name = f"{p.name}.{slot_body.__name__}"
-            rules.append(Rule(name, memory, ORDER, (SLOT,), name, bind(slot_body, p)))
-        arrives = f"{p.name}.doorbell_arrives"
-        rules.append(Rule(arrives, memory, ORDER, (), arrives, bind(doorbell_arrives, p)))
+            name = f"{ops.name}.{slot_body.__name__}"
+            rules.append(Rule(name, memory, ORDER, (SLOT,), name, bind(slot_body, ops)))
+        arrives = f"{ops.name}.doorbell_arrives"
+        rules.append(Rule(arrives, memory, ORDER, (), arrives, bind(doorbell_arrives, ops)))
         rules.append(
-            Rule(f"{p.name}.load_owner_early", host, ORDER, (), "", bind(load_owner_early, p))
+            Rule(f"{ops.name}.speculate_owner", host, ORDER, (), "", bind(speculate_owner, ops))
         )
     visible: list[Callable[..., None]] = [
-        tx_head_visible,
-        tx_tail_visible,
+        tx_first_word_visible,
+        tx_last_word_visible,
         rx_pointer_visible,
         rx_owner_visible,
     ]
     for body in visible:
         name = body.__name__.replace("_", ".", 1)
         rules.append(Rule(name, memory, ORDER, (SLOT,), name, body))
-    early: list[Callable[..., None]] = [load_result_early, load_rx_owner_early, load_header_early]
-    rules.extend(Rule(body.__name__, host, ORDER, (), "", body) for body in early)
+    early = {
+        "cmd.speculate_status": speculate_status,
+        "rx.speculate_owner": speculate_rx_owner,
+        "rx.speculate_header": speculate_header,
+    }
+    rules.extend(Rule(name, host, ORDER, (), "", body) for name, body in early.items())
     return rules

@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from model.algebra import (
+from engine.terms import (
     And,
     Bool,
     Implies,
@@ -26,7 +26,7 @@ from model.algebra import (
 from model.device_spec import running
 from model.driver_spec import rx_pending, tx_pending
 from model.memory_spec import SCAN
-from model.ring_spec import COMMAND, HOLDING, TRANSMIT, RequestProgram, call_must_end, my_turn
+from model.ring_spec import COMMAND, HOLDING, TRANSMIT, RingOperations, call_must_end, my_turn
 from model.state import (
     CAPACITY,
     EVENT_THREAD,
@@ -34,7 +34,7 @@ from model.state import (
     Flags,
     Label,
     Life,
-    Outcome,
+    Result,
     Stage,
     State,
 )
@@ -100,7 +100,7 @@ def transmit_fifo(s: State) -> Bool:
     """Packets are sent once each, in order, and whole: no stale or torn word leaves the card."""
     ring = s.tx
     sent = one_of(ring.stage, (Stage.SEND, Stage.WRITE_OWNER))
-    whole = ring.seen_zero | (ring.seen_head == ring.dev) & (ring.seen_tail == ring.dev)
+    whole = ring.seen_zero | (ring.seen_first_word == ring.dev) & (ring.seen_last_word == ring.dev)
     return And(
         Implies(sent, (ring.seen_fields == ring.dev) & whole & (ring.dev != ring.prod)),
         Implies(
@@ -128,7 +128,7 @@ def command_fifo(s: State) -> Bool:
 
 def looked(s: State, t: Number) -> Bool:
     """Thread t has looked at the next packet, and left it where it is."""
-    return And(at(s, t, Label.EXIT), s.threads.peek[t], s.threads.outcome[t] == Outcome.OK)
+    return And(at(s, t, Label.EXIT), s.threads.peek[t], s.threads.result[t] == Result.OK)
 
 
 @promise("receive-fifo", "thread")
@@ -140,7 +140,7 @@ def receive_fifo(s: State, t: Number) -> Bool:
     threads = s.threads
     packet = threads.packet[t]
     holding = at(s, t, *HOLDING)
-    copied = at(s, t, Label.RX_POINTER, Label.RX_GIVE) & (threads.copied[t] != 0)
+    copied = at(s, t, Label.RX_POINTER, Label.RX_REPOST) & (threads.copied[t] != 0)
     return And(
         Implies(at(s, t, Label.RX_HEADER), s.rx.dev != s.rx.cons),
         Implies(holding, threads.got[t] == packet),
@@ -148,7 +148,7 @@ def receive_fifo(s: State, t: Number) -> Bool:
         Implies(looked(s, t) & ~s.card.lies, threads.length[t] == s.rx.length[s.rx.cons_i]),
         Implies(
             copied & ~s.card.lies,
-            (threads.got_head[t] == packet) & (threads.got_tail[t] == packet),
+            (threads.got_first_word[t] == packet) & (threads.got_last_word[t] == packet),
         ),
     )
 
@@ -156,7 +156,7 @@ def receive_fifo(s: State, t: Number) -> Bool:
 @promise("own-result", "thread")
 def own_result(s: State, t: Number) -> Bool:
     """A caller gets the result of its own command, and learns of its own packet's completion."""
-    return Implies(s.threads.answered[t], s.threads.answer[t] == s.threads.request[t])
+    return Implies(s.threads.completed[t], s.threads.completed_sequence[t] == s.threads.request[t])
 
 
 @promise("no-dma-after-free")
@@ -164,7 +164,7 @@ def no_dma_after_free(s: State) -> Bool:
     """The card touches no memory of the packet rings that was freed or never given to it."""
     transmitting = ~one_of(s.tx.stage, (Stage.IDLE,)) & running(s)
     receiving = ~one_of(s.rx.stage, (Stage.IDLE,)) & running(s)
-    writing = one_of(s.rx.stage, (Stage.WRITE_HEAD, Stage.WRITE_TAIL)) & running(s)
+    writing = one_of(s.rx.stage, (Stage.WRITE_FIRST_WORD, Stage.WRITE_LAST_WORD)) & running(s)
     return And(
         Implies(transmitting, s.tx.exists[s.tx.dev_i]),
         Implies(receiving, s.rx.exists[s.rx.dev_i]),
@@ -189,7 +189,7 @@ def buffer_ownership(s: State) -> Bool:
     """The card writes packets only to the buffers of the slot that it owns and fills."""
     writing = one_of(
         s.rx.stage,
-        (Stage.WRITE_HEAD, Stage.WRITE_TAIL, Stage.WRITE_HEADER, Stage.WRITE_OWNER),
+        (Stage.WRITE_FIRST_WORD, Stage.WRITE_LAST_WORD, Stage.WRITE_HEADER, Stage.WRITE_OWNER),
     )
     slot = s.rx.dev_i
     return Implies(
@@ -235,10 +235,13 @@ def protocol_order(s: State) -> Bool:
     return ~s.card.sequence_error
 
 
-def _doorbell_right(p: RequestProgram, s: State, j: Number) -> Bool:
-    ring = p.ring(s)
-    slot = ring.bell_value[j]
-    pending = And(constant(0) <= j - ring.heard, j - ring.heard < ring.rung - ring.heard)
+def _doorbell_right(ops: RingOperations, s: State, j: Number) -> Bool:
+    ring = ops.ring(s)
+    slot = ring.doorbell_value[j]
+    pending = And(
+        constant(0) <= j - ring.doorbells_arrived,
+        j - ring.doorbells_arrived < ring.doorbells_posted - ring.doorbells_arrived,
+    )
     current = ring.live & (ring.prod - j <= ring.prod - ring.cons)
     return Implies(
         pending,
@@ -267,9 +270,9 @@ def mutual_exclusion(s: State, t: Number) -> Bool:
     """Only the thread that holds the lock fills in, takes back or sets up a ring."""
     critical = at(
         s, t,
-        Label.TX_HEAD, Label.TX_TAIL, Label.TX_FIELDS, Label.TX_OWNER, Label.TX_DOORBELL,
+        Label.TX_FIRST_WORD, Label.TX_LAST_WORD, Label.TX_FIELDS, Label.TX_OWNER, Label.TX_DOORBELL,
         Label.CMD_FIELDS, Label.CMD_OWNER, Label.CMD_DOORBELL, Label.RX_HEADER, Label.RX_NEXT,
-        Label.CMD_RECLAIM, Label.CMD_TAKE, Label.TX_RECLAIM, Label.TX_TAKE, Label.RX_READY,
+        Label.CMD_SCAN, Label.CMD_RECLAIM, Label.TX_SCAN, Label.TX_RECLAIM, Label.RX_READY,
         Label.RESET, Label.POLL, Label.CMD_INIT, Label.CMD_BASE, Label.FREE,
         Label.INIT_TX, Label.INIT_POINTER, Label.INIT_RX, Label.BASE,
     )  # fmt: skip
@@ -279,26 +282,26 @@ def mutual_exclusion(s: State, t: Number) -> Bool:
 @promise("turn-order", "thread")
 def turn_order(s: State, t: Number) -> Bool:
     """Callers get slots in the order of their arrival: nobody is overtaken in the line."""
-    sending = at(s, t, Label.TX_HEAD, Label.TX_TAIL, Label.TX_FIELDS, Label.TX_OWNER)
+    sending = at(s, t, Label.TX_FIRST_WORD, Label.TX_LAST_WORD, Label.TX_FIELDS, Label.TX_OWNER)
     commanding = at(s, t, Label.CMD_FIELDS, Label.CMD_OWNER)
-    place = s.threads.place[t]
+    place = s.threads.queue_position[t]
     return And(
-        Implies(sending, s.tx.line.head == place),
-        Implies(commanding, s.cmd.line.head == place),
+        Implies(sending, s.tx.waiters.head == place),
+        Implies(commanding, s.cmd.waiters.head == place),
     )
 
 
-def _sleeper_right(p: RequestProgram, s: State, t: Number) -> Bool:
-    unwoken = s.threads.asleep[t] & ~p.channel(s)[t]
-    moving_on = lock_is_held(s) & at(s, holder(s), p.next_in_line)
+def _sleeper_right(ops: RingOperations, s: State, t: Number) -> Bool:
+    unwoken = s.threads.asleep[t] & ~ops.wait_queue(s)[t]
+    moving_on = lock_is_held(s) & at(s, holder(s), ops.leave)
     return And(
         Implies(
-            at(s, t, p.turn) & unwoken,
-            ~call_must_end(s, t) & (~my_turn(p, s, t) | moving_on),
+            at(s, t, ops.turn) & unwoken,
+            ~call_must_end(s, t) & (~my_turn(ops, s, t) | moving_on),
         ),
         Implies(
-            at(s, t, p.wait) & unwoken,
-            ~call_must_end(s, t) & ~s.threads.answered[t],
+            at(s, t, ops.wait) & unwoken,
+            ~call_must_end(s, t) & ~s.threads.completed[t],
         ),
     )
 
@@ -307,7 +310,7 @@ def _sleeper_right(p: RequestProgram, s: State, t: Number) -> Bool:
 def no_lost_wake_up(s: State, t: Number) -> Bool:
     """No sender, command or close sleeps unwoken although what it waits for has happened."""
     handler_will_wake = at(
-        s, constant(EVENT_THREAD), Label.TX_RECLAIM, Label.TX_TAKE, Label.RX_READY
+        s, constant(EVENT_THREAD), Label.TX_SCAN, Label.TX_RECLAIM, Label.RX_READY
     )
     unwoken = s.threads.asleep[t] & ~s.threads.wake_life[t]
     return And(
@@ -325,23 +328,21 @@ def no_lost_wake_up(s: State, t: Number) -> Bool:
     )
 
 
-def _announced(p: RequestProgram, s: State) -> Bool:
+def _announced(ops: RingOperations, s: State) -> Bool:
     """The handler will still look at the ring, or will be called to."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     event = constant(EVENT_THREAD)
     before = (
-        (Label.CMD_RECLAIM,)
-        if p is COMMAND
-        else (Label.CMD_RECLAIM, Label.CMD_TAKE, Label.TX_RECLAIM)
+        (Label.CMD_SCAN,) if ops is COMMAND else (Label.CMD_SCAN, Label.CMD_RECLAIM, Label.TX_SCAN)
     )
-    stale = ring.early & ring.early_owner
+    stale = ring.owner_speculated & ring.speculated_owner
     called = ring.event & (s.card.raising | s.card.vector0)
     return Or(
         ring.due,
         called,
         at(s, event, Label.READ_EVENTS),
         at(s, event, *before) & ~stale,
-        at(s, event, p.take) & (~stale | (ring.dev == ring.cons + 1)),
+        at(s, event, ops.reclaim) & (~stale | (ring.dev == ring.cons + 1)),
     )
 
 
@@ -351,10 +352,10 @@ def no_lost_completion(s: State) -> Bool:
     return And(
         *(
             Implies(
-                And(p.ring(s).live, running(s), p.ring(s).dev != p.ring(s).cons),
-                _announced(p, s),
+                And(ops.ring(s).live, running(s), ops.ring(s).dev != ops.ring(s).cons),
+                _announced(ops, s),
             )
-            for p in (TRANSMIT, COMMAND)
+            for ops in (TRANSMIT, COMMAND)
         )
     )
 
@@ -365,7 +366,7 @@ def no_lost_packet(s: State) -> Bool:
     ring = s.rx
     event = constant(EVENT_THREAD)
     called = ring.event & (s.card.raising | s.card.vector0)
-    stale = ring.early & ring.early_owner
+    stale = ring.owner_speculated & ring.speculated_owner
     looking = at(s, event, *SCAN) & ~stale
     coming = ring.due | called | at(s, event, Label.READ_EVENTS) | looking
     return Implies(And(ring.live, running(s), ring.dev != ring.cons), coming | ring.ready)

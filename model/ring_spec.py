@@ -31,8 +31,8 @@ from typing import Final
 
 import attrs
 
-from model.algebra import FALSE, TRUE, And, Array, Bool, If, Number, constant, next_index, ring_size
-from model.rules import THREAD, Choice, Parameter, Party, Rule, bind
+from engine.rules import THREAD, Choice, Parameter, Party, Rule, bind
+from engine.terms import FALSE, TRUE, And, Array, Bool, If, Number, constant, next_index, ring_size
 from model.state import (
     CAPACITY,
     EVENT_THREAD,
@@ -40,20 +40,20 @@ from model.state import (
     POSTED,
     Label,
     Life,
-    Outcome,
     RequestRing,
+    Result,
     State,
 )
-from model.thread_spec import draw_ticket, holds, release, sleep
+from model.thread_spec import draw_ticket, holds, sleep, unlock
 
 __all__ = [
     "COMMAND",
     "HOLDING",
     "TRANSMIT",
     "ZERO",
-    "RequestProgram",
+    "RingOperations",
     "call_must_end",
-    "join_line",
+    "join_queue",
     "packet_waits",
     "ring_rules",
 ]
@@ -63,206 +63,208 @@ ZERO: Final = Parameter("zero", Choice.FLAG)
 
 
 @attrs.frozen
-class RequestProgram:
+class RingOperations:
     """What differs between the two request rings: names, labels, channel."""
 
     name: str
     section: str
     ring: Callable[[State], RequestRing]
-    channel: Callable[[State], Array[Bool]]
+    wait_queue: Callable[[State], Array[Bool]]
     turn: Label
     first_word: Label
     owner: Label
     doorbell: Label
-    next_in_line: Label
+    leave: Label
     wait: Label
-    quit: Label
+    cancel: Label
     abandon: Label
+    scan: Label
     reclaim: Label
-    take: Label
-    reclaimed: Label
+    scanned: Label
 
 
-TRANSMIT: Final = RequestProgram(
+TRANSMIT: Final = RingOperations(
     name="tx",
     section="Rings: Transmit",
     ring=lambda s: s.tx,
-    channel=lambda s: s.threads.wake_tx,
+    wait_queue=lambda s: s.threads.wake_tx,
     turn=Label.TX_TURN,
-    first_word=Label.TX_HEAD,
+    first_word=Label.TX_FIRST_WORD,
     owner=Label.TX_OWNER,
     doorbell=Label.TX_DOORBELL,
-    next_in_line=Label.TX_NEXT_IN_LINE,
+    leave=Label.TX_LEAVE_QUEUE,
     wait=Label.TX_WAIT,
-    quit=Label.TX_QUIT,
+    cancel=Label.TX_CANCEL,
     abandon=Label.TX_ABANDON,
+    scan=Label.TX_SCAN,
     reclaim=Label.TX_RECLAIM,
-    take=Label.TX_TAKE,
-    reclaimed=Label.RX_READY,
+    scanned=Label.RX_READY,
 )
-COMMAND: Final = RequestProgram(
+COMMAND: Final = RingOperations(
     name="cmd",
     section="Rings: commands",
     ring=lambda s: s.cmd,
-    channel=lambda s: s.threads.wake_cmd,
+    wait_queue=lambda s: s.threads.wake_cmd,
     turn=Label.CMD_TURN,
     first_word=Label.CMD_FIELDS,
     owner=Label.CMD_OWNER,
     doorbell=Label.CMD_DOORBELL,
-    next_in_line=Label.CMD_NEXT_IN_LINE,
+    leave=Label.CMD_LEAVE_QUEUE,
     wait=Label.CMD_WAIT,
-    quit=Label.CMD_QUIT,
+    cancel=Label.CMD_CANCEL,
     abandon=Label.CMD_ABANDON,
+    scan=Label.CMD_SCAN,
     reclaim=Label.CMD_RECLAIM,
-    take=Label.CMD_TAKE,
-    reclaimed=Label.TX_RECLAIM,
+    scanned=Label.TX_SCAN,
 )
 
 
 def call_must_end(s: State, t: Number) -> Bool:
     """The card failed, or it is being closed and t is not the thread that closes it."""
-    return s.driver.failed | And(s.driver.life != Life.OPEN, s.threads.back[t] == Label.EXIT)
+    return s.driver.failed | And(s.driver.life != Life.OPEN, s.threads.return_to[t] == Label.EXIT)
 
 
 # A caller waits for its turn and for a free slot
 
 
-def join_line(p: RequestProgram, s: State, t: Number) -> None:
+def join_queue(ops: RingOperations, s: State, t: Number) -> None:
     """Take the last place in the line of callers that want a slot."""
-    line = p.ring(s).line
-    s.threads.place[t] = line.next
-    line.who[line.next] = t
-    line.gone[line.next] = False
+    line = ops.ring(s).waiters
+    s.threads.queue_position[t] = line.next
+    line.waiter[line.next] = t
+    line.cancelled[line.next] = False
     line.next = line.next + 1
 
 
-def my_turn(p: RequestProgram, s: State, t: Number) -> Bool:
+def my_turn(ops: RingOperations, s: State, t: Number) -> Bool:
     """Thread t is first in line and a slot is free: the producer is bounded by the consumer."""
-    ring = p.ring(s)
-    return And(ring.line.head == s.threads.place[t], ring.prod - ring.cons < ring_size())
+    ring = ops.ring(s)
+    return And(
+        ring.waiters.head == s.threads.queue_position[t], ring.prod - ring.cons < ring_size()
+    )
 
 
-def claim(p: RequestProgram, s: State, t: Number) -> None:
+def claim(ops: RingOperations, s: State, t: Number) -> None:
     """The first in line finds a free slot and starts to fill it in."""
-    s.require(holds(s, t, p.turn) & ~call_must_end(s, t) & my_turn(p, s, t))
-    ring = p.ring(s)
+    s.require(holds(s, t, ops.turn) & ~call_must_end(s, t) & my_turn(ops, s, t))
+    ring = ops.ring(s)
     slot = ring.prod_i
     s.threads.slot[t] = slot
     s.threads.request[t] = ring.prod
-    s.threads.answered[t] = False
-    ring.tag[slot] = ring.prod
-    if p is TRANSMIT:
+    s.threads.completed[t] = False
+    ring.sequence[slot] = ring.prod
+    if ops is TRANSMIT:
         s.tx.zero[slot] = s.threads.zero[t]
-        s.threads.label[t] = If(s.threads.zero[t], Label.TX_FIELDS, Label.TX_HEAD)
+        s.threads.pc[t] = If(s.threads.zero[t], Label.TX_FIELDS, Label.TX_FIRST_WORD)
     else:
-        s.threads.label[t] = p.first_word
+        s.threads.pc[t] = ops.first_word
 
 
-def wait_for_turn(p: RequestProgram, s: State, t: Number) -> None:
+def wait_for_turn(ops: RingOperations, s: State, t: Number) -> None:
     """It is not the caller's turn, or the ring is full: sleep."""
-    s.require(holds(s, t, p.turn) & ~call_must_end(s, t) & ~my_turn(p, s, t))
+    s.require(holds(s, t, ops.turn) & ~call_must_end(s, t) & ~my_turn(ops, s, t))
     s.require(~s.threads.nonblocking[t])
     sleep(s, t)
 
 
-def refuse(p: RequestProgram, s: State, t: Number) -> None:
+def refuse(ops: RingOperations, s: State, t: Number) -> None:
     """The caller may not wait, or must not go on: it leaves the line with an error."""
     end = call_must_end(s, t)
-    s.require(holds(s, t, p.turn))
-    s.require(end | s.threads.nonblocking[t] & ~my_turn(p, s, t))
-    s.threads.outcome[t] = If(end, Outcome.EIO, Outcome.EAGAIN)
-    s.threads.label[t] = p.quit
+    s.require(holds(s, t, ops.turn))
+    s.require(end | s.threads.nonblocking[t] & ~my_turn(ops, s, t))
+    s.threads.result[t] = If(end, Result.EIO, Result.EAGAIN)
+    s.threads.pc[t] = ops.cancel
 
 
-def quit_line(p: RequestProgram, s: State, t: Number) -> None:
+def cancel_waiting(ops: RingOperations, s: State, t: Number) -> None:
     """Mark the caller's place as given up; whoever leaves the line next skips it."""
-    s.require(holds(s, t, p.quit))
-    p.ring(s).line.gone[s.threads.place[t]] = True
-    s.threads.label[t] = p.next_in_line
+    s.require(holds(s, t, ops.cancel))
+    ops.ring(s).waiters.cancelled[s.threads.queue_position[t]] = True
+    s.threads.pc[t] = ops.leave
 
 
-def skip_place(p: RequestProgram, s: State, t: Number) -> None:
+def skip_cancelled(ops: RingOperations, s: State, t: Number) -> None:
     """The place whose turn it is was given up: the next one's turn."""
-    line = p.ring(s).line
-    s.require(holds(s, t, p.next_in_line) & (line.head != line.next) & line.gone[line.head])
+    line = ops.ring(s).waiters
+    s.require(holds(s, t, ops.leave) & (line.head != line.next) & line.cancelled[line.head])
     line.head = line.head + 1
 
 
-def leave_line(p: RequestProgram, s: State, t: Number) -> None:
+def leave_queue(ops: RingOperations, s: State, t: Number) -> None:
     """Wake the line, then wait for the completion or, if there is nothing to wait for, return."""
-    line = p.ring(s).line
-    s.require(holds(s, t, p.next_in_line))
-    s.require((line.head == line.next) | ~line.gone[line.head])
-    p.channel(s).fill(True)
-    queued = s.threads.outcome[t] == Outcome.NONE
+    line = ops.ring(s).waiters
+    s.require(holds(s, t, ops.leave))
+    s.require((line.head == line.next) | ~line.cancelled[line.head])
+    ops.wait_queue(s).fill(True)
+    queued = s.threads.result[t] == Result.NONE
     waits = queued & ~s.threads.nonblocking[t]
-    s.threads.label[t] = If(waits, p.wait, s.threads.back[t])
-    s.threads.outcome[t] = If(queued & ~waits, Outcome.OK, s.threads.outcome[t])
+    s.threads.pc[t] = If(waits, ops.wait, s.threads.return_to[t])
+    s.threads.result[t] = If(queued & ~waits, Result.OK, s.threads.result[t])
 
 
 # The host fills in a slot and hands it over
 
 
-def store_head(s: State, t: Number) -> None:
+def store_first_word(s: State, t: Number) -> None:
     """Store an early word of the payload."""
-    s.require(holds(s, t, Label.TX_HEAD))
-    s.writes("tx", "head", s.tx.prod_i)
-    s.tx.head_pending[s.tx.prod_i] = True
-    s.threads.label[t] = Label.TX_TAIL
+    s.require(holds(s, t, Label.TX_FIRST_WORD))
+    s.writes("tx", "first_word", s.tx.prod_i)
+    s.tx.first_word_pending[s.tx.prod_i] = True
+    s.threads.pc[t] = Label.TX_LAST_WORD
 
 
-def store_tail(s: State, t: Number) -> None:
+def store_last_word(s: State, t: Number) -> None:
     """Store a late word of the payload."""
-    s.require(holds(s, t, Label.TX_TAIL))
-    s.writes("tx", "tail", s.tx.prod_i)
-    s.tx.tail_pending[s.tx.prod_i] = True
-    s.threads.label[t] = Label.TX_FIELDS
+    s.require(holds(s, t, Label.TX_LAST_WORD))
+    s.writes("tx", "last_word", s.tx.prod_i)
+    s.tx.last_word_pending[s.tx.prod_i] = True
+    s.threads.pc[t] = Label.TX_FIELDS
 
 
-def store_fields(p: RequestProgram, s: State, t: Number) -> None:
+def store_fields(ops: RingOperations, s: State, t: Number) -> None:
     """Store the slot's fields."""
-    fields = Label.TX_FIELDS if p is TRANSMIT else Label.CMD_FIELDS
+    fields = Label.TX_FIELDS if ops is TRANSMIT else Label.CMD_FIELDS
     s.require(holds(s, t, fields))
-    ring = p.ring(s)
-    s.writes(p.name, "fields", ring.prod_i)
+    ring = ops.ring(s)
+    s.writes(ops.name, "fields", ring.prod_i)
     ring.fields_pending[ring.prod_i] = True
-    if p is COMMAND:
+    if ops is COMMAND:
         s.cmd.kind_new[ring.prod_i] = s.threads.kind[t]
         s.cmd.key_new[ring.prod_i] = s.threads.key[t]
-    s.threads.label[t] = p.owner
+    s.threads.pc[t] = ops.owner
 
 
-def store_owner(p: RequestProgram, s: State, t: Number) -> None:
+def store_owner(ops: RingOperations, s: State, t: Number) -> None:
     """Store owner = DEVICE: from here on the slot and its buffers are the card's."""
-    s.require(holds(s, t, p.owner))
-    ring = p.ring(s)
+    s.require(holds(s, t, ops.owner))
+    ring = ops.ring(s)
     slot = ring.prod_i
-    s.writes(p.name, "owner", slot)
+    s.writes(ops.name, "owner", slot)
     ring.owner_new[slot] = True
     ring.owner_pending[slot] = True
     ring.waiter[slot] = If(s.threads.nonblocking[t], NOBODY, t)
     ring.prod = ring.prod + 1
     ring.prod_i = next_index(slot)
-    s.threads.label[t] = p.doorbell
+    s.threads.pc[t] = ops.doorbell
 
 
-def ring_doorbell(p: RequestProgram, s: State, t: Number) -> None:
+def ring_doorbell(ops: RingOperations, s: State, t: Number) -> None:
     """Write the slot's index to DBELL (a posted write: it reaches the card later)."""
-    post_doorbell(p, s, t)
-    if p is TRANSMIT:
+    post_doorbell(ops, s, t)
+    if ops is TRANSMIT:
         s.require(s.threads.more[t] == 0)
-    line = p.ring(s).line
+    line = ops.ring(s).waiters
     line.head = line.head + 1
-    s.threads.label[t] = p.next_in_line
+    s.threads.pc[t] = ops.leave
 
 
-def post_doorbell(p: RequestProgram, s: State, t: Number) -> None:
+def post_doorbell(ops: RingOperations, s: State, t: Number) -> None:
     """Issue the doorbell of the slot just handed over."""
-    s.require(holds(s, t, p.doorbell))
-    ring = p.ring(s)
-    s.require(ring.rung - ring.heard < POSTED, "room for a posted write")
-    ring.bell_value[ring.rung] = s.threads.slot[t]
-    ring.rung = ring.rung + 1
+    s.require(holds(s, t, ops.doorbell))
+    ring = ops.ring(s)
+    s.require(ring.doorbells_posted - ring.doorbells_arrived < POSTED, "room for a posted write")
+    ring.doorbell_value[ring.doorbells_posted] = s.threads.slot[t]
+    ring.doorbells_posted = ring.doorbells_posted + 1
 
 
 def next_of_batch(s: State, t: Number, zero: Number) -> None:
@@ -279,108 +281,108 @@ def next_of_batch(s: State, t: Number, zero: Number) -> None:
     s.tx.waiter[threads.slot[t]] = NOBODY
     threads.more[t] = threads.more[t] - 1
     threads.zero[t] = zero != 0
-    threads.label[t] = Label.TX_TURN
+    threads.pc[t] = Label.TX_TURN
 
 
 # The caller waits for the completion of its own request
 
 
-def wait_for_completion(p: RequestProgram, s: State, t: Number) -> None:
+def wait_for_completion(ops: RingOperations, s: State, t: Number) -> None:
     """The request is still on its way: sleep."""
-    s.require(holds(s, t, p.wait) & ~s.threads.answered[t] & ~call_must_end(s, t))
+    s.require(holds(s, t, ops.wait) & ~s.threads.completed[t] & ~call_must_end(s, t))
     sleep(s, t)
 
 
-def completed(p: RequestProgram, s: State, t: Number) -> None:
+def completed(ops: RingOperations, s: State, t: Number) -> None:
     """The handler took the completion of this very request: return its result."""
-    s.require(holds(s, t, p.wait) & s.threads.answered[t])
-    s.threads.outcome[t] = s.threads.code[t]
-    s.threads.label[t] = s.threads.back[t]
+    s.require(holds(s, t, ops.wait) & s.threads.completed[t])
+    s.threads.result[t] = s.threads.status[t]
+    s.threads.pc[t] = s.threads.return_to[t]
 
 
-def give_up_waiting(p: RequestProgram, s: State, t: Number) -> None:
+def give_up_waiting(ops: RingOperations, s: State, t: Number) -> None:
     """The card failed or is being closed: the call ends with EIO."""
-    s.require(holds(s, t, p.wait) & ~s.threads.answered[t] & call_must_end(s, t))
-    s.threads.outcome[t] = Outcome.EIO
-    s.threads.label[t] = p.abandon
+    s.require(holds(s, t, ops.wait) & ~s.threads.completed[t] & call_must_end(s, t))
+    s.threads.result[t] = Result.EIO
+    s.threads.pc[t] = ops.abandon
 
 
-def abandon(p: RequestProgram, s: State, t: Number) -> None:
+def abandon(ops: RingOperations, s: State, t: Number) -> None:
     """The caller leaves; the request stays in flight and nobody is told of its completion."""
-    s.require(holds(s, t, p.abandon))
-    waiter = p.ring(s).waiter
+    s.require(holds(s, t, ops.abandon))
+    waiter = ops.ring(s).waiter
     slot = s.threads.slot[t]
-    waiter[slot] = If(s.threads.answered[t], waiter[slot], NOBODY)
-    s.threads.label[t] = s.threads.back[t]
+    waiter[slot] = If(s.threads.completed[t], waiter[slot], NOBODY)
+    s.threads.pc[t] = s.threads.return_to[t]
 
 
 # The event handler takes slots back
 
 
-def loaded_owner(p: RequestProgram, s: State) -> Bool:
+def loaded_owner(ops: RingOperations, s: State) -> Bool:
     """What the handler's load of the owner byte at cons yields: true = DEVICE.
 
     A load that was satisfied early has its value already; otherwise the handler's own store to the
     slot, if it is still pending, is what it sees; otherwise memory.
     """
-    ring = p.ring(s)
+    ring = ops.ring(s)
     slot = ring.cons_i
-    s.reads(p.name, "owner", slot, when=ring.cons != ring.prod)
+    s.reads(ops.name, "owner", slot, when=ring.cons != ring.prod)
     present = If(ring.owner_pending[slot], ring.owner_new[slot], ring.owner[slot])
-    return If(ring.early, ring.early_owner, present)
+    return If(ring.owner_speculated, ring.speculated_owner, present)
 
 
-def reclaim_found(p: RequestProgram, s: State, t: Number) -> None:
+def completion_found(ops: RingOperations, s: State, t: Number) -> None:
     """Load the owner byte of the oldest request's slot: the card returned it."""
-    ring = p.ring(s)
-    s.require(holds(s, t, p.reclaim) & (t == EVENT_THREAD))
-    s.require((ring.cons != ring.prod) & ~loaded_owner(p, s))
-    ring.early = FALSE
-    s.threads.label[t] = p.take
+    ring = ops.ring(s)
+    s.require(holds(s, t, ops.scan) & (t == EVENT_THREAD))
+    s.require((ring.cons != ring.prod) & ~loaded_owner(ops, s))
+    ring.owner_speculated = FALSE
+    s.threads.pc[t] = ops.reclaim
 
 
-def reclaim_done(p: RequestProgram, s: State, t: Number) -> None:
+def no_completion(ops: RingOperations, s: State, t: Number) -> None:
     """Nothing is outstanding, or the oldest request is still the card's: done with this ring."""
-    ring = p.ring(s)
-    s.require(holds(s, t, p.reclaim) & (t == EVENT_THREAD))
-    s.require((ring.cons == ring.prod) | loaded_owner(p, s))
-    ring.early = FALSE
-    s.threads.label[t] = p.reclaimed
+    ring = ops.ring(s)
+    s.require(holds(s, t, ops.scan) & (t == EVENT_THREAD))
+    s.require((ring.cons == ring.prod) | loaded_owner(ops, s))
+    ring.owner_speculated = FALSE
+    s.threads.pc[t] = ops.scanned
 
 
-def take(p: RequestProgram, s: State, t: Number) -> None:
+def reclaim(ops: RingOperations, s: State, t: Number) -> None:
     """Take the slot back: advance the consumer, tell the waiter, then wake the channel."""
-    ring = p.ring(s)
-    s.require(holds(s, t, p.take) & (t == EVENT_THREAD))
+    ring = ops.ring(s)
+    s.require(holds(s, t, ops.reclaim) & (t == EVENT_THREAD))
     slot = ring.cons_i
     waiter = ring.waiter[slot]
     threads = s.threads
     tag: Number = ring.cons
-    code: Number = constant(Outcome.OK)
-    if p is COMMAND:
-        s.reads("cmd", "result", slot)
-        tag = If(s.cmd.early_result, s.cmd.early_tag, s.cmd.result[slot])
-        code = If(s.cmd.early_result, s.cmd.early_code, s.cmd.code[slot])
-        s.cmd.early_result = FALSE
+    code: Number = constant(Result.OK)
+    if ops is COMMAND:
+        s.reads("cmd", "status", slot)
+        tag = If(s.cmd.status_speculated, s.cmd.speculated_sequence, s.cmd.status_sequence[slot])
+        code = If(s.cmd.status_speculated, s.cmd.speculated_status, s.cmd.status[slot])
+        s.cmd.status_speculated = FALSE
     told = waiter != NOBODY
-    threads.answered[waiter] = If(told, True, threads.answered[waiter])
-    threads.answer[waiter] = If(told, tag, threads.answer[waiter])
-    threads.code[waiter] = If(told, code, threads.code[waiter])
+    threads.completed[waiter] = If(told, True, threads.completed[waiter])
+    threads.completed_sequence[waiter] = If(told, tag, threads.completed_sequence[waiter])
+    threads.status[waiter] = If(told, code, threads.status[waiter])
     ring.waiter[slot] = NOBODY
     ring.cons = ring.cons + 1
     ring.cons_i = next_index(slot)
-    p.channel(s).fill(True)
-    threads.label[t] = p.reclaim
+    ops.wait_queue(s).fill(True)
+    threads.pc[t] = ops.scan
 
 
-def _request_rules(p: RequestProgram) -> list[Rule]:
+def _request_rules(ops: RingOperations) -> list[Rule]:
     bodies: list[Callable[..., None]] = [
         claim,
         wait_for_turn,
         refuse,
-        quit_line,
-        skip_place,
-        leave_line,
+        cancel_waiting,
+        skip_cancelled,
+        leave_queue,
         store_fields,
         store_owner,
         ring_doorbell,
@@ -388,19 +390,32 @@ def _request_rules(p: RequestProgram) -> list[Rule]:
         completed,
         give_up_waiting,
         abandon,
-        reclaim_found,
-        reclaim_done,
-        take,
+        completion_found,
+        no_completion,
+        reclaim,
     ]
     return [
-        Rule(f"{p.name}.{body.__name__}", Party.HOST, p.section, (THREAD,), "thread", bind(body, p))
+        Rule(
+            f"{ops.name}.{body.__name__}",
+            Party.HOST,
+            ops.section,
+            (THREAD,),
+            "thread",
+            bind(body, ops),
+        )
         for body in bodies
     ]
 
 
 # The receive ring: a reader takes a packet and gives the slot back
 
-HOLDING: Final = (Label.RX_NEXT, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER, Label.RX_GIVE)
+HOLDING: Final = (
+    Label.RX_NEXT,
+    Label.RX_FIRST_WORD,
+    Label.RX_LAST_WORD,
+    Label.RX_POINTER,
+    Label.RX_REPOST,
+)
 """Labels at which a reader holds a receive slot."""
 
 
@@ -410,7 +425,7 @@ def loaded_rx_owner(s: State, when: Bool = TRUE) -> Bool:
     slot = ring.cons_i
     s.reads("rx", "owner", slot, when)
     present = If(ring.owner_pending[slot], ring.owner_new[slot], ring.owner[slot])
-    return If(ring.early, ring.early_owner, present)
+    return If(ring.owner_speculated, ring.speculated_owner, present)
 
 
 def packet_waits(s: State, when: Bool = TRUE) -> Bool:
@@ -425,19 +440,19 @@ def packet_found(s: State, t: Number) -> None:
     """Load the owner byte: the card filled the slot, and no slow reader still holds it."""
     s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
     s.require(packet_waits(s))
-    s.rx.early = FALSE
-    s.threads.label[t] = Label.RX_HEADER
+    s.rx.owner_speculated = FALSE
+    s.threads.pc[t] = Label.RX_HEADER
 
 
 def nothing_to_read(s: State, t: Number) -> None:
     """No packet: not readable any more; return EAGAIN or sleep until the handler says otherwise."""
     s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
     s.require(~packet_waits(s))
-    s.rx.early = FALSE
+    s.rx.owner_speculated = FALSE
     s.rx.ready = FALSE
     returns = s.threads.nonblocking[t]
-    s.threads.outcome[t] = If(returns, Outcome.EAGAIN, s.threads.outcome[t])
-    s.threads.label[t] = If(returns, Label.EXIT, Label.RX_OWNER)
+    s.threads.result[t] = If(returns, Result.EAGAIN, s.threads.result[t])
+    s.threads.pc[t] = If(returns, Label.EXIT, Label.RX_OWNER)
     s.threads.asleep[t] = ~returns
     s.lock.serving = If(returns, s.lock.serving, s.lock.serving + 1)
 
@@ -445,9 +460,9 @@ def nothing_to_read(s: State, t: Number) -> None:
 def read_must_end(s: State, t: Number) -> None:
     """The card failed or is being closed: the call ends with EIO."""
     s.require(holds(s, t, Label.RX_OWNER) & call_must_end(s, t))
-    s.rx.early = FALSE
-    s.threads.outcome[t] = Outcome.EIO
-    s.threads.label[t] = Label.EXIT
+    s.rx.owner_speculated = FALSE
+    s.threads.result[t] = Result.EIO
+    s.threads.pc[t] = Label.EXIT
 
 
 def load_header(s: State) -> tuple[Number, Number]:
@@ -455,9 +470,9 @@ def load_header(s: State) -> tuple[Number, Number]:
     ring = s.rx
     slot = ring.cons_i
     s.reads("rx", "header", slot)
-    tag = If(ring.early_header, ring.early_tag, ring.header[slot])
-    length = If(ring.early_header, ring.early_length, ring.length[slot])
-    ring.early_header = FALSE
+    tag = If(ring.header_speculated, ring.speculated_sequence, ring.header[slot])
+    length = If(ring.header_speculated, ring.speculated_length, ring.length[slot])
+    ring.header_speculated = FALSE
     return tag, length
 
 
@@ -465,14 +480,14 @@ def peek_packet(s: State, t: Number) -> None:
     """Load the header once, check its length, and return that; the packet stays where it is."""
     s.require(holds(s, t, Label.RX_HEADER) & s.threads.peek[t])
     tag, length = load_header(s)
-    s.rx.early = FALSE
+    s.rx.owner_speculated = FALSE
     s.threads.got[t] = tag
     s.threads.length[t] = length
-    s.threads.outcome[t] = If(length <= CAPACITY, Outcome.OK, Outcome.EIO)
-    s.threads.label[t] = Label.EXIT
+    s.threads.result[t] = If(length <= CAPACITY, Result.OK, Result.EIO)
+    s.threads.pc[t] = Label.EXIT
 
 
-def take_packet(s: State, t: Number) -> None:
+def receive_packet(s: State, t: Number) -> None:
     """Load the header once, check its length, and hold the slot."""
     s.require(holds(s, t, Label.RX_HEADER) & ~s.threads.peek[t])
     ring = s.rx
@@ -483,12 +498,12 @@ def take_packet(s: State, t: Number) -> None:
     s.threads.packet[t] = ring.cons
     s.threads.got[t] = tag
     s.threads.copied[t] = If(legal, length, 0)
-    s.threads.outcome[t] = If(legal, Outcome.OK, Outcome.EIO)
+    s.threads.result[t] = If(legal, Result.OK, Result.EIO)
     ring.held[slot] = True
     ring.holder[slot] = t
     ring.cons = ring.cons + 1
     ring.cons_i = next_index(slot)
-    s.threads.label[t] = Label.RX_NEXT
+    s.threads.pc[t] = Label.RX_NEXT
 
 
 def look_at_next(s: State, t: Number) -> None:
@@ -499,49 +514,49 @@ def look_at_next(s: State, t: Number) -> None:
     """
     s.require(holds(s, t, Label.RX_NEXT))
     s.rx.ready = s.rx.ready & packet_waits(s)
-    s.rx.early = FALSE
-    s.threads.label[t] = If(s.threads.copied[t] != 0, Label.RX_HEAD, Label.RX_POINTER)
-    release(s)
+    s.rx.owner_speculated = FALSE
+    s.threads.pc[t] = If(s.threads.copied[t] != 0, Label.RX_FIRST_WORD, Label.RX_POINTER)
+    unlock(s)
 
 
-def copy_head(s: State, t: Number) -> None:
+def copy_first_word(s: State, t: Number) -> None:
     """Copy an early word of the payload to the caller."""
-    s.require(s.threads.label[t] == Label.RX_HEAD)
+    s.require(s.threads.pc[t] == Label.RX_FIRST_WORD)
     slot = s.threads.slot[t]
-    s.reads("rx", "head", slot)
-    s.threads.got_head[t] = s.rx.head[slot]
-    s.threads.label[t] = Label.RX_TAIL
+    s.reads("rx", "first_word", slot)
+    s.threads.got_first_word[t] = s.rx.first_word[slot]
+    s.threads.pc[t] = Label.RX_LAST_WORD
 
 
-def copy_tail(s: State, t: Number) -> None:
+def copy_last_word(s: State, t: Number) -> None:
     """Copy a late word of the payload to the caller."""
-    s.require(s.threads.label[t] == Label.RX_TAIL)
+    s.require(s.threads.pc[t] == Label.RX_LAST_WORD)
     slot = s.threads.slot[t]
-    s.reads("rx", "tail", slot)
-    s.threads.got_tail[t] = s.rx.tail[slot]
-    s.threads.label[t] = Label.RX_POINTER
+    s.reads("rx", "last_word", slot)
+    s.threads.got_last_word[t] = s.rx.last_word[slot]
+    s.threads.pc[t] = Label.RX_POINTER
 
 
-def restore_pointer(s: State, t: Number) -> None:
+def refill_pointer(s: State, t: Number) -> None:
     """Store the slot's own buffer into its pointers again, then ask for the lock."""
-    s.require(s.threads.label[t] == Label.RX_POINTER)
+    s.require(s.threads.pc[t] == Label.RX_POINTER)
     slot = s.threads.slot[t]
     s.writes("rx", "pointer", slot)
     s.rx.pointer_new[slot] = slot
     s.rx.pointer_pending[slot] = True
-    s.threads.label[t] = Label.RX_GIVE
+    s.threads.pc[t] = Label.RX_REPOST
     draw_ticket(s, t)
 
 
-def give_back(s: State, t: Number) -> None:
+def repost(s: State, t: Number) -> None:
     """Store owner = DEVICE: the slot and its buffer are the card's again."""
-    s.require(holds(s, t, Label.RX_GIVE))
+    s.require(holds(s, t, Label.RX_REPOST))
     slot = s.threads.slot[t]
     s.writes("rx", "owner", slot)
     s.rx.owner_new[slot] = True
     s.rx.owner_pending[slot] = True
     s.rx.held[slot] = False
-    s.threads.label[t] = Label.EXIT
+    s.threads.pc[t] = Label.EXIT
 
 
 def keep(s: State, t: Number) -> None:
@@ -549,8 +564,8 @@ def keep(s: State, t: Number) -> None:
 
     Nothing is lost by that: no further packet is wanted, and the slot stays the host's.
     """
-    s.require(holds(s, t, Label.RX_GIVE) & call_must_end(s, t))
-    s.threads.label[t] = Label.EXIT
+    s.require(holds(s, t, Label.RX_REPOST) & call_must_end(s, t))
+    s.threads.pc[t] = Label.EXIT
 
 
 def keep_untouched(s: State, t: Number) -> None:
@@ -558,8 +573,8 @@ def keep_untouched(s: State, t: Number) -> None:
 
     To look without the lock is safe: a call that must end goes on having to.
     """
-    s.require((s.threads.label[t] == Label.RX_POINTER) & call_must_end(s, t))
-    s.threads.label[t] = Label.EXIT
+    s.require((s.threads.pc[t] == Label.RX_POINTER) & call_must_end(s, t))
+    s.threads.pc[t] = Label.EXIT
     draw_ticket(s, t)
 
 
@@ -569,12 +584,12 @@ def _receive_rules() -> list[Rule]:
         nothing_to_read,
         read_must_end,
         peek_packet,
-        take_packet,
+        receive_packet,
         look_at_next,
-        copy_head,
-        copy_tail,
-        restore_pointer,
-        give_back,
+        copy_first_word,
+        copy_last_word,
+        refill_pointer,
+        repost,
         keep,
         keep_untouched,
     ]
@@ -588,7 +603,7 @@ def ring_rules() -> list[Rule]:
     """All rules of this file."""
     payload = [
         Rule(f"tx.{body.__name__}", Party.HOST, TRANSMIT.section, (THREAD,), "thread", body)
-        for body in (store_head, store_tail)
+        for body in (store_first_word, store_last_word)
     ]
     batch = Rule(
         "tx.next_of_batch", Party.HOST, TRANSMIT.section, (THREAD, ZERO), "thread", next_of_batch

@@ -1,113 +1,39 @@
-"""A finite choice of sizes, and the steps that exist at these sizes.
-
-The specification speaks of any ring size and any number of threads. To run it, somebody has to pick
-numbers: that is a `Scope`. Laying a system out in a scope gives its `Layout`: where each variable
-stands in a state, and one `Instance` for each rule and each value of its parameters.
-
-A state is a tuple with one entry for each variable, in the order of `System.variables`; an array is
-a tuple in turn. So states compare by value and can be put in sets.
-
-What a scope leaves out, besides larger sizes:
-
-* Arrays that are indexed by a counter that never stops (tickets, places in a line, doorbells) keep
-  the outstanding entries only: index modulo a capacity. A place in a line that was given up counts
-  as outstanding until it is skipped, and nothing bounds how many of those there are; so no user
-  begins a call while a line is longer than the number of threads. `Scope.capacity` leaves room for
-  every join that can still come after that.
-* An index that lies outside an array (a fault may read one from uninitialised memory) is taken
-  modulo the array's size.
-"""
+"""The sizes at which the duct card is run."""
 
 from __future__ import annotations
 
-import functools
-import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import ClassVar
 
 import attrs
 
-from model.algebra import And, Bool, Domain, Number, Sort, Term, constant, substitute, symbol
-from model.rules import Choice, Parameter, Rule, Transition, Variable, parameter_symbol
-from model.state import EVENT_THREAD, FATAL_THREAD, Label
-from model.system import System
+import engine.scope
+from engine.rules import Variable
+from engine.scope import is_positive, power_of_two
+from engine.terms import And, Bool, Domain, Number, Sort, symbol
 
-__all__ = ["FlatState", "Instance", "Layout", "RuleFilter", "Scope", "Wrapped", "room_in_lines"]
-
-FlatState: TypeAlias = tuple[Any, ...]
-"""One entry for each variable; arrays are tuples."""
-RuleFilter: TypeAlias = Callable[[str, Mapping[str, int]], bool]
-"""Whether a step may be taken: from the rule's name and the values of its parameters."""
-
-
-class Wrapped(tuple[Any, ...]):
-    """An array of which any index has an element: indices are taken modulo its size."""
-
-    __slots__ = ()
-
-    def __getitem__(self, index: Any) -> Any:
-        """The element at `index` modulo the size."""
-        return tuple.__getitem__(self, index % len(self))
-
-
-HANDLERS: Final = 2
-FIRST_LABEL: Final = {EVENT_THREAD: Label.EVENT_IDLE, FATAL_THREAD: Label.FATAL_IDLE}
-
-
-def _power_of_two(at_least: int) -> int:
-    return 1 << (at_least - 1).bit_length()
-
-
-def _is_ring_size(_: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if value < 1 or value & (value - 1):
-        raise ValueError(f"{attribute.name} must be a power of two, not {value}")
-
-
-def _is_positive(_: object, attribute: attrs.Attribute[int], value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{attribute.name} must be at least 1, not {value}")
+__all__ = ["Scope"]
 
 
 @attrs.frozen
-class Scope:
-    """The sizes at which a system is run.
+class Scope(engine.scope.Scope):
+    """The sizes of rings and of who uses them.
+
+    A waiter that cancelled counts as outstanding until it is skipped, and nothing bounds how many
+    of those there are; so no user begins a call while a waiter queue is longer than the number of
+    threads, and the queues have room for every join that can still come after that.
 
     Attributes:
-        ring_size: Slots in each ring.
-        users: User threads; the two interrupt handlers come on top.
         posted: Register writes that may be under way at once.
         polls: Reads of FLAGS before a reset is given up.
-        keys: Filters (pairs of mask and address) that occur.
-        words: What an arbitrary word of memory or a packet's length may be.
-        counts: How many more packets a write may bring.
-        rules: Which steps may be taken: names of rules, or a predicate on the rule's name and the
-            values of its parameters; all when None.
     """
 
-    ring_size: int = attrs.field(default=1, validator=_is_ring_size)
-    users: int = attrs.field(default=1, validator=_is_positive)
-    posted: int = attrs.field(default=1, validator=_is_positive)
-    polls: int = attrs.field(default=1, validator=_is_positive)
-    keys: int = attrs.field(default=2, validator=_is_positive)
-    words: tuple[int, ...] = (0, 1500)
-    counts: tuple[int, ...] = (0, 2)
-    rules: Collection[str] | RuleFilter | None = attrs.field(default=None, eq=False)
+    HANDLERS: ClassVar[int] = 2
 
-    @property
-    def threads(self) -> int:
-        """All threads: two interrupt handlers and the users."""
-        return HANDLERS + self.users
-
-    def allows(self, rule: str, parameters: Mapping[str, int]) -> bool:
-        """Whether the step may be taken."""
-        if self.rules is None:
-            return True
-        if callable(self.rules):
-            return self.rules(rule, parameters)
-        return rule in self.rules
+    posted: int = attrs.field(default=1, validator=is_positive)
+    polls: int = attrs.field(default=1, validator=is_positive)
 
     def constants(self) -> dict[str, int]:
-        """The values of the specification's named sizes."""
+        """The values of N, POSTED and POLLS."""
         return {"N": self.ring_size, "POSTED": self.posted, "POLLS": self.polls}
 
     def sizes(self) -> dict[str, int]:
@@ -115,209 +41,22 @@ class Scope:
         names = ("ring_size", "users", "posted", "polls", "keys")
         return {name: getattr(self, name) for name in names}
 
-    def values(self, choice: Choice) -> tuple[int, ...]:
-        """Everything that a parameter with this range may be."""
-        match choice:
-            case Choice.THREAD:
-                return tuple(range(self.threads))
-            case Choice.USER:
-                return tuple(range(HANDLERS, self.threads))
-            case Choice.SLOT:
-                return tuple(range(self.ring_size))
-            case Choice.FLAG:
-                return (0, 1)
-            case Choice.KEY:
-                return tuple(range(self.keys))
-            case Choice.WORD:
-                return self.words
-            case Choice.COUNT:
-                return self.counts
-
     def capacity(self, variable: Variable) -> int:
-        """How many entries an array has. For counters a power of two, see the module's text."""
-        match variable.domain:
-            case Domain.SLOT:
-                return self.ring_size
-            case Domain.THREAD:
-                return self.threads
-            case Domain.KEY:
-                return self.keys
-            case Domain.COUNTER:
-                if variable.name.endswith("bell_value"):
-                    return _power_of_two(self.posted + 1)
-                if ".line." in variable.name:
-                    return _power_of_two(4 * self.threads)
-                return _power_of_two(self.threads + 1)
-            case None:
-                raise ValueError(f"{variable.name} is not an array")
+        """How many entries an array has."""
+        if variable.domain is Domain.COUNTER:
+            if variable.name.endswith(".doorbell_value"):
+                return power_of_two(self.posted + 1)
+            if ".waiters." in variable.name:
+                return power_of_two(4 * self.threads)
+        return super().capacity(variable)
 
-
-@attrs.frozen(eq=False)
-class Instance:
-    """A step at a fixed scope: a rule and values for its parameters.
-
-    `guard` and the terms of `updates` mention state variables only.
-    """
-
-    index: int
-    transition: Transition
-    values: tuple[int, ...]
-    guard: Bool
-    replacing: Mapping[Term, Term]
-
-    @property
-    def rule(self) -> Rule:
-        """The rule that this is a case of."""
-        return self.transition.rule
-
-    @property
-    def name(self) -> str:
-        """The rule's name."""
-        return self.transition.rule.name
-
-    @property
-    def parameters(self) -> dict[str, int]:
-        """The value of each parameter."""
-        names = (parameter.name for parameter in self.rule.parameters)
-        return dict(zip(names, self.values, strict=True))
-
-    @functools.cached_property
-    def updates(self) -> dict[str, Term]:
-        """What each changed variable becomes."""
-        cache: dict[Term, Term] = {}
-        return {
-            name: substitute(term, self.replacing, cache)
-            for name, term in self.transition.updates.items()
-        }
-
-    @property
-    def process(self) -> tuple[object, ...] | None:
-        """The weakly fair process that takes this step, or None if it may never be taken."""
-        if not self.rule.fair:
-            return None
-        if self.rule.fair == "thread":
-            return (self.rule.fair, self.parameters["t"])
-        return (self.rule.fair, *self.values)
-
-    def __str__(self) -> str:
-        inside = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
-        return f"{self.name}({inside})"
-
-
-@attrs.frozen(eq=False)
-class Layout:
-    """A system at a scope: where everything stands in a state, and all steps."""
-
-    system: System
-    scope: Scope
-    instances: tuple[Instance, ...]
-    position: Mapping[str, int]
-
-    @classmethod
-    def of(cls, system: System, scope: Scope) -> Layout:
-        """Lay `system` out in `scope`."""
-        position = {variable.name: at for at, variable in enumerate(system.variables)}
-        instances: list[Instance] = []
-        for transition, values, guard, replacing in _instances(system, scope):
-            instances.append(Instance(len(instances), transition, values, guard, replacing))
-        return cls(system, scope, tuple(instances), position)
-
-    @classmethod
-    def without_steps(cls, system: System, scope: Scope) -> Layout:
-        """Lay `system` out in `scope`, for whoever names the steps: none are listed."""
-        position = {variable.name: at for at, variable in enumerate(system.variables)}
-        return cls(system, scope, (), position)
-
-    def initial(self) -> FlatState:
-        """The state at power-on."""
-        state: list[Any] = []
-        for variable in self.system.variables:
-            value = self.plain(variable, variable.initial)
-            size = None if variable.domain is None else self.scope.capacity(variable)
-            state.append(value if size is None else (value,) * size)
-        labels = list(state[self.position["threads.label"]])
-        for thread, label in FIRST_LABEL.items():
-            labels[thread] = int(label)
-        state[self.position["threads.label"]] = tuple(labels)
-        return tuple(state)
-
-    def named(self, state: FlatState) -> dict[str, Any]:
-        """Each variable's value by name and the named sizes, as `algebra.evaluate` takes them."""
-        values: dict[str, Any] = dict(self.scope.constants())
-        for variable, value in zip(self.system.variables, state, strict=True):
-            values[variable.name] = Wrapped(value) if isinstance(value, tuple) else value
-        return values
-
-    @staticmethod
-    def plain(variable: Variable, value: int) -> int | bool:
-        """A number as the variable's own sort of plain value."""
-        truth = variable.sort in (Sort.BOOL, Sort.BOOL_ARRAY)
-        return bool(value) if truth else value
-
-    def find(self, name: str, parameters: Mapping[str, int]) -> Instance:
-        """The step with this rule and these parameters. Raises `KeyError` if there is none."""
-        key = (name, tuple(sorted(parameters.items())))
-        try:
-            return self._index[key]
-        except KeyError:
-            raise KeyError(f"no step {name} with {dict(parameters)} in this scope") from None
-
-    def instance(self, name: str, values: tuple[int, ...]) -> Instance:
-        """The step of a rule for any values of its parameters, whether it is listed or not.
-
-        Raises `KeyError` if there is no such rule.
-        """
-        transition = self.system.named(name)
-        replacing = dict(_sizes(self.scope))
-        for parameter, value in zip(transition.rule.parameters, values, strict=True):
-            replacing[parameter_symbol(parameter)] = constant(value)
-        return Instance(-1, transition, values, substitute(transition.guard, replacing), replacing)
-
-    @functools.cached_property
-    def _index(self) -> dict[tuple[str, tuple[tuple[str, int], ...]], Instance]:
-        return {
-            (item.name, tuple(sorted(item.parameters.items()))): item for item in self.instances
-        }
-
-    def specialise(self, condition: Bool) -> Bool:
-        """`condition` with the named sizes replaced by their values."""
-        return substitute(condition, _sizes(self.scope))
-
-
-def _sizes(scope: Scope) -> dict[Term, Term]:
-    return {symbol(name, Sort.NUMBER): constant(value) for name, value in scope.constants().items()}
-
-
-def _instances(
-    system: System, scope: Scope
-) -> Iterator[tuple[Transition, tuple[int, ...], Bool, Mapping[Term, Term]]]:
-    sizes = _sizes(scope)
-    room = room_in_lines(system, scope)
-    for transition in system.transitions:
-        parameters: tuple[Parameter, ...] = transition.rule.parameters
-        guard = transition.guard
-        if any(parameter.choice is Choice.USER for parameter in parameters):
-            guard = And(guard, room)
-        for values in itertools.product(*(scope.values(item.choice) for item in parameters)):
-            named = {item.name: value for item, value in zip(parameters, values, strict=True)}
-            if not scope.allows(transition.rule.name, named):
-                continue
-            replacing = dict(sizes)
-            for parameter, value in zip(parameters, values, strict=True):
-                replacing[parameter_symbol(parameter)] = constant(value)
-            special = substitute(guard, replacing)
-            if special.operation != "constant" or special.value:
-                yield transition, values, special, replacing
-
-
-def room_in_lines(system: System, scope: Scope) -> Bool:
-    """No line is longer than the number of threads."""
-    names = {variable.name for variable in system.variables}
-    heads = [name for name in names if name.endswith(".line.head")]
-    parts = []
-    for head in sorted(heads):
-        newest, oldest = symbol(head[:-4] + "next", Sort.NUMBER), symbol(head, Sort.NUMBER)
-        assert isinstance(newest, Number)
-        assert isinstance(oldest, Number)
-        parts.append(newest - oldest <= scope.threads)
-    return And(*parts)
+    def may_begin(self) -> Bool:
+        """No waiter queue is longer than the number of threads."""
+        parts = []
+        for ring in ("cmd", "tx"):
+            newest = symbol(f"{ring}.waiters.next", Sort.NUMBER)
+            oldest = symbol(f"{ring}.waiters.head", Sort.NUMBER)
+            assert isinstance(newest, Number)
+            assert isinstance(oldest, Number)
+            parts.append(newest - oldest <= self.threads)
+        return And(*parts)

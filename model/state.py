@@ -15,9 +15,9 @@ import enum
 
 import attrs
 
-from model.algebra import Array, Bool, Domain, Number, Sort, symbol
+from engine.rules import Group, Recorder, flag, flags, number, numbers
+from engine.terms import Array, Bool, Domain, Number, Sort, symbol
 from model.layout import LIMITS, Command
-from model.rules import Group, Recorder, flag, flags, number, numbers
 
 __all__ = [
     "EVENT_THREAD",
@@ -30,14 +30,14 @@ __all__ = [
     "Flags",
     "Label",
     "Life",
-    "Line",
-    "Outcome",
     "ReceiveRing",
     "RequestRing",
+    "Result",
     "Stage",
     "State",
     "Threads",
     "TransmitRing",
+    "WaiterQueue",
 ]
 
 SLOT, THREAD, COUNTER, KEY = Domain.SLOT, Domain.THREAD, Domain.COUNTER, Domain.KEY
@@ -59,14 +59,14 @@ class Label(enum.IntEnum):
     # a call to send
     WRITE_ENTER = 1
     TX_TURN = 2
-    TX_HEAD = 3
-    TX_TAIL = 4
+    TX_FIRST_WORD = 3
+    TX_LAST_WORD = 4
     TX_FIELDS = 5
     TX_OWNER = 6
     TX_DOORBELL = 7
-    TX_NEXT_IN_LINE = 8
+    TX_LEAVE_QUEUE = 8
     TX_WAIT = 9
-    TX_QUIT = 10
+    TX_CANCEL = 10
     TX_ABANDON = 11
     # a command: a call to change filters, or a step of open and close
     FILTER_ENTER = 12
@@ -74,19 +74,19 @@ class Label(enum.IntEnum):
     CMD_FIELDS = 14
     CMD_OWNER = 15
     CMD_DOORBELL = 16
-    CMD_NEXT_IN_LINE = 17
+    CMD_LEAVE_QUEUE = 17
     CMD_WAIT = 18
-    CMD_QUIT = 19
+    CMD_CANCEL = 19
     CMD_ABANDON = 20
     # a call to receive
     READ_ENTER = 21
     RX_OWNER = 22
     RX_HEADER = 23
     RX_NEXT = 24
-    RX_HEAD = 25
-    RX_TAIL = 26
+    RX_FIRST_WORD = 25
+    RX_LAST_WORD = 26
     RX_POINTER = 27
-    RX_GIVE = 28
+    RX_REPOST = 28
     # every call ends here
     EXIT = 29
     # open and close
@@ -118,17 +118,17 @@ class Label(enum.IntEnum):
     # the event handler
     EVENT_IDLE = 55
     READ_EVENTS = 56
-    CMD_RECLAIM = 57
-    CMD_TAKE = 58
-    TX_RECLAIM = 59
-    TX_TAKE = 60
+    CMD_SCAN = 57
+    CMD_RECLAIM = 58
+    TX_SCAN = 59
+    TX_RECLAIM = 60
     RX_READY = 61
     # the fatal handler
     FATAL_IDLE = 62
     MARK_FAILED = 63
 
 
-class Outcome(enum.IntEnum):
+class Result(enum.IntEnum):
     """How a call ended."""
 
     NONE = 0
@@ -164,15 +164,15 @@ class Stage(enum.IntEnum):
     IDLE = 0
     LOOK = 1
     FETCH = 2
-    READ_HEAD = 3
-    READ_TAIL = 4
+    READ_FIRST_WORD = 3
+    READ_LAST_WORD = 4
     SEND = 5
     EXECUTE = 6
     STOPPING = 7
-    WRITE_RESULT = 8
+    WRITE_STATUS = 8
     WRITE_OWNER = 9
-    WRITE_HEAD = 10
-    WRITE_TAIL = 11
+    WRITE_FIRST_WORD = 10
+    WRITE_LAST_WORD = 11
     WRITE_HEADER = 12
 
 
@@ -182,32 +182,32 @@ class Lock(Group):
 
     next: Number = number("the next ticket to draw")
     serving: Number = number("the ticket that holds the lock; equal to next when it is free")
-    who: Array[Number] = numbers(COUNTER, "history: the thread that drew this ticket")
+    waiter: Array[Number] = numbers(COUNTER, "history: the thread that drew this ticket")
 
 
 @attrs.define(eq=False)
-class Line(Group):
+class WaiterQueue(Group):
     """Callers that want a slot of a ring, in order of arrival."""
 
     next: Number = number("the next place in the line")
     head: Number = number("the place whose turn it is; equal to next when nobody waits")
-    gone: Array[Bool] = flags(COUNTER, "the caller at this place gave up")
-    who: Array[Number] = numbers(COUNTER, "history: the thread at this place")
+    cancelled: Array[Bool] = flags(COUNTER, "the caller at this place gave up")
+    waiter: Array[Number] = numbers(COUNTER, "history: the thread at this place")
 
 
 @attrs.define(eq=False)
 class RequestRing(Group):
     """A ring on which the host produces requests and the card returns them: CMD and TX."""
 
-    line: Line
+    waiters: WaiterQueue
     # what the driver keeps
     prod: Number = number("number of requests handed over; the next one's number")
     prod_i: Number = number("slot of request prod")
     cons: Number = number("number of requests whose slot the driver took back")
     cons_i: Number = number("slot of request cons")
-    rung: Number = number("history: number of doorbells issued")
+    doorbells_posted: Number = number("history: number of doorbells issued")
     first: Number = number("history: number of the request that slot 0 carried at set-up")
-    tag: Array[Number] = numbers(SLOT, "number of the request last written to the slot")
+    sequence: Array[Number] = numbers(SLOT, "number of the request last written to the slot")
     waiter: Array[Number] = numbers(SLOT, "thread to be told of the completion, or NOBODY")
     live: Bool = flag("the ring is initialised and the card knows it")
     # the store buffer: stores that the device may not see yet
@@ -215,19 +215,19 @@ class RequestRing(Group):
     owner_pending: Array[Bool] = flags(SLOT, "that store is not visible to the device yet")
     fields_pending: Array[Bool] = flags(SLOT, "the store of the fields is not visible yet")
     # posted register writes
-    heard: Number = number("number of doorbells that reached the card")
-    bell_value: Array[Number] = numbers(COUNTER, "slot index that this doorbell carries")
+    doorbells_arrived: Number = number("number of doorbells that reached the card")
+    doorbell_value: Array[Number] = numbers(COUNTER, "slot index that this doorbell carries")
     # memory
     owner: Array[Bool] = flags(SLOT, "the owner byte as the device sees it, true = DEVICE")
     fields: Array[Number] = numbers(SLOT, "the request that the slot's fields describe")
     # loads that the handler's processor satisfied early
-    early: Bool = flag("the owner byte of the next slot was loaded ahead of its turn")
-    early_owner: Bool = flag("the value so loaded, true = DEVICE")
+    owner_speculated: Bool = flag("the owner byte of the next slot was loaded ahead of its turn")
+    speculated_owner: Bool = flag("the value so loaded, true = DEVICE")
     # the card
     dev: Number = number("number of requests that the card returned")
     dev_i: Number = number("the card's index")
     look: Bool = flag("a doorbell rang and the card must look at the slot at its index")
-    bell_i: Number = number("the index that came with the newest doorbell")
+    doorbell_i: Number = number("the index that came with the newest doorbell")
     stage: Number = number("what the ring's engine does next", Stage.IDLE)
     seen_fields: Number = number("the request that the fields fetched belong to")
     due: Bool = flag("a completion whose event bit is still to be set")
@@ -240,14 +240,16 @@ class TransmitRing(RequestRing):
     """The transmit ring. Payload words stand for any two words of the payload."""
 
     zero: Array[Bool] = flags(SLOT, "the packet has no payload (length 0)")
-    head: Array[Number] = numbers(SLOT, "the packet that an early word of the buffer belongs to")
-    head_pending: Array[Bool] = flags(SLOT, "the store of that word is not visible yet")
-    tail: Array[Number] = numbers(SLOT, "the packet that a late word of the buffer belongs to")
-    tail_pending: Array[Bool] = flags(SLOT, "the store of that word is not visible yet")
+    first_word: Array[Number] = numbers(
+        SLOT, "the packet that an early word of the buffer belongs to"
+    )
+    first_word_pending: Array[Bool] = flags(SLOT, "the store of that word is not visible yet")
+    last_word: Array[Number] = numbers(SLOT, "the packet that a late word of the buffer belongs to")
+    last_word_pending: Array[Bool] = flags(SLOT, "the store of that word is not visible yet")
     exists: Array[Bool] = flags(SLOT, "slot and buffers are allocated")
     seen_zero: Bool = flag("the length fetched is 0")
-    seen_head: Number = number("the packet that the early payload word fetched belongs to")
-    seen_tail: Number = number("the packet that the late payload word fetched belongs to")
+    seen_first_word: Number = number("the packet that the early payload word fetched belongs to")
+    seen_last_word: Number = number("the packet that the late payload word fetched belongs to")
     sent: Number = number("history: number of packets put on the net since the ring was set up")
 
 
@@ -259,14 +261,16 @@ class CommandRing(RequestRing):
     key_new: Array[Number] = numbers(SLOT, "the filter last stored to the slot")
     kind: Array[Number] = numbers(SLOT, "the command as the device sees it")
     key: Array[Number] = numbers(SLOT, "the filter as the device sees it")
-    result: Array[Number] = numbers(SLOT, "the command that the slot's error byte belongs to")
-    code: Array[Number] = numbers(SLOT, "the error byte, as an outcome")
-    early_result: Bool = flag("the error byte was loaded ahead of its turn")
-    early_tag: Number = number("the command that the byte so loaded belongs to")
-    early_code: Number = number("the byte so loaded")
+    status_sequence: Array[Number] = numbers(
+        SLOT, "the command that the slot's error byte belongs to"
+    )
+    status: Array[Number] = numbers(SLOT, "the error byte, as an outcome")
+    status_speculated: Bool = flag("the error byte was loaded ahead of its turn")
+    speculated_sequence: Number = number("the command that the byte so loaded belongs to")
+    speculated_status: Number = number("the byte so loaded")
     seen_kind: Number = number("the command fetched")
     seen_key: Number = number("the filter fetched")
-    done_code: Number = number("the answer to be written")
+    computed_status: Number = number("the answer to be written")
 
 
 @attrs.define(eq=False)
@@ -291,15 +295,17 @@ class ReceiveRing(Group):
     pointer: Array[Number] = numbers(SLOT, "the buffer that the slot points to")
     header: Array[Number] = numbers(SLOT, "the packet that the slot's fields describe")
     length: Array[Number] = numbers(SLOT, "the packet's length in bytes, as the card wrote it")
-    head: Array[Number] = numbers(SLOT, "the packet an early word of the buffer belongs to")
-    tail: Array[Number] = numbers(SLOT, "the packet a late word of the buffer belongs to")
+    first_word: Array[Number] = numbers(SLOT, "the packet an early word of the buffer belongs to")
+    last_word: Array[Number] = numbers(SLOT, "the packet a late word of the buffer belongs to")
     exists: Array[Bool] = flags(SLOT, "slot and buffer are allocated")
     # loads that the processor of a reader or of the handler satisfied early
-    early: Bool = flag("the owner byte of the next slot to look at was loaded ahead of its turn")
-    early_owner: Bool = flag("the value so loaded, true = DEVICE")
-    early_header: Bool = flag("the header at cons_i was loaded ahead of its turn")
-    early_tag: Number = number("the packet that the header so loaded belongs to")
-    early_length: Number = number("the length so loaded")
+    owner_speculated: Bool = flag(
+        "the owner byte of the next slot to look at was loaded ahead of its turn"
+    )
+    speculated_owner: Bool = flag("the value so loaded, true = DEVICE")
+    header_speculated: Bool = flag("the header at cons_i was loaded ahead of its turn")
+    speculated_sequence: Number = number("the packet that the header so loaded belongs to")
+    speculated_length: Number = number("the length so loaded")
     # the card
     dev: Number = number("number of packets that the card delivered")
     dev_i: Number = number("the card's index")
@@ -334,27 +340,33 @@ class CardState(Group):
 class Threads(Group):
     """Each thread's own variables. There may be any number of threads."""
 
-    label: Array[Number] = numbers(THREAD, "the next step")
+    pc: Array[Number] = numbers(THREAD, "the next step")
     ticket: Array[Number] = numbers(THREAD, "ticket for the lock")
     asleep: Array[Bool] = flags(THREAD, "waits for a wake-up, without the lock")
-    outcome: Array[Number] = numbers(THREAD, "how the call ended")
-    back: Array[Number] = numbers(THREAD, "where to go on after a command")
+    result: Array[Number] = numbers(THREAD, "how the call ended")
+    return_to: Array[Number] = numbers(THREAD, "where to go on after a command")
     nonblocking: Array[Bool] = flags(THREAD, "the call must not wait")
     peek: Array[Bool] = flags(THREAD, "the read only looks at the next packet")
     zero: Array[Bool] = flags(THREAD, "the packet to send has no payload")
     more: Array[Number] = numbers(THREAD, "packets to send after the present one: a batch")
     kind: Array[Number] = numbers(THREAD, "the command to submit")
     key: Array[Number] = numbers(THREAD, "the filter to submit")
-    place: Array[Number] = numbers(THREAD, "place in the line for a slot")
+    queue_position: Array[Number] = numbers(THREAD, "place in the line for a slot")
     request: Array[Number] = numbers(THREAD, "history: number of the request submitted")
     slot: Array[Number] = numbers(THREAD, "the slot that the call works on")
-    answered: Array[Bool] = flags(THREAD, "the request's completion was taken")
-    answer: Array[Number] = numbers(THREAD, "history: the command whose result was taken")
-    code: Array[Number] = numbers(THREAD, "the result")
+    completed: Array[Bool] = flags(THREAD, "the request's completion was taken")
+    completed_sequence: Array[Number] = numbers(
+        THREAD, "history: the command whose result was taken"
+    )
+    status: Array[Number] = numbers(THREAD, "the result")
     packet: Array[Number] = numbers(THREAD, "history: number of the packet taken")
     got: Array[Number] = numbers(THREAD, "the packet that the header read belongs to")
-    got_head: Array[Number] = numbers(THREAD, "the packet that the early payload word belongs to")
-    got_tail: Array[Number] = numbers(THREAD, "the packet that the late payload word belongs to")
+    got_first_word: Array[Number] = numbers(
+        THREAD, "the packet that the early payload word belongs to"
+    )
+    got_last_word: Array[Number] = numbers(
+        THREAD, "the packet that the late payload word belongs to"
+    )
     length: Array[Number] = numbers(THREAD, "length of the packet that a peek looked at, in bytes")
     copied: Array[Number] = numbers(THREAD, "bytes copied out of the slot's buffers")
     # sleeping: one wake-up flag for each thread and channel
@@ -362,7 +374,9 @@ class Threads(Group):
     wake_cmd: Array[Bool] = flags(THREAD, "woken on the channel of commands")
     wake_life: Array[Bool] = flags(THREAD, "woken on the channel of open and close")
     # who is inside a call: a list without gaps, to count them
-    position: Array[Number] = numbers(THREAD, "history: the thread's place in the list inside")
+    inside_position: Array[Number] = numbers(
+        THREAD, "history: the thread's place in the list inside"
+    )
 
 
 @attrs.define(eq=False)

@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from typing import Final
 
-import attrs
-
+from engine.protocol import Protocol, System
+from engine.rules import Rule
+from engine.smt import Machine
 from model import device_spec, driver_spec, thread_spec
+from model.layout import LIMITS
 from model.memory_spec import memory_rules
+from model.phrases import PHRASES
 from model.ring_spec import ring_rules
-from model.rules import Rule, Transition, Variable, describe, transition
-from model.state import State
+from model.state import EVENT_THREAD, FATAL_THREAD, Label, State
+from model.symmetry import SYMMETRY
 
-__all__ = ["System", "all_rules", "specification"]
+__all__ = ["DUCT", "all_rules", "specification"]
 
-
-@attrs.frozen(eq=False)
-class System:
-    """A set of rules and the transitions that they mean."""
-
-    variables: tuple[Variable, ...]
-    transitions: tuple[Transition, ...]
-
-    @classmethod
-    def of(cls, rules: Iterable[Rule]) -> System:
-        """The system with these rules."""
-        return cls(tuple(describe(State)), tuple(transition(rule, State) for rule in rules))
-
-    def named(self, name: str) -> Transition:
-        """The transition of the rule with this name. Raises `KeyError` if there is none."""
-        for item in self.transitions:
-            if item.rule.name == name:
-                return item
-        raise KeyError(name)
+DUCT: Final = Protocol(
+    "duct",
+    State,
+    Label,
+    start={
+        "threads.pc": {
+            EVENT_THREAD: int(Label.EVENT_IDLE),
+            FATAL_THREAD: int(Label.FATAL_IDLE),
+        }
+    },
+    arbitrary=frozenset({
+        *(f"tx.{word}" for word in ("owner", "fields", "first_word", "last_word")),
+        *(f"cmd.{word}" for word in ("owner", "fields", "kind", "key")),
+        *(f"cmd.{word}" for word in ("status_sequence", "status")),
+        *(f"rx.{word}" for word in ("owner", "pointer", "header", "length")),
+        *(f"rx.{word}" for word in ("first_word", "last_word")),
+        "card.lies",
+    }),
+    machine=Machine(bits=32, shifts=tuple(range(LIMITS.max_shift + 1))),
+    symmetry=SYMMETRY,
+    phrases=PHRASES,
+)  # fmt: skip
+"""The duct card, besides its rules. Memory holds anything at power-on, and a card may lie."""
 
 
 def all_rules() -> list[Rule]:
@@ -50,4 +57,4 @@ def all_rules() -> list[Rule]:
 @functools.cache
 def specification() -> System:
     """The specification as it stands, without any fault."""
-    return System.of(all_rules())
+    return DUCT.system(all_rules())

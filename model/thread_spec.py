@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from model.algebra import TRUE, And, Bool, If, Number, one_of
-from model.rules import THREAD, Party, RuleBook
-from model.state import EVENT_THREAD, FATAL_THREAD, Label, Outcome, State
+from engine.rules import THREAD, Party, RuleBook
+from engine.terms import TRUE, And, Bool, If, Number, one_of
+from model.state import EVENT_THREAD, FATAL_THREAD, Label, Result, State
 
 __all__ = [
     "BOOK",
@@ -29,11 +29,11 @@ __all__ = [
     "enter_call",
     "holder",
     "holds",
-    "in_line_for_lock",
     "leave_call",
     "lock_is_held",
-    "release",
+    "queued_for_lock",
     "sleep",
+    "unlock",
     "user",
     "wake_everyone",
 ]
@@ -50,8 +50,8 @@ SLEEPS_RX: Final = (Label.RX_OWNER,)
 """Labels at which a thread may sleep until the ring is readable."""
 UNLOCKED: Final = (
     Label.IDLE,
-    Label.RX_HEAD,
-    Label.RX_TAIL,
+    Label.RX_FIRST_WORD,
+    Label.RX_LAST_WORD,
     Label.RX_POINTER,
     Label.EVENT_IDLE,
     Label.FATAL_IDLE,
@@ -63,7 +63,7 @@ LOCKED: Final = tuple(label for label in Label if label not in UNLOCKED)
 
 def at(s: State, t: Number, *labels: Label) -> Bool:
     """Thread t is at one of `labels`."""
-    return one_of(s.threads.label[t], labels)
+    return one_of(s.threads.pc[t], labels)
 
 
 def user(t: Number) -> Bool:
@@ -77,18 +77,18 @@ def user(t: Number) -> Bool:
 def draw_ticket(s: State, t: Number) -> None:
     """Ask for the lock."""
     s.threads.ticket[t] = s.lock.next
-    s.lock.who[s.lock.next] = t
+    s.lock.waiter[s.lock.next] = t
     s.lock.next = s.lock.next + 1
 
 
-def release(s: State) -> None:
+def unlock(s: State) -> None:
     """Give the lock to the next in line."""
     s.lock.serving = s.lock.serving + 1
 
 
-def in_line_for_lock(s: State, t: Number) -> Bool:
+def queued_for_lock(s: State, t: Number) -> Bool:
     """Thread t holds the lock or waits for it."""
-    return And(one_of(s.threads.label[t], LOCKED), ~s.threads.asleep[t])
+    return And(one_of(s.threads.pc[t], LOCKED), ~s.threads.asleep[t])
 
 
 def holds(s: State, t: Number, *labels: Label) -> Bool:
@@ -103,7 +103,7 @@ def lock_is_held(s: State) -> Bool:
 
 def holder(s: State) -> Number:
     """The thread that holds the lock; meaningful while somebody does."""
-    return s.lock.who[s.lock.serving]
+    return s.lock.waiter[s.lock.serving]
 
 
 # Sleeping and waking
@@ -115,7 +115,7 @@ def sleep(s: State, t: Number) -> None:
     s.threads.wake_tx[t] = False
     s.threads.wake_cmd[t] = False
     s.threads.wake_life[t] = False
-    release(s)
+    unlock(s)
 
 
 def wake_everyone(s: State) -> None:
@@ -147,7 +147,7 @@ def wake(s: State, t: Number) -> None:
 
 
 @BOOK.rule("Host software", Party.ENVIRONMENT, THREAD)
-def wake_without_reason(s: State, t: Number) -> None:
+def spurious_wakeup(s: State, t: Number) -> None:
     """A sleeper gets up although nobody woke it."""
     s.require(s.threads.asleep[t])
     get_up(s, t)
@@ -158,16 +158,16 @@ def interrupt(s: State, t: Number) -> None:
     """A signal or a time limit ends a sleep; the call returns EINTR and leaves all consistent."""
     s.require(s.threads.asleep[t])
     s.require(at(s, t, *SLEEPS_TX, *SLEEPS_CMD, *SLEEPS_RX))
-    label = s.threads.label[t]
-    s.threads.outcome[t] = Outcome.EINTR
+    label = s.threads.pc[t]
+    s.threads.result[t] = Result.EINTR
     for sleeping, leaving in (
-        (Label.TX_TURN, Label.TX_QUIT),
+        (Label.TX_TURN, Label.TX_CANCEL),
         (Label.TX_WAIT, Label.TX_ABANDON),
-        (Label.CMD_TURN, Label.CMD_QUIT),
+        (Label.CMD_TURN, Label.CMD_CANCEL),
         (Label.CMD_WAIT, Label.CMD_ABANDON),
         (Label.RX_OWNER, Label.EXIT),
     ):
-        s.threads.label[t] = If(label == sleeping, leaving, s.threads.label[t])
+        s.threads.pc[t] = If(label == sleeping, leaving, s.threads.pc[t])
     get_up(s, t)
 
 
@@ -176,8 +176,8 @@ def interrupt_open(s: State, t: Number) -> None:
     """A signal ends the wait for somebody else's open or close."""
     s.require(s.threads.asleep[t] & at(s, t, Label.OPEN_ENTER))
     s.threads.asleep[t] = False
-    s.threads.outcome[t] = Outcome.EINTR
-    s.threads.label[t] = Label.IDLE
+    s.threads.result[t] = Result.EINTR
+    s.threads.pc[t] = Label.IDLE
 
 
 # Who is inside a call
@@ -186,7 +186,7 @@ def interrupt_open(s: State, t: Number) -> None:
 def enter_call(s: State, t: Number) -> None:
     """Count t among the threads inside a call."""
     driver = s.driver
-    s.threads.position[t] = driver.inside
+    s.threads.inside_position[t] = driver.inside
     driver.list[driver.inside] = t
     driver.inside = driver.inside + 1
 
@@ -195,7 +195,7 @@ def leave_call(s: State, t: Number) -> None:
     """Count t out again; the last of the list takes its place, so that the list has no gap."""
     driver = s.driver
     last = driver.list[driver.inside - 1]
-    place = s.threads.position[t]
+    place = s.threads.inside_position[t]
     driver.list[place] = last
-    s.threads.position[last] = place
+    s.threads.inside_position[last] = place
     driver.inside = driver.inside - 1

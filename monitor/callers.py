@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from judge.accesses import Accesses
+from judge.judge import Deviation, Judge
 from model.state import EVENT_THREAD, FATAL_THREAD
-from monitor.accesses import Accesses
-from monitor.judge import Deviation, Judge
 from monitor.verdict import Verdict
 
 __all__ = ["USERS", "Callers"]

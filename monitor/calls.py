@@ -16,16 +16,16 @@ from impl.controller import Controller, Wait
 from impl.errors import DuctError, SpecificationError
 from impl.lifecycle import Lifecycle
 from impl.packet import Header, Outgoing
+from judge.judge import Deviation
 from model.layout import Command
-from model.state import UNICAST, Label, Outcome
-from monitor.judge import Deviation
+from model.state import UNICAST, Label, Result
 from monitor.observer import Observer
 from monitor.outcomes import ERRORS
 from monitor.runtime import WatchedRuntime
 
 __all__ = ["Calls", "WatchedController", "WatchedLifecycle"]
 
-Result = TypeVar("Result")
+Returned = TypeVar("Returned")
 
 
 @attrs.define(eq=False)
@@ -150,13 +150,13 @@ class Calls:
                 f"specification is at {judge.label(t).name}"
             )
         outcome = judge.outcome(t)
-        if outcome is Outcome.OK:
+        if outcome is Result.OK:
             right = error is None or struck
-        elif outcome is Outcome.EAGAIN and error is None:
+        elif outcome is Result.EAGAIN and error is None:
             right = bool(call.result) and call.kind == "send"
         else:
             right = isinstance(error, ERRORS.get(outcome, ())) or struck
-        if not right and not (call.kind == "close" and isinstance(error, ERRORS[Outcome.EBADF])):
+        if not right and not (call.kind == "close" and isinstance(error, ERRORS[Result.EBADF])):
             raise judge.deviation(
                 f"{judge.who(t)}: {call.kind} ended with {error or call.result!r}, and the "
                 f"specification says {outcome.name}"
@@ -207,25 +207,25 @@ class WatchedController(_Inner):
                 for key in keys:
                     observer.filters.forgo(key)
 
-    def take_packet(self, wait: Wait) -> tuple[int, Header]:
-        """Wait for a packet and take it; see `Controller.take_packet`."""
+    def receive_packet(self, wait: Wait) -> tuple[int, Header]:
+        """Wait for a packet and take it; see `Controller.receive_packet`."""
         taken: tuple[int, Header] | None = None
         try:
             with self._calls.begun("receive", "begin_read", int(not wait.blocking), 0) as call:
-                call.result = taken = self._inner.take_packet(wait)
+                call.result = taken = self._inner.receive_packet(wait)
                 call.goes_on = True
         except SpecificationError:
             if taken is not None:
                 # Nobody else knows of the slot, and a close waits until it is given back.
-                self._inner.give_back(taken[0])
+                self._inner.repost(taken[0])
             raise
         assert taken is not None
         return taken
 
-    def give_back(self, slot: int) -> None:
-        """Hand a slot to the card again; see `Controller.give_back`."""
+    def repost(self, slot: int) -> None:
+        """Hand a slot to the card again; see `Controller.repost`."""
         with self._calls.resumed(slot):
-            self._inner.give_back(slot)
+            self._inner.repost(slot)
 
     def peek(self, wait: Wait) -> Header:
         """Wait for a packet and see what the card says of it; see `Controller.peek`."""

@@ -9,7 +9,7 @@ them reads what it changes.
 
 from __future__ import annotations
 
-from monitor.judge import CardDeviation, Judge
+from judge.judge import CardDeviation, Judge
 from monitor.path import LongPath, Mark
 
 __all__ = ["Events"]

@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final
 
+from judge.judge import Deviation, Judge
 from model.state import EVENT_THREAD, Label
-from monitor.judge import Deviation, Judge
 
 __all__ = ["EARLY_RULES", "EarlyLoads"]
 
 EARLY_RULES: Final = {
-    "cmd.owner": "cmd.load_owner_early",
-    "cmd.result": "load_result_early",
-    "tx.owner": "tx.load_owner_early",
-    "rx.owner": "load_rx_owner_early",
-    "rx.header": "load_header_early",
+    "cmd.owner": "cmd.speculate_owner",
+    "cmd.status_sequence": "cmd.speculate_status",
+    "tx.owner": "tx.speculate_owner",
+    "rx.owner": "rx.speculate_owner",
+    "rx.header": "rx.speculate_header",
 }
 """Words that may be loaded early, and the rule that says when."""
 READING: Final = frozenset({Label.RX_OWNER, Label.RX_HEADER, Label.RX_NEXT})
@@ -32,7 +32,7 @@ class EarlyLoads:
 
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
-        self._labels = judge.now["threads_label"]
+        self._pcs = judge.now["threads_pc"]
         self._forbidden: defaultdict[int, set[str]] = defaultdict(set)
 
     def barrier(self, t: int) -> None:
@@ -45,7 +45,7 @@ class EarlyLoads:
         words: tuple[str, ...] = ()
         if t == EVENT_THREAD:
             words = tuple(EARLY_RULES)
-        elif self._labels[t] in READING:
+        elif self._pcs[t] in READING:
             words = READERS_WORDS
         forbidden = self._forbidden[t]
         for word in words:

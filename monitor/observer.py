@@ -4,7 +4,7 @@ Real threads make accesses to a real card, and each is told here, in an order in
 (`mutex`). Which thread of the specification a real thread is, is known from the call that it is in.
 Nothing is known of when a store becomes visible, when a load is satisfied, and what the card does:
 `monitor.stores` and `monitor.loads` take the worst that the driver's barriers leave, and
-`monitor.unseen` the least that explains what is seen.
+`monitor.inferred_card` the least that explains what is seen.
 """
 
 from __future__ import annotations
@@ -18,8 +18,15 @@ import attrs
 
 from impl.memory import Data, Device, DmaRegion, Purpose
 from impl.packet import Header, unpack_header
-from impl.runtime import CancelledError, Channel
+from impl.runtime import CancelledError, WaitQueue
 from impl.settings import Settings
+from judge.accesses import HOLDING, Accesses
+from judge.environment import Environment, Sleeper
+from judge.filters import KEYS, Filters
+from judge.judge import Deviation, Judge, Specification
+from judge.peek import Rings
+from judge.slot_check import SlotCheck
+from judge.words import BUFFER_SIZE, StrayAccessError, touched
 from model.layout import (
     CMDBASE,
     CMDSHIFT,
@@ -35,19 +42,12 @@ from model.layout import (
 from model.scope import Scope
 from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label
 from monitor import callers
-from monitor.accesses import HOLDING, Accesses
 from monitor.callers import Callers
-from monitor.contents import Contents
-from monitor.filters import KEYS, Filters
-from monitor.judge import Deviation, Judge, Specification
+from monitor.inferred_card import InferredCard
 from monitor.loads import EARLY_RULES, EarlyLoads
 from monitor.path import LongPath
-from monitor.peek import Rings
 from monitor.stores import PendingStores
-from monitor.surroundings import Sleeper, Surroundings
-from monitor.unseen import UnseenCard
 from monitor.verdict import Verdict
-from monitor.words import BUFFER_SIZE, StrayAccessError, touched
 
 __all__ = ["Observer"]
 
@@ -64,12 +64,12 @@ class Region(Protocol):
 
 @attrs.define(eq=False)
 class _Sleep:
-    channel: Channel
+    channel: WaitQueue
     handle: object
     told: bool = False
 
 
-class _Around(Surroundings):
+class _Around(Environment):
     """What stands around the driver: real memory and real threads."""
 
     def __init__(self, observer: Observer) -> None:
@@ -136,10 +136,10 @@ class Observer:
         self.callers = Callers(self.judge, self.accesses, self.verdict)
         self._loads = EarlyLoads(self.judge)
         self._rings = Rings()
-        self.contents = Contents(self.judge, self._rings, self.filters)
-        self._card = UnseenCard(self.judge, self.path, self._rings, self.pending, self.filters)
+        self.contents = SlotCheck(self.judge, self._rings, self.filters)
+        self._card = InferredCard(self.judge, self.path, self._rings, self.pending, self.filters)
         self._now = self.judge.now
-        self._labels: list[int] = self.judge.now["threads_label"]
+        self._pcs: list[int] = self.judge.now["threads_pc"]
         self._headers: dict[int, Header] = {}
         self._bases_under_way = False
         self._must_reset_again = False
@@ -199,7 +199,7 @@ class Observer:
                 self.accesses.store(t, piece, first)
                 self.pending.owner_stored(thread, ring, slot)
                 continue
-            if word == "rx.pointer" and self._labels[t] not in INITIALISING:
+            if word == "rx.pointer" and self._pcs[t] not in INITIALISING:
                 self._before_restoring(slot)
             self.accesses.store(t, piece, first)
             for each in piece.words:
@@ -210,7 +210,7 @@ class Observer:
         if value != Owner.DEVICE:
             return
         self.contents.check(t, slot, self.accesses.actors[t].sent)
-        if self._labels[t] in INITIALISING:
+        if self._pcs[t] in INITIALISING:
             return
         self._card.unchanged.check_is_hosts(ring, slot)
         if ring == "rx":
@@ -226,7 +226,7 @@ class Observer:
 
     def _payload(self, t: int) -> int:
         """Bytes of the packet that a thread stores or loads; the model has 0 and 1 only."""
-        if self._labels[t] in HOLDING:
+        if self._pcs[t] in HOLDING:
             return self._headers[self._now["threads_slot"][t]].length
         return self.accesses.payload(t)
 
@@ -263,7 +263,7 @@ class Observer:
     def fenced(self) -> None:
         """A fence."""
         t = self.callers.me()
-        if self._labels[t] == Label.FREE:
+        if self._pcs[t] == Label.FREE:
             self._card.unchanged.check_stopped()
         self.pending.fence(threading.get_ident())
         self.accesses.fence(t)
@@ -294,7 +294,7 @@ class Observer:
             self._check_reset_again()
             self._card.flags_read(value)
             self.accesses.read(t, register)
-            self._must_reset_again = is_fatal(value) and self._labels[t] == Label.POLL
+            self._must_reset_again = is_fatal(value) and self._pcs[t] == Label.POLL
         self._loads.moment(t)
 
     def _check_reset_again(self) -> None:
@@ -325,7 +325,7 @@ class Observer:
                 "CMDBASE is written before CMDSHIFT: the card looks at the ring as soon as it "
                 "knows its address, and does not know its size yet"
             )
-        label = self._labels[t]
+        label = self._pcs[t]
         self.accesses.write(t, register, value)
         if register is FLAGS:
             self._must_reset_again = False
@@ -385,7 +385,7 @@ class Observer:
         """
         return self._let_go and t == EVENT_THREAD
 
-    def sleeps(self, channel: Channel, handle: object) -> None:
+    def sleeps(self, channel: WaitQueue, handle: object) -> None:
         """The calling thread is about to give the lock up and to sleep."""
         t = self.callers.me()
         self.accesses.sleep(t, channel)
@@ -402,7 +402,7 @@ class Observer:
         self.accesses.granted(t)
         self._loads.barrier(t)
 
-    def woke(self, channel: Channel) -> None:
+    def woke(self, channel: WaitQueue) -> None:
         """All who sleep on a channel are woken."""
         for sleep in self.asleep.values():
             if sleep.channel is channel:

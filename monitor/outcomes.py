@@ -14,16 +14,16 @@ from impl.errors import (
     WaitTimeoutError,
     WouldBlockError,
 )
-from model.state import Outcome
+from model.state import Result
 
 __all__ = ["ERRORS"]
 
-ERRORS: Final[Mapping[Outcome, tuple[type[BaseException], ...]]] = {
-    Outcome.EIO: (CardFailedError, CardError),
-    Outcome.EAGAIN: (WouldBlockError,),
-    Outcome.EINTR: (WaitTimeoutError, ClosedError),
-    Outcome.ENOSPC: (FilterTableFullError,),
-    Outcome.ENOENT: (NoSuchFilterError,),
-    Outcome.EBADF: (ClosedError,),
+ERRORS: Final[Mapping[Result, tuple[type[BaseException], ...]]] = {
+    Result.EIO: (CardFailedError, CardError),
+    Result.EAGAIN: (WouldBlockError,),
+    Result.EINTR: (WaitTimeoutError, ClosedError),
+    Result.ENOSPC: (FilterTableFullError,),
+    Result.ENOENT: (NoSuchFilterError,),
+    Result.EBADF: (ClosedError,),
 }
 """Which errors a call may raise that ended so. A signal may raise anything where it is EINTR."""

@@ -6,8 +6,8 @@ import weakref
 from collections.abc import Iterator
 from typing import Final
 
-from model.scope import FlatState
-from model.stepper import Step, Stepper
+from engine.scope import FlatState
+from engine.stepper import Step, Stepper
 
 __all__ = ["KEPT", "LongPath", "Mark"]
 

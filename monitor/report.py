@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Final
 
-from model.ladder import ladder
-from model.trace import Trace
-from monitor.judge import Deviation, Judge
+from engine.ladder import ladder
+from engine.trace import Trace
+from judge.judge import Deviation, Judge
+from judge.recording import recorded
+from model.phrases import PHRASES
 from monitor.path import LongPath
-from monitor.recording import recorded
 
 __all__ = ["last_steps", "save"]
 
@@ -22,7 +23,7 @@ def last_steps(judge: Judge, path: LongPath) -> str:
     """The last steps before the present one, as a ladder."""
     skip = max(len(path) - path.forgotten - TOLD, 0)
     trace = recorded(judge.stepper, path.start, path, "the last steps", "", skip=skip)
-    return "\n".join(ladder(trace, explain=False))
+    return "\n".join(ladder(trace, PHRASES, explain=False))
 
 
 def save(judge: Judge, path: LongPath, deviation: Deviation, file: Path) -> None:

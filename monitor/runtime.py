@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import final
 
 from impl.errors import SpecificationError
-from impl.runtime import CancelledError, Channel, ExpiredError, Runtime
+from impl.runtime import CancelledError, ExpiredError, Runtime, WaitQueue
 from monitor.observer import Observer
 
 __all__ = ["WatchedRuntime"]
@@ -49,7 +49,9 @@ class WatchedRuntime(Runtime):
         finally:
             self._inner.unlock()
 
-    def sleep(self, channel: Channel, deadline: float | None = None, handle: object = None) -> None:
+    def sleep(
+        self, channel: WaitQueue, deadline: float | None = None, handle: object = None
+    ) -> None:
         """Give up the lock and wait for `channel`, in one step; return with the lock."""
         observer = self._observer
         ending: BaseException | None = None
@@ -69,7 +71,7 @@ class WatchedRuntime(Runtime):
         if ending is not None:
             raise ending
 
-    def wake(self, channel: Channel) -> None:
+    def wake(self, channel: WaitQueue) -> None:
         """Wake everyone who sleeps on `channel`."""
         with self._observer.mutex:
             self._observer.verdict.tell(self._observer.woke, channel)
@@ -120,7 +122,7 @@ class WatchedRuntime(Runtime):
     def alarm_if_due(self) -> None:
         """Wake everyone once something was wrong. The caller holds the lock."""
         if self._observer.verdict.take_alarm():
-            for channel in Channel:
+            for channel in WaitQueue:
                 self._inner.wake(channel)
             self._inner.set_readable(True)
             self._inner.set_writable(True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final
 
-from monitor.judge import Judge
+from judge.judge import Judge
 
 __all__ = ["PendingStores"]
 
@@ -20,7 +20,7 @@ Word = tuple[str, int]
 """A word of the specification, and its slot."""
 
 BEFORE_OWNER: Final = {
-    "tx": ("tx.fields", "tx.head", "tx.tail"),
+    "tx": ("tx.fields", "tx.first_word", "tx.last_word"),
     "cmd": ("cmd.fields",),
     "rx": ("rx.pointer",),
 }
@@ -90,9 +90,9 @@ class PendingStores:
             Deviation: No barrier stands between the owner byte and the doorbell.
         """
         judge, now = self._judge, self._judge.now
-        values = now[f"{ring}_bell_value"]
+        values = now[f"{ring}_doorbell_value"]
         for _ in range(bells):
-            slot = values[now[f"{ring}_heard"] % len(values)]
+            slot = values[now[f"{ring}_doorbells_arrived"] % len(values)]
             if (f"{ring}.owner", slot) not in self._unannounced[thread]:
                 self._show(f"{ring}.owner", slot)
             judge.fire(f"{ring}.doorbell_arrives")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from impl.packet import Header
+from judge.judge import CardDeviation, Judge
+from judge.peek import Rings
 from model.layout import Owner
 from model.state import Flags
-from monitor.judge import CardDeviation, Judge
-from monitor.peek import Rings
 
 __all__ = ["Unchanged"]
 
@@ -76,7 +76,7 @@ class Unchanged:
             slot = slot + 1 & size - 1
         came_back: int | None = None
         for slot in reversed(slots):
-            if self._rings.returned(ring, slot):
+            if self._rings.has_completion(ring, slot):
                 came_back = slot
             elif came_back is not None:
                 raise CardDeviation(

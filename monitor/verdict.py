@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVarTuple
 
-from monitor.filters import OutOfKeysError
-from monitor.judge import Deviation, Judge
+from judge.filters import OutOfKeysError
+from judge.judge import Deviation, Judge
+from judge.words import StrayAccessError
 from monitor.path import LongPath
 from monitor.report import last_steps, save
-from monitor.words import StrayAccessError
 
 __all__ = ["Verdict"]
 

@@ -79,7 +79,7 @@ _PROCESSOR: Final = (
         "the card cannot see it yet.",
         _USUAL,
         (
-            *("*.reclaim_*", "*.load_owner_early", "load_rx_owner_early", "rx.packet_found"),
+            *("*.reclaim_*", "*.speculate_owner", "rx.speculate_owner", "rx.packet_found"),
             *("rx.look_at_next", "mark_readable", "no_packet_waits"),
         ),
     ),
@@ -89,7 +89,7 @@ _PROCESSOR: Final = (
         "What one thread stored before it gave up the lock is seen by the thread that gets the "
         "lock next, on whatever processor it runs.",
         _USUAL,
-        ("*.claim", "*.take", "rx.give_back"),
+        ("*.claim", "*.take", "rx.repost"),
     ),
     Assumption(
         "early-loads",
@@ -122,7 +122,7 @@ _PROCESSOR: Final = (
         "The barrier in front of an owner byte that gives a slot away also keeps the loads from "
         "that slot and its buffers in front of it.",
         _USUAL,
-        ("rx.give_back", "cmd.take"),
+        ("rx.repost", "cmd.reclaim"),
     ),
     Assumption(
         "doorbell-barrier",
@@ -145,7 +145,7 @@ _PROCESSOR: Final = (
         "processor",
         "An owner byte is loaded, stored and transferred whole.",
         _USUAL,
-        ("*.owner_visible", "*.examine", "*.reclaim_found", "rx.packet_found", "mark_readable"),
+        ("*.owner_visible", "*.examine", "*.completion_found", "rx.packet_found", "mark_readable"),
     ),
     Assumption(
         "coherent-dma",
@@ -153,7 +153,7 @@ _PROCESSOR: Final = (
         "Once a write of the card's is visible, every later load of a processor yields it; no "
         "cache has to be cleaned. The memory of rings and buffers is written by nobody else.",
         _USUAL,
-        ("*.complete", "cmd.write_result", "rx.write_*"),
+        ("*.complete", "cmd.write_status", "rx.write_*"),
     ),
 )
 
@@ -200,7 +200,7 @@ _BUS: Final = (
         "The card's writes to memory become visible in the order in which it makes them: posted "
         "writes, with relaxed ordering off.",
         _ORDER,
-        ("*.complete", "cmd.write_result", "rx.write_*"),
+        ("*.complete", "cmd.write_status", "rx.write_*"),
     ),
     Assumption(
         "event-after-data",
@@ -303,7 +303,7 @@ _CARD: Final = (
         "time; then the driver still never copies more than the buffers hold. A lying card obeys "
         "all else on this list.",
         "D",
-        ("rx.lie", "rx.take_packet", "rx.arrive"),
+        ("rx.lie", "rx.receive_packet", "rx.arrive"),
     ),
     Assumption(
         "events-after-completion",
@@ -418,7 +418,7 @@ _DRIVER: Final = (
         "call; in a close it ends the wait for packets still being sent, or for the answer to a "
         "command, after which the card is reset; not the wait for calls to leave.",
         _CALLS,
-        ("wake_without_reason", "interrupt", "interrupt_open", "stop_draining"),
+        ("spurious_wakeup", "interrupt", "interrupt_open", "stop_draining"),
     ),
     Assumption(
         "one-thread-a-vector",
@@ -444,7 +444,7 @@ _DRIVER: Final = (
         "caller's pages for that time makes no difference. A received packet is copied out before "
         "its slot is given back.",
         _TRANSMIT,
-        ("tx.store_*", "rx.copy_*", "rx.give_back"),
+        ("tx.store_*", "rx.copy_*", "rx.repost"),
     ),
     Assumption(
         "rings-of-one-size",
@@ -478,7 +478,7 @@ _DRIVER: Final = (
         "outstanding at any moment, places of callers that gave up while the head of the line "
         "waits included.",
         "32-bit words",
-        ("*.claim", "enter_*", "begin_*", "*.quit_line", "*.ring_doorbell"),
+        ("*.claim", "enter_*", "begin_*", "*.cancel_waiting", "*.ring_doorbell"),
     ),
 )
 
@@ -508,7 +508,7 @@ _PROOF: Final = (
         "was written for. No step decides anything by such a number, so what holds for numbers "
         "holds for any contents.",
         "model",
-        ("*.store_fields", "*.fetch", "*.take", "rx.take_packet"),
+        ("*.store_fields", "*.fetch", "*.take", "rx.receive_packet"),
     ),
     Assumption(
         "one-write-for-a-batch",
@@ -540,16 +540,16 @@ _PROOF: Final = (
         "one-source",
         "proof",
         "What is proved, searched, run and drawn are the same terms, made from the rules in model/ "
-        "by model/rules.py. That the compiled form means the same is tested, not proved.",
+        "by engine/rules.py. That the compiled form means the same is tested, not proved.",
         "model",
-        ("model/rules.py", "model/compile.py", "proofs/smt.py"),
+        ("engine/rules.py", "engine/codegen.py", "engine/smt.py"),
     ),
     Assumption(
         "solver-is-right",
         "proof",
         "The solver's 'unsat' is right. With --solver both two independent solvers have to say it.",
         "Z3 and cvc5",
-        ("proofs/solvers.py",),
+        ("engine/solvers.py",),
     ),
     Assumption(
         "specification-not-code",

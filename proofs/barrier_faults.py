@@ -12,14 +12,14 @@ from typing import Final
 
 import attrs
 
-from model.algebra import Bool, constant
-from model.explore import Executor, Path
-from model.scope import FlatState
+from engine.executor import Executor, Path
+from engine.mutations import barriers, without_barrier
+from engine.protocol import System
+from engine.scope import FlatState
+from engine.terms import Bool, constant
 from model.state import Label, State
-from model.system import System
 from model.thread_spec import at, holds
 from proofs.fault_case import Case, Fault
-from proofs.fault_changes import barriers, without_barrier
 from proofs.scenarios import (
     COMMANDING,
     DEADLOCK_FREEDOM,
@@ -62,7 +62,7 @@ class _Known:
 TX_STORES: Final = frozenset({"tx.fields_visible", "tx.owner_visible"})
 RX_STORES: Final = frozenset({"rx.pointer_visible", "rx.owner_visible"})
 STARTS_SENDING: Final = frozenset({
-    "tx.look_ahead", "tx.examine", "tx.fetch", "tx.read_head", "tx.read_tail", "tx.send",
+    "tx.look_ahead", "tx.examine", "tx.fetch", "tx.read_first_word", "tx.read_last_word", "tx.send",
 })  # fmt: skip
 """A card that looks at its transmit ring unasked."""
 
@@ -125,7 +125,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         """,
         Scenario(SENDING, limits=SEND_EMPTY),
     ),
-    ("tx.load_owner_early", "acquire: event flags before owner"): _Known(
+    ("tx.speculate_owner", "acquire: event flags before owner"): _Known(
         "tx-events",
         "no-lost-completion",
         """
@@ -135,7 +135,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         with the old owner byte in hand, takes the slot for the card's: nobody takes it back.
         """,
         Scenario(
-            SENDING | {"tx.load_owner_early", "card.spurious_vector0", "card.withdraw_vector0"},
+            SENDING | {"tx.speculate_owner", "card.spurious_vector0", "card.withdraw_vector0"},
             limits=SEND_EMPTY,
         ),
         settles=True,
@@ -159,7 +159,7 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         """,
         Scenario(COMMANDING, limits=ONE_FILTER),
     ),
-    ("cmd.load_owner_early", "acquire: event flags before owner"): _Known(
+    ("cmd.speculate_owner", "acquire: event flags before owner"): _Known(
         "cmd-events",
         "no-lost-completion",
         """
@@ -168,12 +168,12 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         that the handler has cleared, and is not taken back.
         """,
         Scenario(
-            COMMANDING | {"cmd.load_owner_early", "card.spurious_vector0", "card.withdraw_vector0"},
+            COMMANDING | {"cmd.speculate_owner", "card.spurious_vector0", "card.withdraw_vector0"},
             limits=ONE_FILTER,
         ),
         settles=True,
     ),
-    ("load_rx_owner_early", "acquire: event flags before owner"): _Known(
+    ("rx.speculate_owner", "acquire: event flags before owner"): _Known(
         "rx-events",
         "no-lost-packet",
         """
@@ -183,12 +183,12 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         in hand, sees no packet: the card does not become readable and no reader wakes.
         """,
         Scenario(
-            RECEIVING | {"load_rx_owner_early", "card.spurious_vector0", "card.withdraw_vector0"},
+            RECEIVING | {"rx.speculate_owner", "card.spurious_vector0", "card.withdraw_vector0"},
             limits={"begin_read": READING},
         ),
         settles=True,
     ),
-    ("load_result_early", "acquire: owner before result"): _Known(
+    ("cmd.speculate_status", "acquire: owner before status"): _Known(
         "cmd-result",
         "own-result",
         """
@@ -196,9 +196,9 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         barrier between. The processor may load the error byte first, before the card has written
         it: the caller gets the result of an older command.
         """,
-        Scenario(COMMANDING | {"load_result_early", "card.spurious_vector0"}, limits=ONE_FILTER),
+        Scenario(COMMANDING | {"cmd.speculate_status", "card.spurious_vector0"}, limits=ONE_FILTER),
     ),
-    ("load_header_early", "acquire: owner before header"): _Known(
+    ("rx.speculate_header", "acquire: owner before header"): _Known(
         "rx-header",
         "receive-fifo",
         """
@@ -206,8 +206,8 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         processor may load the header first, while the card still owns the slot: the reader takes
         length and addresses of whatever lay in the slot before.
         """,
-        Scenario(RECEIVING | {"load_header_early"}, limits={"begin_read": READING}),
-        shows=lambda s: at(s, USER, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER),
+        Scenario(RECEIVING | {"rx.speculate_header"}, limits={"begin_read": READING}),
+        shows=lambda s: at(s, USER, Label.RX_FIRST_WORD, Label.RX_LAST_WORD, Label.RX_POINTER),
     ),
     ("rx.owner_visible", "release: pointer before owner"): _Known(
         "rx-pointer",

@@ -24,6 +24,7 @@ from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style as RichStyle
 
+from model.phrases import PHRASES
 from model.properties import PROPERTIES
 from proofs.assumptions import assumption_lines
 from proofs.options import Options, UsageError, parse, suggest
@@ -248,13 +249,13 @@ def _style(console: Console) -> Style:
 
 def _write(report: Report) -> bool:
     """Write the files asked for; says whether that worked."""
-    from proofs.itf import write_itf
+    from engine.itf import write_itf
 
     options, good = report.options, True
     found = [(fault.id, report.catch(fault)) for fault in report.faults]
     traces = [(name, catch.trace) for name, catch in found if catch and catch.result == "caught"]
     for path, write in (
-        (options.itf, lambda path: write_itf(path, traces)),
+        (options.itf, lambda path: write_itf(path, traces, PHRASES.named)),
         (options.junit, report.write_junit),
         (options.json, report.write_json),
     ):

@@ -8,15 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from model.algebra import FALSE, TRUE, And, Bool, If, Number, constant
-from model.device_spec import running
-from model.driver_spec import events_served
-from model.ring_spec import TRANSMIT, call_must_end, packet_waits, store_owner
-from model.rules import Party, Rule
-from model.state import CAPACITY, EVENT_THREAD, POSTED, Label, Life, Stage, State
-from model.thread_spec import at, draw_ticket, holds, release
-from proofs.fault_case import Case, Fault
-from proofs.fault_changes import (
+from engine.mutations import (
     also,
     both,
     leaves,
@@ -24,6 +16,14 @@ from proofs.fault_changes import (
     then,
     unlocked,
 )
+from engine.rules import Party, Rule
+from engine.terms import FALSE, TRUE, And, Bool, If, Number, constant
+from model.device_spec import running
+from model.driver_spec import events_served
+from model.ring_spec import TRANSMIT, call_must_end, packet_waits, store_owner
+from model.state import CAPACITY, EVENT_THREAD, POSTED, Label, Life, Stage, State
+from model.thread_spec import at, draw_ticket, holds, unlock
+from proofs.fault_case import Case, Fault
 from proofs.scenarios import (
     COMMANDING,
     DEADLOCK_FREEDOM,
@@ -100,17 +100,17 @@ OWNER_FIRST: Final = Case(
 
 def doorbell_next(s: State, t: Number) -> None:
     """Store the slot's fields; the doorbell comes next."""
-    s.threads.label[t] = Label.TX_DOORBELL
+    s.threads.pc[t] = Label.TX_DOORBELL
 
 
 def owner_next(s: State, t: Number) -> None:
     """Write the slot's index to DBELL; the owner byte comes next."""
-    s.threads.label[t] = Label.TX_OWNER
+    s.threads.pc[t] = Label.TX_OWNER
 
 
 def then_leaves(s: State, t: Number) -> None:
     """Store owner = DEVICE, after the doorbell was rung."""
-    s.threads.label[t] = Label.TX_NEXT_IN_LINE
+    s.threads.pc[t] = Label.TX_LEAVE_QUEUE
 
 
 DOORBELL_FIRST: Final = Case(
@@ -135,7 +135,7 @@ DOORBELL_FIRST: Final = Case(
 
 def names_next_slot(s: State, t: Number) -> None:
     """Write the producer index to DBELL, which is the next slot's by now."""
-    s.tx.bell_value[s.tx.rung - 1] = s.tx.prod_i
+    s.tx.doorbell_value[s.tx.doorbells_posted - 1] = s.tx.prod_i
 
 
 WRONG_INDEX: Final = Case(
@@ -164,7 +164,11 @@ NO_DOORBELL: Final = Case(
         """,
         DEADLOCK_FREEDOM,
     ),
-    leaves("tx.ring_doorbell", "tx.rung", "The slot is handed over; the doorbell is left out."),
+    leaves(
+        "tx.ring_doorbell",
+        "tx.doorbells_posted",
+        "The slot is handed over; the doorbell is left out.",
+    ),
     Scenario(SENDING, limits=EMPTY),
 )
 
@@ -172,11 +176,11 @@ NO_DOORBELL: Final = Case(
 def rings_command_bell(s: State, t: Number) -> None:
     """Write the slot's index to DBELL without bit 31: that is the command ring's doorbell."""
     s.require(holds(s, t, Label.TX_DOORBELL))
-    s.require(s.cmd.rung - s.cmd.heard < POSTED, "room for a posted write")
-    s.cmd.bell_value[s.cmd.rung] = s.threads.slot[t]
-    s.cmd.rung = s.cmd.rung + 1
-    s.tx.line.head = s.tx.line.head + 1
-    s.threads.label[t] = Label.TX_NEXT_IN_LINE
+    s.require(s.cmd.doorbells_posted - s.cmd.doorbells_arrived < POSTED, "room for a posted write")
+    s.cmd.doorbell_value[s.cmd.doorbells_posted] = s.threads.slot[t]
+    s.cmd.doorbells_posted = s.cmd.doorbells_posted + 1
+    s.tx.waiters.head = s.tx.waiters.head + 1
+    s.threads.pc[t] = Label.TX_LEAVE_QUEUE
 
 
 WRONG_RING: Final = Case(
@@ -198,14 +202,14 @@ WRONG_RING: Final = Case(
 def claims_any(s: State, t: Number) -> None:
     """The first in line takes the next slot, whether it is free or not."""
     ring = s.tx
-    s.require(holds(s, t, Label.TX_TURN) & (ring.line.head == s.threads.place[t]))
+    s.require(holds(s, t, Label.TX_TURN) & (ring.waiters.head == s.threads.queue_position[t]))
     slot = ring.prod_i
     s.threads.slot[t] = slot
     s.threads.request[t] = ring.prod
-    s.threads.answered[t] = False
-    ring.tag[slot] = ring.prod
+    s.threads.completed[t] = False
+    ring.sequence[slot] = ring.prod
     ring.zero[slot] = s.threads.zero[t]
-    s.threads.label[t] = Label.TX_FIELDS
+    s.threads.pc[t] = Label.TX_FIELDS
 
 
 UNBOUNDED_PRODUCER: Final = Case(
@@ -244,7 +248,11 @@ BATCH_UNRUNG: Final = Case(
         """,
         DEADLOCK_FREEDOM,
     ),
-    leaves("tx.next_of_batch", "tx.rung", "Go on to the next packet; the doorbell is rung later."),
+    leaves(
+        "tx.next_of_batch",
+        "tx.doorbells_posted",
+        "Go on to the next packet; the doorbell is rung later.",
+    ),
     BATCHING,
     sizes=(1,),
     shows=lambda s: at(s, USER, Label.TX_TURN),
@@ -272,8 +280,8 @@ BATCH_WAITER: Final = Case(
 
 def finds_without_looking(s: State, t: Number) -> None:
     """Something is outstanding: take its slot, without a look at the owner byte."""
-    s.require(holds(s, t, Label.TX_RECLAIM) & (s.tx.cons != s.tx.prod))
-    s.threads.label[t] = Label.TX_TAKE
+    s.require(holds(s, t, Label.TX_SCAN) & (s.tx.cons != s.tx.prod))
+    s.threads.pc[t] = Label.TX_RECLAIM
 
 
 CONSUMER_RUNS_AHEAD: Final = Case(
@@ -287,24 +295,24 @@ CONSUMER_RUNS_AHEAD: Final = Case(
         """,
         "flow-control",
     ),
-    replace("tx.reclaim_found", finds_without_looking),
+    replace("tx.completion_found", finds_without_looking),
     Scenario(SENDING | {"card.spurious_vector0"}, limits=EMPTY),
 )
 
 
 def scans_first(s: State, t: Number) -> None:
     """Vector 0 is delivered: the rings are scanned first."""
-    s.threads.label[t] = Label.CMD_RECLAIM
+    s.threads.pc[t] = Label.CMD_SCAN
 
 
 def reads_flags_last(s: State, t: Number) -> None:
     """Nothing more to take from the transmit ring: read EVFLAGS now."""
-    s.threads.label[t] = Label.READ_EVENTS
+    s.threads.pc[t] = Label.READ_EVENTS
 
 
 def then_readable(s: State, t: Number) -> None:
     """Read EVFLAGS, which clears it, after the rings were scanned."""
-    s.threads.label[t] = Label.RX_READY
+    s.threads.pc[t] = Label.RX_READY
 
 
 FLAGS_AFTER_SCAN: Final = Case(
@@ -321,7 +329,7 @@ FLAGS_AFTER_SCAN: Final = Case(
     ),
     both(
         then("event_interrupt", scans_first),
-        then("tx.reclaim_done", reads_flags_last),
+        then("tx.no_completion", reads_flags_last),
         then("read_events", then_readable),
     ),
     Scenario(SENDING | {"card.spurious_vector0", "card.withdraw_vector0"}, limits=EMPTY),
@@ -331,7 +339,7 @@ FLAGS_AFTER_SCAN: Final = Case(
 
 def takes_one(s: State, t: Number) -> None:
     """Take the slot back; one is enough: go on to the next ring."""
-    s.threads.label[t] = Label.RX_READY
+    s.threads.pc[t] = Label.RX_READY
 
 
 ONE_PER_INTERRUPT: Final = Case(
@@ -345,7 +353,7 @@ ONE_PER_INTERRUPT: Final = Case(
         """,
         "no-lost-completion",
     ),
-    then("tx.take", takes_one),
+    then("tx.reclaim", takes_one),
     Scenario(SENDING, limits=EMPTY, users=2),
     sizes=(2,),
     settles=True,
@@ -357,18 +365,18 @@ ONE_PER_INTERRUPT: Final = Case(
 
 def returns_first(s: State, t: Number) -> None:
     """Look at the next slot, and go to give this one back before anything is copied."""
-    s.threads.label[t] = Label.RX_POINTER
+    s.threads.pc[t] = Label.RX_POINTER
 
 
 def copies_later(s: State, t: Number) -> None:
     """Store owner = DEVICE; the payload is copied afterwards."""
-    s.threads.label[t] = Label.RX_HEAD
-    release(s)
+    s.threads.pc[t] = Label.RX_FIRST_WORD
+    unlock(s)
 
 
 def copied_at_last(s: State, t: Number) -> None:
     """Copy a late word of the payload, from a slot that was given back already."""
-    s.threads.label[t] = Label.EXIT
+    s.threads.pc[t] = Label.EXIT
     draw_ticket(s, t)
 
 
@@ -385,12 +393,12 @@ EARLY_RETURN: Final = Case(
     ),
     both(
         then("rx.look_at_next", returns_first),
-        then("rx.give_back", copies_later),
-        then("rx.copy_tail", copied_at_last),
+        then("rx.repost", copies_later),
+        then("rx.copy_last_word", copied_at_last),
     ),
     Scenario(RECEIVING, limits={"begin_read": READING}),
     sizes=(1,),
-    shows=lambda s: s.threads.label[USER] == Label.RX_HEAD,
+    shows=lambda s: s.threads.pc[USER] == Label.RX_FIRST_WORD,
 )
 
 
@@ -398,8 +406,8 @@ def looks_unasked(s: State, t: Number) -> None:
     """Load the owner byte; a reader that only wants the length goes on whatever it says."""
     s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
     s.require(s.threads.peek[t] | packet_waits(s))
-    s.rx.early = FALSE
-    s.threads.label[t] = Label.RX_HEADER
+    s.rx.owner_speculated = FALSE
+    s.threads.pc[t] = Label.RX_HEADER
 
 
 PEEK_UNASKED: Final = Case(
@@ -427,7 +435,7 @@ def notes_rxcomp(s: State, t: Number) -> None:
     s.rx.event = FALSE
     s.rx.dropped = FALSE
     s.require(holds(s, t, Label.READ_EVENTS))
-    s.threads.label[t] = Label.CMD_RECLAIM
+    s.threads.pc[t] = Label.CMD_SCAN
 
 
 def one_packet_taken(s: State, t: Number) -> None:
@@ -450,7 +458,7 @@ RXCOMP_ONLY: Final = Case(
     both(
         replace("read_events", notes_rxcomp),
         leaves("mark_readable", "rx.ready", "Nothing more to do: done."),
-        then("rx.take_packet", one_packet_taken),
+        then("rx.receive_packet", one_packet_taken),
     ),
     Scenario(
         RECEIVING, limits={"begin_read": READING, "rx.arrive": {"length": (0,)}}, words=(9999, 0)
@@ -562,8 +570,8 @@ LOOKS_AFTER_FREE: Final = Case(
 
 def never_gives_back(s: State, t: Number) -> None:
     """Leave, whatever the state of the card, without giving the slot back."""
-    s.require(holds(s, t, Label.RX_GIVE))
-    s.threads.label[t] = Label.EXIT
+    s.require(holds(s, t, Label.RX_REPOST))
+    s.threads.pc[t] = Label.EXIT
 
 
 SLOT_LEAKS: Final = Case(
@@ -600,10 +608,10 @@ def claims_unlocked(s: State, t: Number) -> None:
     slot = s.tx.prod_i
     s.threads.slot[t] = slot
     s.threads.request[t] = s.tx.prod
-    s.threads.answered[t] = False
-    s.tx.tag[slot] = s.tx.prod
+    s.threads.completed[t] = False
+    s.tx.sequence[slot] = s.tx.prod
     s.tx.zero[slot] = s.threads.zero[t]
-    s.threads.label[t] = Label.TX_FIELDS
+    s.threads.pc[t] = Label.TX_FIELDS
 
 
 NO_LOCK: Final = Case(
@@ -631,7 +639,7 @@ NO_LOCK: Final = Case(
 
 def initialises_only(s: State, t: Number) -> None:
     """The first open initialises the command ring anew, without a reset of the card."""
-    s.threads.label[t] = Label.CMD_INIT
+    s.threads.pc[t] = Label.CMD_INIT
 
 
 REBASED: Final = Case(
@@ -715,7 +723,7 @@ RELAXED_ORDERING: Final = Case(
         )
     ),
     Scenario(RECEIVING, limits={"begin_read": READING}),
-    shows=lambda s: at(s, USER, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER),
+    shows=lambda s: at(s, USER, Label.RX_FIRST_WORD, Label.RX_LAST_WORD, Label.RX_POINTER),
 )
 
 
@@ -819,7 +827,7 @@ SCANS_AFTER_RESET: Final = Case(
 
 def lets_others_in(s: State, t: Number) -> None:
     """Take the slot back, and let whoever waits for the lock go first."""
-    release(s)
+    unlock(s)
     draw_ticket(s, t)
 
 
@@ -835,16 +843,16 @@ RECLAIM_STARVES: Final = Case(
         """,
         "requests-complete",
     ),
-    then("tx.take", lets_others_in),
+    then("tx.reclaim", lets_others_in),
     Scenario(
         (SENDING | COMMANDING) - {"begin_filter"},
         acts=(
             opens(),
             happens("begin_write", t=3, zero=1, nonblocking=1, more=0),
-            until(lambda s: at(s, constant(EVENT_THREAD), Label.TX_TAKE)),
+            until(lambda s: at(s, constant(EVENT_THREAD), Label.TX_RECLAIM)),
             happens("begin_filter", t=2, remove=0, key=1),
             happens("begin_write", t=3, zero=1, nonblocking=1, more=0),
-            lacking({"tx.reclaim_found", "tx.reclaim_done"}, rests()),
+            lacking({"tx.completion_found", "tx.no_completion"}, rests()),
         ),
         story="user 2 opens the card and user 3 sends a packet; while the handler takes its slot "
         "back, user 2 asks for a filter and user 3 sends again; the card is done with both",
@@ -855,7 +863,7 @@ RECLAIM_STARVES: Final = Case(
     keeps=lambda s: And(
         at(s, USER, Label.CMD_WAIT),
         s.cmd.dev != s.cmd.cons,
-        at(s, constant(EVENT_THREAD), Label.TX_RECLAIM, Label.TX_TAKE),
+        at(s, constant(EVENT_THREAD), Label.TX_SCAN, Label.TX_RECLAIM),
     ),
 )
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import attrs
 
-from model.algebra import Bool
+from engine.mutations import Change
+from engine.terms import Bool
 from model.state import State
-from proofs.fault_changes import Change
 from proofs.scenarios import Scenario
 
 __all__ = ["Case", "Fault"]

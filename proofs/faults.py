@@ -18,12 +18,14 @@ from typing import Final
 
 import attrs
 
-from model.explore import Executor, Path, Predicate
-from model.lasso import find_lasso
+from engine.executor import Executor, Path, Predicate
+from engine.lasso import find_lasso
+from engine.protocol import System
+from engine.record import record
+from engine.scope import FlatState
+from engine.trace import Trace
 from model.properties import PROPERTIES
-from model.scope import FlatState
-from model.system import System, specification
-from model.trace import Trace, record
+from model.system import specification
 from proofs.barrier_faults import barrier_cases
 from proofs.classic_faults import CLASSIC
 from proofs.fault_case import Case, Fault

@@ -9,13 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from model.algebra import And, Bool, If, Number, constant, ring_size
-from model.ring_spec import COMMAND, TRANSMIT, call_must_end, my_turn, take
-from model.rules import Choice, Parameter
-from model.state import Flags, Label, Life, Outcome, Stage, State
-from model.thread_spec import at, draw_ticket, get_up, holds, release, sleep
-from proofs.fault_case import Case, Fault
-from proofs.fault_changes import (
+from engine.mutations import (
     also,
     both,
     leaves,
@@ -27,6 +21,12 @@ from proofs.fault_changes import (
     unlocked,
     without_barrier,
 )
+from engine.rules import Choice, Parameter
+from engine.terms import And, Bool, If, Number, constant, ring_size
+from model.ring_spec import COMMAND, TRANSMIT, call_must_end, my_turn, reclaim
+from model.state import Flags, Label, Life, Result, Stage, State
+from model.thread_spec import at, draw_ticket, get_up, holds, sleep, unlock
+from proofs.fault_case import Case, Fault
 from proofs.scenarios import (
     CLOSING,
     COMMANDING,
@@ -59,11 +59,11 @@ def reader_sleeps(s: State) -> Bool:
     return s.threads.asleep[USER] & at(s, USER, Label.RX_OWNER)
 
 
-def end_call(s: State, t: Number, outcome: Outcome) -> None:
+def end_call(s: State, t: Number, outcome: Result) -> None:
     """Return from open or close."""
-    s.threads.outcome[t] = outcome
-    s.threads.label[t] = Label.IDLE
-    release(s)
+    s.threads.result[t] = outcome
+    s.threads.pc[t] = Label.IDLE
+    unlock(s)
 
 
 # Receiving
@@ -92,7 +92,7 @@ ZERO_LENGTH_STALL: Final = Case(
         """,
         "no-lost-packet",
     ),
-    then("rx.take_packet", index_not_advanced),
+    then("rx.receive_packet", index_not_advanced),
     Scenario(RECEIVING, limits={"begin_read": READING}, words=(9999, 0)),
     sizes=(2,),
     shows=reader_sleeps,
@@ -120,7 +120,7 @@ WILD_POINTER: Final = Case(
         """,
         "buffer-ownership",
     ),
-    then("rx.restore_pointer", index_never_set),
+    then("rx.refill_pointer", index_never_set),
     Scenario(RECEIVING, limits={"begin_read": READING}, words=(9999, 0)),
 )
 
@@ -159,7 +159,8 @@ DEAD_AFTER_ONE: Final = Case(
         also(thread_rule("rx.indices_equal", sees_equal_indices, "Rings: Receive")),
     ),
     Scenario(
-        RECEIVING - {"rx.write_head", "rx.write_tail", "rx.copy_head", "rx.copy_tail"},
+        RECEIVING
+        - {"rx.write_first_word", "rx.write_last_word", "rx.copy_first_word", "rx.copy_last_word"},
         limits={"begin_read": READING, "rx.arrive": {"length": (0,)}},
         words=(9999, 0),
     ),
@@ -181,9 +182,9 @@ ACQUIRE_TOO_EARLY: Final = Case(
         """,
         "receive-fifo",
     ),
-    without_barrier("load_header_early", "acquire: owner before header"),
-    Scenario(RECEIVING | {"load_header_early"}, limits={"begin_read": READING}),
-    shows=lambda s: at(s, USER, Label.RX_HEAD, Label.RX_TAIL, Label.RX_POINTER),
+    without_barrier("rx.speculate_header", "acquire: owner before header"),
+    Scenario(RECEIVING | {"rx.speculate_header"}, limits={"begin_read": READING}),
+    shows=lambda s: at(s, USER, Label.RX_FIRST_WORD, Label.RX_LAST_WORD, Label.RX_POINTER),
 )
 
 
@@ -205,7 +206,7 @@ DOUBLE_FETCH: Final = Case(
         """,
         "bounds",
     ),
-    then("rx.copy_head", loads_length_again),
+    then("rx.copy_first_word", loads_length_again),
     Scenario(
         RECEIVING | {"rx.lie"}, limits={"begin_read": READING}, words=(1500, 20000), lies=True
     ),
@@ -215,7 +216,7 @@ DOUBLE_FETCH: Final = Case(
 def trusts_payload(s: State, t: Number, inside: Number) -> None:
     """Load the header, and copy as many bytes as a length inside the payload says."""
     s.threads.copied[t] = inside
-    s.threads.outcome[t] = Outcome.OK
+    s.threads.result[t] = Result.OK
 
 
 UNCHECKED_LENGTH: Final = Case(
@@ -230,7 +231,7 @@ UNCHECKED_LENGTH: Final = Case(
         """,
         "bounds",
     ),
-    then("rx.take_packet", trusts_payload, Parameter("inside", Choice.WORD)),
+    then("rx.receive_packet", trusts_payload, Parameter("inside", Choice.WORD)),
     Scenario(RECEIVING, limits={"begin_read": READING}, words=(1500, 20000)),
 )
 
@@ -241,8 +242,8 @@ UNCHECKED_LENGTH: Final = Case(
 def reads_result_late(s: State, t: Number) -> None:
     """The command has completed: read the error byte in the slot that it used, and return it."""
     slot = s.threads.slot[t]
-    s.threads.answer[t] = s.cmd.result[slot]
-    s.threads.outcome[t] = s.cmd.code[slot]
+    s.threads.completed_sequence[t] = s.cmd.status_sequence[slot]
+    s.threads.result[t] = s.cmd.status[slot]
 
 
 RESULT_OF_ANOTHER: Final = Case(
@@ -266,9 +267,9 @@ RESULT_OF_ANOTHER: Final = Case(
 def tells_everyone(s: State, t: Number) -> None:
     """Take the slot back; the result goes to one variable that all callers read."""
     slot = s.cmd.cons_i
-    take(COMMAND, s, t)
-    s.threads.answer.fill(s.cmd.result[slot])
-    s.threads.code.fill(s.cmd.code[slot])
+    reclaim(COMMAND, s, t)
+    s.threads.completed_sequence.fill(s.cmd.status_sequence[slot])
+    s.threads.status.fill(s.cmd.status[slot])
 
 
 SHARED_RESULT: Final = Case(
@@ -284,14 +285,14 @@ SHARED_RESULT: Final = Case(
         """,
         "own-result",
     ),
-    replace("cmd.take", tells_everyone),
+    replace("cmd.reclaim", tells_everyone),
     Scenario(COMMANDING, limits=ONE_FILTER, users=2),
 )
 
 
 def closing(s: State, t: Number) -> Bool:
     """The card is being closed, and not by t."""
-    return And(s.driver.life != Life.OPEN, s.threads.back[t] == Label.EXIT)
+    return And(s.driver.life != Life.OPEN, s.threads.return_to[t] == Label.EXIT)
 
 
 def waits_whatever_failed(s: State, t: Number) -> None:
@@ -303,8 +304,8 @@ def waits_whatever_failed(s: State, t: Number) -> None:
 def refuses_when_closing(s: State, t: Number) -> None:
     """The card is being closed: the caller leaves the line with an error."""
     s.require(holds(s, t, Label.CMD_TURN) & closing(s, t))
-    s.threads.outcome[t] = Outcome.EIO
-    s.threads.label[t] = Label.CMD_QUIT
+    s.threads.result[t] = Result.EIO
+    s.threads.pc[t] = Label.CMD_CANCEL
 
 
 SUBMIT_IGNORES_FATAL: Final = Case(
@@ -351,8 +352,8 @@ def waits_for_slot(s: State, t: Number) -> None:
 def slot_is_free(s: State, t: Number) -> None:
     """The slot that carried the packet is the host's: the packet was sent."""
     s.require(holds(s, t, Label.TX_WAIT) & ~own_slot_is_cards(s, t))
-    s.threads.outcome[t] = Outcome.OK
-    s.threads.label[t] = s.threads.back[t]
+    s.threads.result[t] = Result.OK
+    s.threads.pc[t] = s.threads.return_to[t]
 
 
 WAITS_FOR_ANOTHER: Final = Case(
@@ -384,14 +385,14 @@ WAITS_FOR_ANOTHER: Final = Case(
         users=2,
     ),
     sizes=(1,),
-    keeps=lambda s: at(s, USER, Label.TX_WAIT) & s.threads.answered[USER],
+    keeps=lambda s: at(s, USER, Label.TX_WAIT) & s.threads.completed[USER],
 )
 
 
 def wakes_and_unlocks(s: State, t: Number) -> None:
     """Load the owner byte: the card returned the slot. Wake the senders and drop the lock."""
     s.threads.wake_tx.fill(True)
-    release(s)
+    unlock(s)
 
 
 def advances_later(s: State, t: Number) -> None:
@@ -414,10 +415,10 @@ WAKE_BEFORE_ADVANCE: Final = Case(
         "no-lost-wake-up",
     ),
     both(
-        then("tx.reclaim_found", wakes_and_unlocks),
-        leaves("tx.take", "threads.wake_tx", ""),
-        unlocked("tx.take", ""),
-        then("tx.take", advances_later),
+        then("tx.completion_found", wakes_and_unlocks),
+        leaves("tx.reclaim", "threads.wake_tx", ""),
+        unlocked("tx.reclaim", ""),
+        then("tx.reclaim", advances_later),
     ),
     Scenario(SENDING, limits={"begin_write": {"zero": (1,)}}, users=2),
     sizes=(1,),
@@ -431,8 +432,8 @@ WAKE_BEFORE_ADVANCE: Final = Case(
 
 def only_unlocks(s: State, t: Number) -> None:
     """The request is still on its way: drop the lock, in order to sleep next."""
-    s.require(holds(s, t, Label.CMD_WAIT) & ~s.threads.answered[t] & ~call_must_end(s, t))
-    release(s)
+    s.require(holds(s, t, Label.CMD_WAIT) & ~s.threads.completed[t] & ~call_must_end(s, t))
+    unlock(s)
 
 
 def falls_asleep(s: State, t: Number) -> None:
@@ -477,7 +478,7 @@ def starts_closing(s: State, t: Number) -> None:
     s.driver.life = constant(Life.CLOSING)
     s.driver.conductor = t
     s.threads.wake_life.fill(True)
-    s.threads.label[t] = Label.LEAVE
+    s.threads.pc[t] = Label.LEAVE
 
 
 WRONG_CHANNEL: Final = Case(
@@ -510,7 +511,7 @@ def close_only_counts(s: State, t: Number) -> None:
     s.require(holds(s, t, Label.CLOSE_ENTER) & (s.driver.handles == 1) & (s.driver.opens != 1))
     s.driver.handles = s.driver.handles - 1
     s.driver.opens = s.driver.opens - 1
-    end_call(s, t, Outcome.OK)
+    end_call(s, t, Result.OK)
 
 
 LAST_CLOSE_COUNTS: Final = only_when(
@@ -579,7 +580,7 @@ def keeps_slot(s: State, t: Number) -> None:
     """The transmit ring was set up at an earlier open: leave the slot as it is."""
     s.require(holds(s, t, Label.INIT_TX) & was_opened(s))
     s.tx.exists[s.driver.cursor] = True
-    s.threads.label[t] = Label.INIT_POINTER
+    s.threads.pc[t] = Label.INIT_POINTER
 
 
 def next_slot_is_cards(s: State) -> Bool:
@@ -649,17 +650,17 @@ def frees_at_once(s: State, t: Number, good: Bool) -> None:
     """Go on to free the buffers, unless all went well."""
     s.driver.life = If(good, s.driver.life, Life.CLOSING)
     s.driver.cursor = constant(0)
-    s.threads.label[t] = If(good, s.threads.label[t], Label.FREE)
+    s.threads.pc[t] = If(good, s.threads.pc[t], Label.FREE)
 
 
 def frees_unless_started(s: State, t: Number) -> None:
     """If START failed or was interrupted: free the buffers."""
-    frees_at_once(s, t, s.threads.outcome[t] == Outcome.OK)
+    frees_at_once(s, t, s.threads.result[t] == Result.OK)
 
 
 def frees_unless_filtered(s: State, t: Number) -> None:
     """If the filter command failed or was interrupted: free the buffers."""
-    frees_at_once(s, t, s.threads.outcome[t] == Outcome.OK)
+    frees_at_once(s, t, s.threads.result[t] == Result.OK)
 
 
 FREE_WHILE_STARTED: Final = Case(
@@ -677,11 +678,11 @@ FREE_WHILE_STARTED: Final = Case(
         "no-dma-after-free",
     ),
     both(
-        then("start_answered", frees_unless_started),
-        then("unicast_answered", frees_unless_filtered),
+        then("start_completed", frees_unless_started),
+        then("unicast_completed", frees_unless_filtered),
     ),
     Scenario(
-        COMMANDING | RECEIVING | {"interrupt", "cmd.abandon", "unicast_answered", "free_slot"},
+        COMMANDING | RECEIVING | {"interrupt", "cmd.abandon", "unicast_completed", "free_slot"},
         acts=(
             happens("begin_open", t=2),
             until(lambda s: at(s, USER, Label.ADD_UNICAST)),
@@ -689,7 +690,7 @@ FREE_WHILE_STARTED: Final = Case(
         ),
         story="user 2 opens the card; START is done; the filter command is on its way",
     ),
-    shows=lambda s: s.rx.stage == Stage.WRITE_HEAD,
+    shows=lambda s: s.rx.stage == Stage.WRITE_FIRST_WORD,
     sizes=(1,),
 )
 
@@ -698,16 +699,16 @@ def signal_ends_wait(s: State, t: Number) -> None:
     """A signal ends the wait for STOP."""
     s.require(s.threads.asleep[t] & at(s, t, Label.CMD_WAIT))
     s.require(s.driver.life == Life.CLOSING)
-    s.threads.outcome[t] = Outcome.EINTR
-    s.threads.label[t] = Label.CMD_ABANDON
+    s.threads.result[t] = Result.EINTR
+    s.threads.pc[t] = Label.CMD_ABANDON
     get_up(s, t)
 
 
 def frees_anyway(s: State, t: Number) -> None:
     """Go on to free the buffers, whatever became of STOP."""
-    stopped = s.threads.outcome[t] == Outcome.OK
+    stopped = s.threads.result[t] == Result.OK
     s.driver.cursor = constant(0)
-    s.threads.label[t] = If(stopped, s.threads.label[t], Label.FREE)
+    s.threads.pc[t] = If(stopped, s.threads.pc[t], Label.FREE)
 
 
 STOP_FAILED_FREE: Final = Case(
@@ -724,7 +725,7 @@ STOP_FAILED_FREE: Final = Case(
     ),
     both(
         also(thread_rule("interrupt_stop", signal_ends_wait, CALLS)),
-        then("stop_answered", frees_anyway),
+        then("stop_completed", frees_anyway),
     ),
     Scenario(
         (COMMANDING | RECEIVING | CLOSING | {"cmd.abandon"}) - {"begin_read", "begin_filter"},
@@ -735,7 +736,7 @@ STOP_FAILED_FREE: Final = Case(
         ),
         story="user 2 opens the card and closes it again; STOP is on its way",
     ),
-    shows=lambda s: s.rx.stage == Stage.WRITE_HEAD,
+    shows=lambda s: s.rx.stage == Stage.WRITE_FIRST_WORD,
     sizes=(1,),
 )
 
@@ -743,7 +744,7 @@ STOP_FAILED_FREE: Final = Case(
 def detaches(s: State, t: Number) -> None:
     """All packets were sent: free the receive buffers; the card is not told."""
     s.driver.cursor = constant(0)
-    s.threads.label[t] = Label.FREE
+    s.threads.pc[t] = Label.FREE
 
 
 RX_BEFORE_START: Final = Case(
@@ -761,7 +762,7 @@ RX_BEFORE_START: Final = Case(
     ),
     then("drained", detaches),
     Scenario((RECEIVING | CLOSING) - {"begin_read"}),
-    shows=lambda s: s.rx.stage == Stage.WRITE_HEAD,
+    shows=lambda s: s.rx.stage == Stage.WRITE_FIRST_WORD,
     sizes=(1,),
 )
 
@@ -772,12 +773,12 @@ RX_BEFORE_START: Final = Case(
 def refuses_for_ever(s: State, t: Number) -> None:
     """The card failed once: open returns EIO."""
     s.require(holds(s, t, Label.OPEN_ENTER) & (s.driver.life == Life.CLOSED) & s.driver.failed)
-    end_call(s, t, Outcome.EIO)
+    end_call(s, t, Result.EIO)
 
 
 def stays_refused(s: State) -> Bool:
     """The card works, and all that user 2 gets from it is EIO."""
-    refused = at(s, USER, Label.IDLE) & (s.threads.outcome[USER] == Outcome.EIO)
+    refused = at(s, USER, Label.IDLE) & (s.threads.result[USER] == Result.EIO)
     works = (s.card.flags == Flags.CLEAR) & ~s.card.vector1
     return And(works, s.driver.failed, at(s, USER, Label.OPEN_ENTER) | refused)
 

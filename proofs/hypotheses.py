@@ -14,8 +14,8 @@ from typing import Final
 
 import attrs
 
-from model.algebra import Bool, Number, Sort, Term, TermType, substitute, symbol, variables
-from model.rules import Transition, symbolic
+from engine.rules import Transition, symbolic
+from engine.terms import Bool, Number, Sort, Term, TermType, substitute, symbol, variables
 from model.state import State
 from proofs.invariants import Invariant
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import functools
 from typing import Final
 
-from model.algebra import FALSE, TRUE, Array, Bool, Sort, Term, constant, substitute, symbol
-from model.rules import describe
+from engine.rules import describe
+from engine.terms import FALSE, TRUE, Array, Bool, Sort, Term, constant, substitute, symbol
 from model.state import EVENT_THREAD, FATAL_THREAD, Label, State
 
 __all__ = ["ARBITRARY", "at_power_on"]
 
 ARBITRARY: Final = frozenset(
     {
-        *(f"tx.{word}" for word in ("owner", "fields", "head", "tail")),
+        *(f"tx.{word}" for word in ("owner", "fields", "first_word", "last_word")),
         *(f"cmd.{word}" for word in ("owner", "fields", "kind", "key", "result", "code")),
-        *(f"rx.{word}" for word in ("owner", "pointer", "header", "length", "head", "tail")),
+        *(
+            f"rx.{word}"
+            for word in ("owner", "pointer", "header", "length", "first_word", "last_word")
+        ),
         "card.lies",
     }
 )
@@ -33,7 +36,7 @@ def _values() -> dict[Term, Term]:
         if variable.sort.is_array:
             array: Array[Bool] = Array(symbol(variable.name, variable.sort))
             array.fill(value)  # type: ignore[arg-type]
-            if variable.name == "threads.label":
+            if variable.name == "threads.pc":
                 array[EVENT_THREAD] = int(Label.EVENT_IDLE)
                 array[FATAL_THREAD] = int(Label.FATAL_IDLE)
             value = array.term

@@ -16,7 +16,7 @@ from typing import Final
 
 import attrs
 
-from model.algebra import (
+from engine.terms import (
     TRUE,
     And,
     Bool,
@@ -36,7 +36,7 @@ from model.device_spec import running
 from model.driver_spec import rx_pending, tx_pending
 from model.memory_spec import SCAN
 from model.properties import looked, precise_readiness
-from model.ring_spec import COMMAND, HOLDING, TRANSMIT, RequestProgram, call_must_end, my_turn
+from model.ring_spec import COMMAND, HOLDING, TRANSMIT, RingOperations, call_must_end, my_turn
 from model.state import (
     CAPACITY,
     EVENT_THREAD,
@@ -47,8 +47,8 @@ from model.state import (
     Flags,
     Label,
     Life,
-    Outcome,
     RequestRing,
+    Result,
     Stage,
     State,
 )
@@ -59,8 +59,8 @@ from model.thread_spec import (
     SLEEPS_TX,
     at,
     holder,
-    in_line_for_lock,
     lock_is_held,
+    queued_for_lock,
 )
 
 __all__ = ["INVARIANTS", "Invariant"]
@@ -102,13 +102,13 @@ def for_each_ring(
     """Add a conjunct for each of the two request rings; the body's first argument is the ring."""
 
     def add(body: Callable[..., Bool]) -> Callable[..., Bool]:
-        for p in (TRANSMIT, COMMAND):
+        for ops in (TRANSMIT, COMMAND):
 
-            def bound(s: State, *rest: Number, p: RequestProgram = p) -> Bool:
-                return body(p, s, *rest)
+            def bound(s: State, *rest: Number, ops: RingOperations = ops) -> Bool:
+                return body(ops, s, *rest)
 
             bound.__doc__ = body.__doc__
-            INVARIANTS.append(Invariant(f"{p.name}.{name}", indices, bound, machine_only))
+            INVARIANTS.append(Invariant(f"{ops.name}.{name}", indices, bound, machine_only))
         return body
 
     return add
@@ -140,14 +140,14 @@ WAITING_LABELS: Final = (
     Label.FILTER_ENTER,
     Label.TX_TURN,
     Label.TX_WAIT,
-    Label.TX_QUIT,
+    Label.TX_CANCEL,
     Label.TX_ABANDON,
     Label.CMD_TURN,
     Label.CMD_WAIT,
-    Label.CMD_QUIT,
+    Label.CMD_CANCEL,
     Label.CMD_ABANDON,
     Label.RX_OWNER,
-    Label.RX_GIVE,
+    Label.RX_REPOST,
     Label.EXIT,
     Label.OPEN_ENTER,
     Label.CLOSE_ENTER,
@@ -156,8 +156,8 @@ WAITING_LABELS: Final = (
     Label.READ_EVENTS,
     Label.MARK_FAILED,
     Label.IDLE,
-    Label.RX_HEAD,
-    Label.RX_TAIL,
+    Label.RX_FIRST_WORD,
+    Label.RX_LAST_WORD,
     Label.RX_POINTER,
     Label.EVENT_IDLE,
     Label.FATAL_IDLE,
@@ -167,10 +167,10 @@ CRITICAL: Final = tuple(label for label in Label if label not in WAITING_LABELS)
 EVENT_LABELS: Final = (
     Label.EVENT_IDLE,
     Label.READ_EVENTS,
+    Label.CMD_SCAN,
     Label.CMD_RECLAIM,
-    Label.CMD_TAKE,
+    Label.TX_SCAN,
     Label.TX_RECLAIM,
-    Label.TX_TAKE,
     Label.RX_READY,
 )
 FATAL_LABELS: Final = (Label.FATAL_IDLE, Label.MARK_FAILED)
@@ -187,10 +187,10 @@ def lock_in_line(s: State, t: Number) -> Bool:
     """A thread that holds or awaits the lock has an outstanding ticket of its own."""
     ticket = s.threads.ticket[t]
     return Implies(
-        in_line_for_lock(s, t),
+        queued_for_lock(s, t),
         And(
             within(ticket, s.lock.serving, s.lock.next - s.lock.serving),
-            s.lock.who[ticket] == t,
+            s.lock.waiter[ticket] == t,
         ),
     )
 
@@ -198,10 +198,10 @@ def lock_in_line(s: State, t: Number) -> Bool:
 @invariant("lock.ticket-held", "counter")
 def lock_ticket_held(s: State, j: Number) -> Bool:
     """Each outstanding ticket belongs to a thread that holds or awaits the lock."""
-    t = s.lock.who[j]
+    t = s.lock.waiter[j]
     return Implies(
         within(j, s.lock.serving, s.lock.next - s.lock.serving),
-        And(in_line_for_lock(s, t), s.threads.ticket[t] == j),
+        And(queued_for_lock(s, t), s.threads.ticket[t] == j),
     )
 
 
@@ -217,27 +217,27 @@ def lock_critical(s: State, t: Number) -> Bool:
 def thread_labels(s: State, t: Number) -> Bool:
     """Each of the two handlers runs its own program and nobody else does."""
     return And(
-        one_of(s.threads.label[t], Label),
+        one_of(s.threads.pc[t], Label),
         Iff(t == EVENT_THREAD, at(s, t, *EVENT_LABELS)),
         Iff(t == FATAL_THREAD, at(s, t, *FATAL_LABELS)),
     )
 
 
-@invariant("threads.back", "thread")
+@invariant("threads.return_to", "thread")
 def thread_back(s: State, t: Number) -> Bool:
     """A command returns to the end of a call or to a step of open or close."""
     conducting = one_of(
-        s.threads.back[t], (Label.STOPPED, Label.FLUSHED, Label.STARTED, Label.ADDED_UNICAST)
+        s.threads.return_to[t], (Label.STOPPED, Label.FLUSHED, Label.STARTED, Label.ADDED_UNICAST)
     )
     return And(
         Implies(
             at(s, t, *COMMAND_LABELS),
-            (s.threads.back[t] == Label.EXIT) | conducting & ~s.threads.nonblocking[t],
+            (s.threads.return_to[t] == Label.EXIT) | conducting & ~s.threads.nonblocking[t],
         ),
         Implies(
             at(s, t, *TRANSMIT_LABELS, Label.RX_OWNER, Label.RX_HEADER, *HOLDING, Label.WRITE_ENTER,
                Label.FILTER_ENTER, Label.READ_ENTER, Label.EXIT),
-            s.threads.back[t] == Label.EXIT,
+            s.threads.return_to[t] == Label.EXIT,
         ),
         Implies(
             at(s, t, *COMMAND_LABELS, Label.FILTER_ENTER, Label.OPEN_ENTER, Label.CLOSE_ENTER)
@@ -249,16 +249,16 @@ def thread_back(s: State, t: Number) -> Bool:
                Label.CMD_TURN, Label.RX_OWNER, Label.RX_HEADER, Label.TX_DOORBELL,
                Label.CMD_DOORBELL, *filling(TRANSMIT), *filling(COMMAND))
             | at(s, t, Label.TX_WAIT, Label.CMD_WAIT),
-            s.threads.outcome[t] == Outcome.NONE,
+            s.threads.result[t] == Result.NONE,
         ),
         Implies(
-            at(s, t, Label.TX_QUIT, Label.CMD_QUIT, Label.TX_ABANDON, Label.CMD_ABANDON),
-            s.threads.outcome[t] != Outcome.NONE,
+            at(s, t, Label.TX_CANCEL, Label.CMD_CANCEL, Label.TX_ABANDON, Label.CMD_ABANDON),
+            s.threads.result[t] != Result.NONE,
         ),
         Implies(
-            at(s, t, Label.TX_QUIT, Label.CMD_QUIT, Label.TX_ABANDON, Label.CMD_ABANDON,
-               Label.TX_NEXT_IN_LINE, Label.CMD_NEXT_IN_LINE),
-            s.threads.outcome[t] != Outcome.OK,
+            at(s, t, Label.TX_CANCEL, Label.CMD_CANCEL, Label.TX_ABANDON, Label.CMD_ABANDON,
+               Label.TX_LEAVE_QUEUE, Label.CMD_LEAVE_QUEUE),
+            s.threads.result[t] != Result.OK,
         ),
         Implies(
             at(s, t, Label.TX_WAIT, Label.CMD_WAIT, Label.TX_ABANDON, Label.CMD_ABANDON),
@@ -292,14 +292,14 @@ def thread_asleep(s: State, t: Number) -> Bool:
 
 TRANSMIT_LABELS: Final = (
     Label.TX_TURN,
-    Label.TX_HEAD,
-    Label.TX_TAIL,
+    Label.TX_FIRST_WORD,
+    Label.TX_LAST_WORD,
     Label.TX_FIELDS,
     Label.TX_OWNER,
     Label.TX_DOORBELL,
-    Label.TX_NEXT_IN_LINE,
+    Label.TX_LEAVE_QUEUE,
     Label.TX_WAIT,
-    Label.TX_QUIT,
+    Label.TX_CANCEL,
     Label.TX_ABANDON,
 )
 COMMAND_LABELS: Final = (
@@ -307,9 +307,9 @@ COMMAND_LABELS: Final = (
     Label.CMD_FIELDS,
     Label.CMD_OWNER,
     Label.CMD_DOORBELL,
-    Label.CMD_NEXT_IN_LINE,
+    Label.CMD_LEAVE_QUEUE,
     Label.CMD_WAIT,
-    Label.CMD_QUIT,
+    Label.CMD_CANCEL,
     Label.CMD_ABANDON,
 )
 CONDUCTOR_LABELS: Final = tuple(label for label in Label if Label.LEAVE <= label <= Label.CLOSED)
@@ -319,14 +319,14 @@ def inside_call(s: State, t: Number) -> Bool:
     """Thread t is inside a call to send, to receive or to change filters."""
     return Or(
         at(s, t, *TRANSMIT_LABELS, Label.RX_OWNER, Label.RX_HEADER, *HOLDING, Label.EXIT),
-        And(at(s, t, *COMMAND_LABELS), s.threads.back[t] == Label.EXIT),
+        And(at(s, t, *COMMAND_LABELS), s.threads.return_to[t] == Label.EXIT),
     )
 
 
 @invariant("calls.counted", "thread")
 def calls_counted(s: State, t: Number) -> Bool:
     """Each thread inside a call stands in the list once, where it says."""
-    place = s.threads.position[t]
+    place = s.threads.inside_position[t]
     return And(
         constant(0) <= s.driver.inside,
         Implies(
@@ -342,7 +342,7 @@ def calls_listed(s: State, j: Number) -> Bool:
     t = s.driver.list[j]
     return Implies(
         within(j, constant(0), s.driver.inside),
-        And(inside_call(s, t), s.threads.position[t] == j),
+        And(inside_call(s, t), s.threads.inside_position[t] == j),
     )
 
 
@@ -359,15 +359,15 @@ def finished(ring: RequestRing) -> Number:
     return ring.dev - ring.cons
 
 
-def engine_on(p: RequestProgram, s: State) -> Bool:
+def engine_on(ops: RingOperations, s: State) -> Bool:
     """The card may walk the ring: its index follows the counters."""
-    return s.card.started if p is TRANSMIT else s.cmd.live
+    return s.card.started if ops is TRANSMIT else s.cmd.live
 
 
 @for_each_ring("counters")
-def request_counters(p: RequestProgram, s: State) -> Bool:
+def request_counters(ops: RingOperations, s: State) -> Bool:
     """cons <= dev <= prod <= cons + N, and the indices follow."""
-    ring, n = p.ring(s), ring_size()
+    ring, n = ops.ring(s), ring_size()
     return And(
         constant(0) <= outstanding(ring),
         outstanding(ring) <= n,
@@ -385,22 +385,22 @@ def request_counters(p: RequestProgram, s: State) -> Bool:
             ),
         ),
         Implies(
-            engine_on(p, s),
+            engine_on(ops, s),
             And(ring.live, slot_exists(ring.dev_i), apart(ring.dev_i, ring.cons_i, finished(ring))),
         ),
     )
 
 
 @for_each_ring("indices-are-masked-counters", machine_only=True)
-def request_masks(p: RequestProgram, s: State) -> Bool:
+def request_masks(ops: RingOperations, s: State) -> Bool:
     """Each index is the low bits of its counter since set-up: what a driver computes."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     return Implies(
         ring.live,
         And(
             ring.prod_i == low_bits(ring.prod - ring.first),
             ring.cons_i == low_bits(ring.cons - ring.first),
-            Implies(engine_on(p, s), ring.dev_i == low_bits(ring.dev - ring.first)),
+            Implies(engine_on(ops, s), ring.dev_i == low_bits(ring.dev - ring.first)),
         ),
     )
 
@@ -408,65 +408,65 @@ def request_masks(p: RequestProgram, s: State) -> Bool:
 # The request rings: slots
 
 
-def filling(p: RequestProgram) -> tuple[Label, ...]:
+def filling(ops: RingOperations) -> tuple[Label, ...]:
     """Labels at which a slot is claimed and not handed over."""
-    if p is TRANSMIT:
-        return (Label.TX_HEAD, Label.TX_TAIL, Label.TX_FIELDS, Label.TX_OWNER)
+    if ops is TRANSMIT:
+        return (Label.TX_FIRST_WORD, Label.TX_LAST_WORD, Label.TX_FIELDS, Label.TX_OWNER)
     return (Label.CMD_FIELDS, Label.CMD_OWNER)
 
 
-def words_pending(p: RequestProgram, s: State, k: Number) -> Bool:
+def words_pending(ops: RingOperations, s: State, k: Number) -> Bool:
     """Some word of slot k other than the owner byte is still in the store buffer."""
-    pending = p.ring(s).fields_pending[k]
-    if p is TRANSMIT:
-        pending = pending | s.tx.head_pending[k] | s.tx.tail_pending[k]
+    pending = ops.ring(s).fields_pending[k]
+    if ops is TRANSMIT:
+        pending = pending | s.tx.first_word_pending[k] | s.tx.last_word_pending[k]
     return pending
 
 
 def payload_stored(s: State, k: Number, word: str, request: Number) -> Bool:
     """The payload word of slot k is `request`'s, in memory or on the way there."""
     pending, memory = {
-        "head": (s.tx.head_pending, s.tx.head),
-        "tail": (s.tx.tail_pending, s.tx.tail),
+        "head": (s.tx.first_word_pending, s.tx.first_word),
+        "tail": (s.tx.last_word_pending, s.tx.last_word),
     }[word]
     return pending[k] | (memory[k] == request)
 
 
-def fields_stored(p: RequestProgram, s: State, k: Number, request: Number) -> Bool:
+def fields_stored(ops: RingOperations, s: State, k: Number, request: Number) -> Bool:
     """The fields of slot k are `request`'s, in memory or on the way there."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     right = ring.fields[k] == request
-    if p is COMMAND:
+    if ops is COMMAND:
         right = right & (s.cmd.kind[k] == s.cmd.kind_new[k]) & (s.cmd.key[k] == s.cmd.key_new[k])
     return ring.fields_pending[k] | right
 
 
 @for_each_ring("slot-returned", "slot")
-def slot_returned(p: RequestProgram, s: State, k: Number) -> Bool:
+def slot_returned(ops: RingOperations, s: State, k: Number) -> Bool:
     """A slot that the card returned is the host's, and its result is the request's own."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     offset = wrap(k, ring.cons_i)
-    result = s.cmd.result[k] == ring.cons + offset if p is COMMAND else TRUE
+    result = s.cmd.status_sequence[k] == ring.cons + offset if ops is COMMAND else TRUE
     return Implies(
         And(ring.live, slot_exists(k), offset < finished(ring)),
         And(
             ~ring.owner[k],
             ~ring.owner_pending[k],
-            ~words_pending(p, s, k),
-            ring.tag[k] == ring.cons + offset,
+            ~words_pending(ops, s, k),
+            ring.sequence[k] == ring.cons + offset,
             result,
         ),
     )
 
 
 @for_each_ring("slot-handed-over", "slot")
-def slot_handed_over(p: RequestProgram, s: State, k: Number) -> Bool:
+def slot_handed_over(ops: RingOperations, s: State, k: Number) -> Bool:
     """A slot handed over is the card's as soon as its owner byte is visible, complete by then."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     offset = wrap(k, ring.cons_i)
     request = ring.cons + offset
-    stored = fields_stored(p, s, k, request)
-    if p is TRANSMIT:
+    stored = fields_stored(ops, s, k, request)
+    if ops is TRANSMIT:
         stored = stored & (
             s.tx.zero[k]
             | payload_stored(s, k, "head", request) & payload_stored(s, k, "tail", request)
@@ -479,21 +479,21 @@ def slot_handed_over(p: RequestProgram, s: State, k: Number) -> Bool:
             offset < outstanding(ring),
         ),
         And(
-            ring.tag[k] == request,
+            ring.sequence[k] == request,
             ring.owner_new[k],
             ring.owner_pending[k] != ring.owner[k],
-            Implies(ring.owner[k], ~words_pending(p, s, k)),
+            Implies(ring.owner[k], ~words_pending(ops, s, k)),
             stored,
         ),
     )
 
 
-@for_each_ring("slot-heard", "slot")
-def slot_heard(p: RequestProgram, s: State, k: Number) -> Bool:
+@for_each_ring("slot-doorbell-arrived", "slot")
+def slot_heard(ops: RingOperations, s: State, k: Number) -> Bool:
     """A slot whose doorbell reached the card is visibly the card's."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     offset = wrap(k, ring.cons_i)
-    heard = ring.prod - ring.heard < outstanding(ring) - offset
+    heard = ring.prod - ring.doorbells_arrived < outstanding(ring) - offset
     return Implies(
         And(
             ring.live,
@@ -507,18 +507,18 @@ def slot_heard(p: RequestProgram, s: State, k: Number) -> Bool:
 
 
 @for_each_ring("slot-free", "slot")
-def slot_free(p: RequestProgram, s: State, k: Number) -> Bool:
+def slot_free(ops: RingOperations, s: State, k: Number) -> Bool:
     """A slot not handed over is the host's; only the one being filled in has pending stores."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     offset = wrap(k, ring.cons_i)
-    labels = filling(p)[1:]
+    labels = filling(ops)[1:]
     return Implies(
         And(ring.live, slot_exists(k), outstanding(ring) <= offset),
         And(
             ~ring.owner[k],
             ~ring.owner_pending[k],
             Implies(
-                words_pending(p, s, k),
+                words_pending(ops, s, k),
                 And(k == ring.prod_i, lock_is_held(s), at(s, holder(s), *labels)),
             ),
         ),
@@ -526,46 +526,46 @@ def slot_free(p: RequestProgram, s: State, k: Number) -> Bool:
 
 
 @for_each_ring("waiter", "slot")
-def slot_waiter(p: RequestProgram, s: State, k: Number) -> Bool:
+def slot_waiter(ops: RingOperations, s: State, k: Number) -> Bool:
     """A slot's waiter is the thread whose request the slot carries; free slots have none."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     offset = wrap(k, ring.cons_i)
     t = ring.waiter[k]
     waits = And(
         offset < outstanding(ring),
-        queued(p, s, t) & ~s.threads.nonblocking[t],
+        queued(ops, s, t) & ~s.threads.nonblocking[t],
         s.threads.slot[t] == k,
         s.threads.request[t] == ring.cons + offset,
-        ~s.threads.answered[t],
+        ~s.threads.completed[t],
     )
     return Implies(And(slot_exists(k), t != NOBODY), waits)
 
 
 @for_each_ring("filling", "thread")
-def slot_filling(p: RequestProgram, s: State, t: Number) -> Bool:
+def slot_filling(ops: RingOperations, s: State, t: Number) -> Bool:
     """Whoever fills in a slot works on the next one to be handed over, which is the host's."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     slot = ring.prod_i
     always = And(
         ring.live,
         outstanding(ring) < ring_size(),
         s.threads.slot[t] == slot,
         s.threads.request[t] == ring.prod,
-        ring.tag[slot] == ring.prod,
-        ring.line.head == s.threads.place[t],
-        ring.line.head != ring.line.next,
-        s.threads.outcome[t] == Outcome.NONE,
-        ~s.threads.answered[t],
-        ring.rung == ring.prod,
+        ring.sequence[slot] == ring.prod,
+        ring.waiters.head == s.threads.queue_position[t],
+        ring.waiters.head != ring.waiters.next,
+        s.threads.result[t] == Result.NONE,
+        ~s.threads.completed[t],
+        ring.doorbells_posted == ring.prod,
     )
-    parts = [Implies(at(s, t, *filling(p)), always)]
-    if p is TRANSMIT:
+    parts = [Implies(at(s, t, *filling(ops)), always)]
+    if ops is TRANSMIT:
         payload = s.tx.zero[slot] == s.threads.zero[t]
         parts += [
-            Implies(at(s, t, *filling(p)), payload),
-            Implies(at(s, t, Label.TX_HEAD, Label.TX_TAIL), ~s.threads.zero[t]),
+            Implies(at(s, t, *filling(ops)), payload),
+            Implies(at(s, t, Label.TX_FIRST_WORD, Label.TX_LAST_WORD), ~s.threads.zero[t]),
             Implies(
-                at(s, t, Label.TX_TAIL, Label.TX_FIELDS, Label.TX_OWNER) & ~s.threads.zero[t],
+                at(s, t, Label.TX_LAST_WORD, Label.TX_FIELDS, Label.TX_OWNER) & ~s.threads.zero[t],
                 payload_stored(s, slot, "head", ring.prod),
             ),
             Implies(
@@ -581,32 +581,32 @@ def slot_filling(p: RequestProgram, s: State, t: Number) -> Bool:
                 & (s.cmd.key_new[slot] == s.threads.key[t]),
             )
         )
-    parts.append(Implies(at(s, t, p.owner), fields_stored(p, s, slot, ring.prod)))
+    parts.append(Implies(at(s, t, ops.owner), fields_stored(ops, s, slot, ring.prod)))
     return And(*parts)
 
 
-def queued(p: RequestProgram, s: State, t: Number) -> Bool:
+def queued(ops: RingOperations, s: State, t: Number) -> Bool:
     """Thread t has handed a request over and its call has not ended."""
-    return at(s, t, p.doorbell, p.wait, p.abandon) | at(s, t, p.next_in_line) & (
-        s.threads.outcome[t] == Outcome.NONE
+    return at(s, t, ops.doorbell, ops.wait, ops.abandon) | at(s, t, ops.leave) & (
+        s.threads.result[t] == Result.NONE
     )
 
 
 @for_each_ring("caller", "thread")
-def request_caller(p: RequestProgram, s: State, t: Number) -> Bool:
+def request_caller(ops: RingOperations, s: State, t: Number) -> Bool:
     """A caller's request is outstanding until it was answered, with the request's own result."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     slot, request = s.threads.slot[t], s.threads.request[t]
     offset = request - ring.cons
     return And(
         Implies(
-            queued(p, s, t) & ~s.threads.nonblocking[t],
+            queued(ops, s, t) & ~s.threads.nonblocking[t],
             And(
                 ring.live,
-                Implies(s.threads.answered[t], s.threads.answer[t] == request),
-                Implies(s.threads.answered[t], s.threads.code[t] != Outcome.NONE),
+                Implies(s.threads.completed[t], s.threads.completed_sequence[t] == request),
+                Implies(s.threads.completed[t], s.threads.status[t] != Result.NONE),
                 Implies(
-                    ~s.threads.answered[t],
+                    ~s.threads.completed[t],
                     And(
                         constant(0) <= offset,
                         offset < outstanding(ring),
@@ -623,86 +623,86 @@ def request_caller(p: RequestProgram, s: State, t: Number) -> Bool:
 @invariant("calls.own-result", "thread")
 def calls_own_result(s: State, t: Number) -> Bool:
     """An answer is the answer to the caller's own request."""
-    return Implies(s.threads.answered[t], s.threads.answer[t] == s.threads.request[t])
+    return Implies(s.threads.completed[t], s.threads.completed_sequence[t] == s.threads.request[t])
 
 
 # The request rings: doorbells
 
 
 @for_each_ring("doorbells-issued")
-def doorbells_issued(p: RequestProgram, s: State) -> Bool:
+def doorbells_issued(ops: RingOperations, s: State) -> Bool:
     """Every request handed over has its doorbell issued before the lock is given up."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     return And(
-        constant(0) <= ring.rung - ring.heard,
-        ring.rung - ring.heard <= POSTED,
-        Implies(~ring.based, ring.heard == ring.rung),
+        constant(0) <= ring.doorbells_posted - ring.doorbells_arrived,
+        ring.doorbells_posted - ring.doorbells_arrived <= POSTED,
+        Implies(~ring.based, ring.doorbells_arrived == ring.doorbells_posted),
         Or(
-            ring.rung == ring.prod,
+            ring.doorbells_posted == ring.prod,
             And(
-                ring.prod == ring.rung + 1,
+                ring.prod == ring.doorbells_posted + 1,
                 lock_is_held(s),
-                at(s, holder(s), p.doorbell),
+                at(s, holder(s), ops.doorbell),
             ),
         ),
     )
 
 
 @for_each_ring("doorbell-issuer", "thread")
-def doorbell_issuer(p: RequestProgram, s: State, t: Number) -> Bool:
+def doorbell_issuer(ops: RingOperations, s: State, t: Number) -> Bool:
     """Whoever is about to ring names the slot that it has just handed over."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     slot = s.threads.slot[t]
     return Implies(
-        at(s, t, p.doorbell),
+        at(s, t, ops.doorbell),
         And(
             ring.live,
-            ring.prod == ring.rung + 1,
+            ring.prod == ring.doorbells_posted + 1,
             ring.cons != ring.prod,
-            s.threads.request[t] == ring.rung,
+            s.threads.request[t] == ring.doorbells_posted,
             ring.waiter[slot] == If(s.threads.nonblocking[t], NOBODY, t),
             slot_exists(slot),
             next_index(slot) == ring.prod_i,
-            ring.line.head == s.threads.place[t],
-            ring.line.head != ring.line.next,
+            ring.waiters.head == s.threads.queue_position[t],
+            ring.waiters.head != ring.waiters.next,
         ),
     )
 
 
 @for_each_ring("doorbell-on-its-way", "counter")
-def doorbell_on_its_way(p: RequestProgram, s: State, j: Number) -> Bool:
+def doorbell_on_its_way(ops: RingOperations, s: State, j: Number) -> Bool:
     """A doorbell names the slot of its own request."""
-    ring = p.ring(s)
-    slot = ring.bell_value[j]
+    ring = ops.ring(s)
+    slot = ring.doorbell_value[j]
     return Implies(
-        within(j, ring.heard, ring.rung - ring.heard),
+        within(j, ring.doorbells_arrived, ring.doorbells_posted - ring.doorbells_arrived),
         And(
             slot_exists(slot),
             Implies(
                 ring.live & (ring.prod - j <= outstanding(ring)),
-                And(wrap(slot, ring.cons_i) == j - ring.cons, ring.tag[slot] == j),
+                And(wrap(slot, ring.cons_i) == j - ring.cons, ring.sequence[slot] == j),
             ),
         ),
     )
 
 
-@for_each_ring("doorbell-heard")
-def doorbell_heard(p: RequestProgram, s: State) -> Bool:
+@for_each_ring("doorbell-arrived")
+def doorbell_heard(ops: RingOperations, s: State) -> Bool:
     """The index that the card heard last is that of the newest request it heard of."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     return And(
         Implies(
-            ring.live & running(s) & (ring.prod - ring.heard < outstanding(ring)),
+            ring.live & running(s) & (ring.prod - ring.doorbells_arrived < outstanding(ring)),
             And(
-                slot_exists(ring.bell_i),
-                wrap(ring.bell_i, ring.cons_i) == ring.heard - ring.cons - 1,
+                slot_exists(ring.doorbell_i),
+                wrap(ring.doorbell_i, ring.cons_i) == ring.doorbells_arrived - ring.cons - 1,
             ),
         ),
         Implies(
             ring.live
             & running(s)
-            & engine_on(p, s)
-            & (ring.prod - ring.heard < ring.prod - ring.dev),
+            & engine_on(ops, s)
+            & (ring.prod - ring.doorbells_arrived < ring.prod - ring.dev),
             ring.look | (ring.stage != Stage.IDLE),
         ),
     )
@@ -717,19 +717,20 @@ def transmit_engine(s: State) -> Bool:
     ring, stage = s.tx, s.tx.stage
     slot = ring.dev_i
     busy = one_of(
-        stage, (Stage.FETCH, Stage.READ_HEAD, Stage.READ_TAIL, Stage.SEND, Stage.WRITE_OWNER)
+        stage,
+        (Stage.FETCH, Stage.READ_FIRST_WORD, Stage.READ_LAST_WORD, Stage.SEND, Stage.WRITE_OWNER),
     )
     fetched = busy & (stage != Stage.FETCH)
-    head_read = one_of(stage, (Stage.READ_TAIL, Stage.SEND, Stage.WRITE_OWNER))
+    head_read = one_of(stage, (Stage.READ_LAST_WORD, Stage.SEND, Stage.WRITE_OWNER))
     tail_read = one_of(stage, (Stage.SEND, Stage.WRITE_OWNER))
     return And(
         busy | (stage == Stage.IDLE) | (stage == Stage.LOOK),
         Implies(stage != Stage.IDLE, s.card.started),
         Implies(busy, And(ring.dev != ring.prod, ring.owner[slot])),
         Implies(fetched, (ring.seen_fields == ring.dev) & (ring.seen_zero == ring.zero[slot])),
-        Implies(one_of(stage, (Stage.READ_HEAD, Stage.READ_TAIL)), ~ring.seen_zero),
-        Implies(head_read & ~ring.seen_zero, ring.seen_head == ring.dev),
-        Implies(tail_read & ~ring.seen_zero, ring.seen_tail == ring.dev),
+        Implies(one_of(stage, (Stage.READ_FIRST_WORD, Stage.READ_LAST_WORD)), ~ring.seen_zero),
+        Implies(head_read & ~ring.seen_zero, ring.seen_first_word == ring.dev),
+        Implies(tail_read & ~ring.seen_zero, ring.seen_last_word == ring.dev),
         Implies(ring.live, ring.sent == If(stage == Stage.WRITE_OWNER, ring.dev + 1, ring.dev)),
     )
 
@@ -739,7 +740,7 @@ def command_engine(s: State) -> Bool:
     """The command engine works on a slot of the card's, and executes what was asked."""
     ring, stage = s.cmd, s.cmd.stage
     slot = ring.dev_i
-    fetched = one_of(stage, (Stage.EXECUTE, Stage.STOPPING, Stage.WRITE_RESULT, Stage.WRITE_OWNER))
+    fetched = one_of(stage, (Stage.EXECUTE, Stage.STOPPING, Stage.WRITE_STATUS, Stage.WRITE_OWNER))
     busy = fetched | (stage == Stage.FETCH)
     return And(
         busy | (stage == Stage.IDLE) | (stage == Stage.LOOK),
@@ -754,12 +755,12 @@ def command_engine(s: State) -> Bool:
             ),
         ),
         Implies(
-            one_of(stage, (Stage.STOPPING, Stage.WRITE_RESULT, Stage.WRITE_OWNER)),
-            ring.done_code != Outcome.NONE,
+            one_of(stage, (Stage.STOPPING, Stage.WRITE_STATUS, Stage.WRITE_OWNER)),
+            ring.computed_status != Result.NONE,
         ),
         Implies(
             stage == Stage.WRITE_OWNER,
-            (ring.result[slot] == ring.dev) & (ring.code[slot] == ring.done_code),
+            (ring.status_sequence[slot] == ring.dev) & (ring.status[slot] == ring.computed_status),
         ),
         Implies(running(s), s.card.stopping == (stage == Stage.STOPPING)),
         Implies(s.card.stopping, s.card.started),
@@ -773,7 +774,7 @@ def command_codes(s: State, k: Number) -> Bool:
     """A returned command carries an answer."""
     return Implies(
         And(s.cmd.live, slot_exists(k), wrap(k, s.cmd.cons_i) < finished(s.cmd)),
-        s.cmd.code[k] != Outcome.NONE,
+        s.cmd.status[k] != Result.NONE,
     )
 
 
@@ -844,7 +845,7 @@ def slot_filled(s: State, k: Number) -> Bool:
                     ring.length[k] <= CAPACITY,
                     Implies(
                         ring.length[k] != 0,
-                        (ring.head[k] == packet) & (ring.tail[k] == packet),
+                        (ring.first_word[k] == packet) & (ring.last_word[k] == packet),
                     ),
                 ),
             ),
@@ -869,7 +870,7 @@ def slot_held(s: State, k: Number) -> Bool:
                 And(
                     at(s, t, *HOLDING),
                     s.threads.slot[t] == k,
-                    Implies(ring.pointer_pending[k], at(s, t, Label.RX_GIVE)),
+                    Implies(ring.pointer_pending[k], at(s, t, Label.RX_REPOST)),
                 ),
             ),
         ),
@@ -915,21 +916,21 @@ def reader(s: State, t: Number) -> Bool:
                 threads.copied[t] <= CAPACITY,
             ),
         ),
-        Implies(at(s, t, Label.RX_HEAD, Label.RX_TAIL), threads.copied[t] != 0),
+        Implies(at(s, t, Label.RX_FIRST_WORD, Label.RX_LAST_WORD), threads.copied[t] != 0),
         Implies(
-            at(s, t, Label.RX_NEXT, Label.RX_HEAD, Label.RX_TAIL) & honest,
-            (ring.head[slot] == packet) & (ring.tail[slot] == packet),
+            at(s, t, Label.RX_NEXT, Label.RX_FIRST_WORD, Label.RX_LAST_WORD) & honest,
+            (ring.first_word[slot] == packet) & (ring.last_word[slot] == packet),
         ),
         Implies(
-            at(s, t, Label.RX_TAIL, Label.RX_POINTER, Label.RX_GIVE) & honest,
-            threads.got_head[t] == packet,
+            at(s, t, Label.RX_LAST_WORD, Label.RX_POINTER, Label.RX_REPOST) & honest,
+            threads.got_first_word[t] == packet,
         ),
         Implies(
-            at(s, t, Label.RX_POINTER, Label.RX_GIVE) & honest,
-            threads.got_tail[t] == packet,
+            at(s, t, Label.RX_POINTER, Label.RX_REPOST) & honest,
+            threads.got_last_word[t] == packet,
         ),
         Implies(
-            at(s, t, Label.RX_GIVE),
+            at(s, t, Label.RX_REPOST),
             (ring.pointer_new[slot] == slot)
             & (ring.pointer_pending[slot] | (ring.pointer[slot] == slot)),
         ),
@@ -965,7 +966,8 @@ def receive_engine(s: State) -> Bool:
     """The receive engine writes to the buffers of a slot of the card's only."""
     ring, stage = s.rx, s.rx.stage
     writing = one_of(
-        stage, (Stage.WRITE_HEAD, Stage.WRITE_TAIL, Stage.WRITE_HEADER, Stage.WRITE_OWNER)
+        stage,
+        (Stage.WRITE_FIRST_WORD, Stage.WRITE_LAST_WORD, Stage.WRITE_HEADER, Stage.WRITE_OWNER),
     )
     busy = writing | (stage == Stage.FETCH)
     payload = ring.arriving != 0
@@ -981,14 +983,14 @@ def receive_engine(s: State) -> Bool:
             ),
         ),
         Implies(writing, ring.target == ring.dev_i),
-        Implies(one_of(stage, (Stage.WRITE_HEAD, Stage.WRITE_TAIL)), payload),
+        Implies(one_of(stage, (Stage.WRITE_FIRST_WORD, Stage.WRITE_LAST_WORD)), payload),
         Implies(
-            one_of(stage, (Stage.WRITE_TAIL, Stage.WRITE_HEADER, Stage.WRITE_OWNER)) & payload,
-            ring.head[ring.target] == ring.dev,
+            one_of(stage, (Stage.WRITE_LAST_WORD, Stage.WRITE_HEADER, Stage.WRITE_OWNER)) & payload,
+            ring.first_word[ring.target] == ring.dev,
         ),
         Implies(
             one_of(stage, (Stage.WRITE_HEADER, Stage.WRITE_OWNER)) & payload,
-            ring.tail[ring.target] == ring.dev,
+            ring.last_word[ring.target] == ring.dev,
         ),
         Implies(
             stage == Stage.WRITE_OWNER,
@@ -1003,49 +1005,49 @@ def receive_engine(s: State) -> Bool:
 # Loads satisfied early
 
 
-@for_each_ring("early-owner")
-def early_owner(p: RequestProgram, s: State) -> Bool:
+@for_each_ring("speculated-owner")
+def speculated_owner(ops: RingOperations, s: State) -> Bool:
     """An owner byte loaded early that says HOST is still right when it is used."""
-    ring = p.ring(s)
-    window: tuple[Label, ...] = (Label.CMD_RECLAIM, Label.CMD_TAKE)
-    if p is TRANSMIT:
-        window = (*window, Label.TX_RECLAIM, Label.TX_TAKE)
-    taking = at(s, constant(EVENT_THREAD), p.take)
+    ring = ops.ring(s)
+    window: tuple[Label, ...] = (Label.CMD_SCAN, Label.CMD_RECLAIM)
+    if ops is TRANSMIT:
+        window = (*window, Label.TX_SCAN, Label.TX_RECLAIM)
+    taking = at(s, constant(EVENT_THREAD), ops.reclaim)
     done = If(taking, finished(ring) > 1, finished(ring) != 0)
     return Implies(
-        ring.early,
+        ring.owner_speculated,
         And(
             at(s, constant(EVENT_THREAD), *window),
             ring.live,
             Implies(taking, outstanding(ring) != 1),
             ring.cons != ring.prod,
-            Implies(~ring.early_owner, done),
+            Implies(~ring.speculated_owner, done),
         ),
     )
 
 
 @for_each_ring("taking")
-def taking_slot(p: RequestProgram, s: State) -> Bool:
+def taking_slot(ops: RingOperations, s: State) -> Bool:
     """The handler takes back only what the card has returned."""
-    ring = p.ring(s)
-    return Implies(at(s, constant(EVENT_THREAD), p.take), And(ring.live, finished(ring) != 0))
+    ring = ops.ring(s)
+    return Implies(at(s, constant(EVENT_THREAD), ops.reclaim), And(ring.live, finished(ring) != 0))
 
 
-@invariant("cmd.early-result")
-def early_result(s: State) -> Bool:
+@invariant("cmd.speculated-status")
+def status_speculated(s: State) -> Bool:
     """A result loaded early is the command's own."""
     ring = s.cmd
     return Implies(
-        ring.early_result,
+        ring.status_speculated,
         And(
-            at(s, constant(EVENT_THREAD), Label.CMD_TAKE),
-            ring.early_tag == ring.cons,
-            ring.early_code != Outcome.NONE,
+            at(s, constant(EVENT_THREAD), Label.CMD_RECLAIM),
+            ring.speculated_sequence == ring.cons,
+            ring.speculated_status != Result.NONE,
         ),
     )
 
 
-@invariant("rx.early-owner")
+@invariant("rx.speculated-owner")
 def early_rx_owner(s: State) -> Bool:
     """An owner byte loaded early that says HOST is still right when it is used."""
     ring = s.rx
@@ -1057,28 +1059,28 @@ def early_rx_owner(s: State) -> Bool:
         ring.held[ring.cons_i] | (ring.dev != ring.cons),
     )
     return Implies(
-        ring.early,
+        ring.owner_speculated,
         And(
             lock_is_held(s),
             ring.live,
             ahead | at(s, holder(s), Label.RX_OWNER, Label.RX_NEXT, *SCAN),
-            Implies(~ring.early_owner, packet),
+            Implies(~ring.speculated_owner, packet),
         ),
     )
 
 
-@invariant("rx.early-header")
-def early_header(s: State) -> Bool:
+@invariant("rx.speculated-header")
+def header_speculated(s: State) -> Bool:
     """A header loaded early is the packet's own."""
     ring = s.rx
     slot = ring.cons_i
     return Implies(
-        ring.early_header,
+        ring.header_speculated,
         And(
             lock_is_held(s),
             at(s, holder(s), Label.RX_HEADER),
-            ring.early_tag == ring.cons,
-            s.card.lies | (ring.early_length == ring.length[slot]),
+            ring.speculated_sequence == ring.cons,
+            s.card.lies | (ring.speculated_length == ring.length[slot]),
         ),
     )
 
@@ -1086,44 +1088,44 @@ def early_header(s: State) -> Bool:
 # Lines of callers
 
 
-@for_each_ring("line")
-def line_counters(p: RequestProgram, s: State) -> Bool:
+@for_each_ring("waiters")
+def line_counters(ops: RingOperations, s: State) -> Bool:
     """The place whose turn it is exists and was not given up, except while somebody moves on."""
-    line = p.ring(s).line
+    line = ops.ring(s).waiters
     return And(
         constant(0) <= line.next - line.head,
         Implies(
-            line.gone[line.head] & (line.head != line.next),
-            lock_is_held(s) & at(s, holder(s), p.next_in_line),
+            line.cancelled[line.head] & (line.head != line.next),
+            lock_is_held(s) & at(s, holder(s), ops.leave),
         ),
     )
 
 
 @for_each_ring("line-place", "thread")
-def line_place(p: RequestProgram, s: State, t: Number) -> Bool:
+def line_place(ops: RingOperations, s: State, t: Number) -> Bool:
     """Each caller that waits for a slot has a place of its own in the line."""
-    line = p.ring(s).line
-    place = s.threads.place[t]
+    line = ops.ring(s).waiters
+    place = s.threads.queue_position[t]
     return Implies(
-        at(s, t, p.turn, p.quit, p.doorbell, *filling(p)),
+        at(s, t, ops.turn, ops.cancel, ops.doorbell, *filling(ops)),
         And(
             within(place, line.head, line.next - line.head),
-            line.who[place] == t,
-            ~line.gone[place],
+            line.waiter[place] == t,
+            ~line.cancelled[place],
         ),
     )
 
 
 @for_each_ring("line-member", "counter")
-def line_member(p: RequestProgram, s: State, j: Number) -> Bool:
+def line_member(ops: RingOperations, s: State, j: Number) -> Bool:
     """Each place in the line that was not given up belongs to a caller."""
-    line = p.ring(s).line
-    t = line.who[j]
+    line = ops.ring(s).waiters
+    t = line.waiter[j]
     return Implies(
-        within(j, line.head, line.next - line.head) & ~line.gone[j],
+        within(j, line.head, line.next - line.head) & ~line.cancelled[j],
         And(
-            at(s, t, p.turn, p.quit, p.doorbell, *filling(p)),
-            s.threads.place[t] == j,
+            at(s, t, ops.turn, ops.cancel, ops.doorbell, *filling(ops)),
+            s.threads.queue_position[t] == j,
         ),
     )
 
@@ -1132,16 +1134,14 @@ def line_member(p: RequestProgram, s: State, j: Number) -> Bool:
 
 
 @for_each_ring("completion-announced")
-def completion_announced(p: RequestProgram, s: State) -> Bool:
+def completion_announced(ops: RingOperations, s: State) -> Bool:
     """A completion that the driver has not taken is announced, or the handler will still look."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     event = constant(EVENT_THREAD)
     before = (
-        (Label.CMD_RECLAIM,)
-        if p is COMMAND
-        else (Label.CMD_RECLAIM, Label.CMD_TAKE, Label.TX_RECLAIM)
+        (Label.CMD_SCAN,) if ops is COMMAND else (Label.CMD_SCAN, Label.CMD_RECLAIM, Label.TX_SCAN)
     )
-    stale = ring.early & ring.early_owner
+    stale = ring.owner_speculated & ring.speculated_owner
     return Implies(
         And(ring.live, running(s), ring.dev != ring.cons),
         Or(
@@ -1149,7 +1149,7 @@ def completion_announced(p: RequestProgram, s: State) -> Bool:
             ring.event,
             at(s, event, Label.READ_EVENTS),
             at(s, event, *before) & ~stale,
-            at(s, event, p.take) & (~stale | (ring.dev == ring.cons + 1)),
+            at(s, event, ops.reclaim) & (~stale | (ring.dev == ring.cons + 1)),
         ),
     )
 
@@ -1164,7 +1164,7 @@ def delivery_announced(s: State) -> Bool:
     event = constant(EVENT_THREAD)
     announced = ring.due | ring.event | at(s, event, Label.READ_EVENTS)
     ahead = at(s, holder(s), Label.RX_HEADER)
-    missed = ring.early & ring.early_owner & (~ahead | (ring.dev != ring.cons + 1))
+    missed = ring.owner_speculated & ring.speculated_owner & (~ahead | (ring.dev != ring.cons + 1))
     return Implies(
         And(ring.live, running(s), ring.dev != ring.cons),
         And(announced | ring.ready | at(s, event, *SCAN), Implies(missed, announced)),
@@ -1196,23 +1196,23 @@ def fatal_announced(s: State) -> Bool:
 
 
 @for_each_ring("sleeper", "thread")
-def request_sleeper(p: RequestProgram, s: State, t: Number) -> Bool:
+def request_sleeper(ops: RingOperations, s: State, t: Number) -> Bool:
     """Nobody sleeps unwoken although its condition holds."""
     threads = s.threads
-    unwoken = threads.asleep[t] & ~p.channel(s)[t]
-    moving_on = lock_is_held(s) & at(s, holder(s), p.next_in_line)
+    unwoken = threads.asleep[t] & ~ops.wait_queue(s)[t]
+    moving_on = lock_is_held(s) & at(s, holder(s), ops.leave)
     return And(
         Implies(
-            at(s, t, p.turn) & threads.asleep[t],
+            at(s, t, ops.turn) & threads.asleep[t],
             ~threads.nonblocking[t],
         ),
         Implies(
-            at(s, t, p.turn) & unwoken,
-            ~call_must_end(s, t) & (~my_turn(p, s, t) | moving_on),
+            at(s, t, ops.turn) & unwoken,
+            ~call_must_end(s, t) & (~my_turn(ops, s, t) | moving_on),
         ),
         Implies(
-            at(s, t, p.wait) & unwoken,
-            ~call_must_end(s, t) & ~threads.answered[t],
+            at(s, t, ops.wait) & unwoken,
+            ~call_must_end(s, t) & ~threads.completed[t],
         ),
     )
 
@@ -1233,7 +1233,7 @@ def life_sleeper(s: State, t: Number) -> Bool:
     """Nobody sleeps unwoken on the channel of open and close although its condition holds."""
     unwoken = s.threads.asleep[t] & ~s.threads.wake_life[t]
     handler_will_wake = at(
-        s, constant(EVENT_THREAD), Label.TX_RECLAIM, Label.TX_TAKE, Label.RX_READY
+        s, constant(EVENT_THREAD), Label.TX_SCAN, Label.TX_RECLAIM, Label.RX_READY
     )
     return And(
         Implies(at(s, t, Label.LEAVE) & unwoken, s.driver.inside != 0),
@@ -1255,7 +1255,7 @@ def conducting(s: State, t: Number) -> Bool:
     """Thread t is at a step of open or close that only one thread may be at."""
     return Or(
         at(s, t, *CONDUCTOR_LABELS),
-        And(at(s, t, *COMMAND_LABELS), s.threads.back[t] != Label.EXIT),
+        And(at(s, t, *COMMAND_LABELS), s.threads.return_to[t] != Label.EXIT),
     )
 
 
@@ -1263,7 +1263,7 @@ def phase(s: State, *labels: Label) -> Bool:
     """The conductor is at one of `labels`, or in the command that returns to one of them."""
     t = s.driver.conductor
     changing = one_of(s.driver.life, (Life.OPENING, Life.CLOSING))
-    returns = And(at(s, t, *COMMAND_LABELS), one_of(s.threads.back[t], labels))
+    returns = And(at(s, t, *COMMAND_LABELS), one_of(s.threads.return_to[t], labels))
     return And(changing, at(s, t, *labels) | returns)
 
 
@@ -1385,15 +1385,15 @@ def life_rings(s: State) -> Bool:
 def last_command_executed(s: State) -> Bool:
     """The card has executed every command submitted, though it may not have returned the last."""
     ring = s.cmd
-    answering = one_of(ring.stage, (Stage.WRITE_RESULT, Stage.WRITE_OWNER))
+    answering = one_of(ring.stage, (Stage.WRITE_STATUS, Stage.WRITE_OWNER))
     return (ring.dev == ring.prod) | answering & (ring.dev + 1 == ring.prod)
 
 
 def submitted(s: State, t: Number) -> Bool:
     """Thread t has handed its command over and waits for the answer or gives up waiting."""
     return at(s, t, Label.CMD_DOORBELL, Label.CMD_WAIT, Label.CMD_ABANDON) | at(
-        s, t, Label.CMD_NEXT_IN_LINE
-    ) & (s.threads.outcome[t] == Outcome.NONE)
+        s, t, Label.CMD_LEAVE_QUEUE
+    ) & (s.threads.result[t] == Result.NONE)
 
 
 def ready_to_start(s: State) -> Bool:
@@ -1404,7 +1404,9 @@ def ready_to_start(s: State) -> Bool:
         tx.live,
         rx.live,
         (tx.prod == tx.cons) & (tx.dev == tx.cons) & (tx.prod_i == 0) & (tx.cons_i == 0),
-        (tx.heard == tx.rung) & (tx.rung == tx.prod) & (tx.first == tx.prod),
+        (tx.doorbells_arrived == tx.doorbells_posted)
+        & (tx.doorbells_posted == tx.prod)
+        & (tx.first == tx.prod),
         (rx.dev == rx.cons) & (rx.cons_i == 0) & (rx.first == rx.cons),
     )
 
@@ -1413,7 +1415,7 @@ def ready_to_start(s: State) -> Bool:
 def life_answers(s: State, t: Number) -> Bool:
     """The conductor's command is the newest one; an OK answer means that all were executed."""
     ring, threads = s.cmd, s.threads
-    back = threads.back[t]
+    back = threads.return_to[t]
     kind_of_back = And(
         Implies(back == Label.STOPPED, threads.kind[t] == Command.STOP),
         Implies(back == Label.FLUSHED, threads.kind[t] == Command.FLUSHFILT),
@@ -1427,11 +1429,11 @@ def life_answers(s: State, t: Number) -> Bool:
         Implies(at(s, t, *COMMAND_LABELS) | answered, kind_of_back),
         Implies(at(s, t, *COMMAND_LABELS, Label.FILTER_ENTER) & (back == Label.EXIT), ordinary),
         Implies(waiting, And(threads.request[t] + 1 == ring.prod,
-                             Implies(threads.answered[t], ring.cons == ring.prod))),
-        Implies(waiting & ~threads.answered[t],
+                             Implies(threads.completed[t], ring.cons == ring.prod))),
+        Implies(waiting & ~threads.completed[t],
                 ring.kind_new[threads.slot[t]] == threads.kind[t]),
-        Implies(answered, back == threads.label[t]),
-        Implies(answered & (threads.outcome[t] == Outcome.OK), ring.cons == ring.prod),
+        Implies(answered, back == threads.pc[t]),
+        Implies(answered & (threads.result[t] == Result.OK), ring.cons == ring.prod),
     )  # fmt: skip
 
 
@@ -1447,14 +1449,14 @@ def life_commands(s: State, k: Number) -> Bool:
         ring.cons + offset + 1 == ring.prod,
         kind == s.threads.kind[c],
         Or(
-            submitted(s, c) & (s.threads.back[c] != Label.EXIT),
+            submitted(s, c) & (s.threads.return_to[c] != Label.EXIT),
             at(s, c, Label.RESET),
             at(s, c, Label.STOPPED, Label.STARTED, Label.FLUSHED)
-            & (s.threads.outcome[c] != Outcome.OK),
+            & (s.threads.result[c] != Result.OK),
         ),
     )
     executed = And(
-        offset == finished(ring), one_of(ring.stage, (Stage.WRITE_RESULT, Stage.WRITE_OWNER))
+        offset == finished(ring), one_of(ring.stage, (Stage.WRITE_STATUS, Stage.WRITE_OWNER))
     )
     return Implies(
         And(ring.live, slot_exists(k), finished(ring) <= offset, offset < outstanding(ring)),
@@ -1483,7 +1485,7 @@ def life_started(s: State) -> Bool:
     )
     after = Or(
         phase(s, Label.FLUSH, Label.FLUSHED),
-        at_step(s, Label.STOPPED) & (s.threads.outcome[c] == Outcome.OK),
+        at_step(s, Label.STOPPED) & (s.threads.result[c] == Result.OK),
         at_step(s, Label.START),
         phase(s, Label.STARTED) & at(s, c, *COMMAND_LABELS) & ~waits,
     )
@@ -1507,7 +1509,7 @@ def life_started(s: State) -> Bool:
             phase(s, Label.STARTED) & at(s, c, *COMMAND_LABELS) & waits & executed,
             card.started,
         ),
-        Implies(at_step(s, Label.STARTED) & (s.threads.outcome[c] == Outcome.OK), card.started),
+        Implies(at_step(s, Label.STARTED) & (s.threads.result[c] == Result.OK), card.started),
         Implies(
             at_step(s, Label.START)
             | phase(s, Label.STARTED) & at(s, c, *COMMAND_LABELS) & ~waits,
@@ -1519,7 +1521,8 @@ def life_started(s: State) -> Bool:
             s.cmd.dev == s.cmd.prod,
         ),
         Implies(phase(s, *RESETTING),
-                (s.tx.heard == s.tx.rung) & (s.cmd.heard == s.cmd.rung)),
+                (s.tx.doorbells_arrived == s.tx.doorbells_posted)
+                & (s.cmd.doorbells_arrived == s.cmd.doorbells_posted)),
     )  # fmt: skip
 
 
@@ -1530,7 +1533,7 @@ def without_filters(s: State) -> Bool:
         (s.driver.life == Life.CLOSED) & ~s.driver.needs_reset,
         phase(s, *RESETTING, *QUIET),
         at_step(s, Label.CLOSED) & ~s.driver.needs_reset,
-        at_step(s, Label.FLUSHED) & (s.threads.outcome[c] == Outcome.OK),
+        at_step(s, Label.FLUSHED) & (s.threads.result[c] == Result.OK),
         phase(s, Label.FLUSHED) & submitted(s, c) & last_command_executed(s),
     )
 

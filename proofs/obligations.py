@@ -14,13 +14,17 @@ from typing import Final
 
 import attrs
 
-from model.algebra import And, Bool, Implies, Number, Or, Sort, constant, substitute, symbol
+from engine.protocol import System
+from engine.rules import Access, Party, Transition
+from engine.smt import Arithmetic
+from engine.smt import script as write_script
+from engine.solvers import Answer, ask, essential
+from engine.terms import And, Bool, Implies, Number, Or, Sort, constant, substitute, symbol
 from model.properties import PROPERTIES
 from model.ring_spec import COMMAND, TRANSMIT
-from model.rules import Access, Party, Transition
 from model.state import POLLS, POSTED, Flags, Label, Stage, State
-from model.system import System, specification
-from model.thread_spec import at, holder, in_line_for_lock
+from model.system import specification
+from model.thread_spec import at, holder, queued_for_lock
 from proofs.hypotheses import Instantiator, fresh, preserves, state_symbols, statement, touched
 from proofs.initial import at_power_on
 from proofs.invariants import INVARIANTS, Invariant, conducting
@@ -33,9 +37,6 @@ from proofs.ranking import (
     waits_for_packet,
     working,
 )
-from proofs.smt import Arithmetic
-from proofs.smt import script as write_script
-from proofs.solvers import Answer, ask, essential
 from proofs.witnesses import premise_witness, rule_witness
 
 __all__ = [
@@ -111,8 +112,8 @@ def sizes(arithmetic: Arithmetic) -> list[Bool]:
     if arithmetic is Arithmetic.MACHINE:
         outstanding = (
             s.lock.next - s.lock.serving,
-            s.tx.line.next - s.tx.line.head,
-            s.cmd.line.next - s.cmd.line.head,
+            s.tx.waiters.next - s.tx.waiters.head,
+            s.cmd.waiters.next - s.cmd.waiters.head,
             s.driver.inside,
             s.driver.handles,
             POSTED,
@@ -209,7 +210,7 @@ def access_question(step: Transition, touches: list[Access]) -> Question:
 def able_to_move(system: System, s: State, t: Number, k: Number) -> Bool:
     """Some weakly fair step is enabled, among those of the threads and slots that matter here."""
     threads = (t, holder(s), constant(0), constant(1), s.driver.conductor, s.driver.list[0],
-               s.tx.line.who[s.tx.line.head], s.cmd.line.who[s.cmd.line.head])  # fmt: skip
+               *(ring.waiters.waiter[ring.waiters.head] for ring in (s.tx, s.cmd)))  # fmt: skip
     slots = (k, s.driver.cursor, bell_slot(TRANSMIT, s), bell_slot(COMMAND, s),
              s.tx.dev_i, s.cmd.dev_i)  # fmt: skip
     guards = []
@@ -229,21 +230,24 @@ def not_quiescent(s: State, t: Number, k: Number) -> dict[str, Bool]:
     """The ways in which something is still to be done, for any thread t and slot k."""
     quiet_reader = waits_for_packet(s, t)
     return {
-        "lock": in_line_for_lock(s, t),
+        "lock": queued_for_lock(s, t),
         "call": in_call(s, t) & ~quiet_reader,
         "reader": And(
             quiet_reader, s.rx.live, s.card.flags == Flags.CLEAR, s.rx.dev != s.rx.cons
         ),
         "open or close": conducting(s, t),
         "store": Or(
-            *(p.ring(s).owner_pending[k] | p.ring(s).fields_pending[k]
-              for p in (TRANSMIT, COMMAND)),
-            s.tx.head_pending[k], s.tx.tail_pending[k],
+            *(ops.ring(s).owner_pending[k] | ops.ring(s).fields_pending[k]
+              for ops in (TRANSMIT, COMMAND)),
+            s.tx.first_word_pending[k], s.tx.last_word_pending[k],
             s.rx.owner_pending[k], s.rx.pointer_pending[k],
         ),
-        "doorbell": (s.tx.heard != s.tx.rung) | (s.cmd.heard != s.cmd.rung),
+        "doorbell": Or(
+            *(ring.doorbells_arrived != ring.doorbells_posted for ring in (s.tx, s.cmd))
+        ),
         "request": Or(
-            *(working(p, s) & (p.ring(s).prod != p.ring(s).cons) for p in (TRANSMIT, COMMAND))
+            *(working(ops, s) & (ops.ring(s).prod != ops.ring(s).cons)
+              for ops in (TRANSMIT, COMMAND))
         ),
         "arrival": (s.card.flags == Flags.CLEAR) & (s.rx.stage != Stage.IDLE),
         "interrupt": s.card.vector0 & at(s, constant(0), Label.EVENT_IDLE)

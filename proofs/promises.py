@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.algebra import (
+from engine.protocol import System
+from engine.rules import Transition
+from engine.terms import (
     FALSE,
     TRUE,
     And,
@@ -18,9 +20,7 @@ from model.algebra import (
     substitute,
     variables,
 )
-from model.algebra import symbol as make_symbol
-from model.rules import Transition
-from model.system import System
+from engine.terms import symbol as make_symbol
 from proofs.hypotheses import after, state_symbols
 from proofs.ranking import Case, Process, Promise
 

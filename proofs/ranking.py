@@ -23,7 +23,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from model.algebra import (
+from engine.terms import (
     TRUE,
     And,
     Bool,
@@ -36,9 +36,9 @@ from model.algebra import (
     ring_size,
 )
 from model.device_spec import running
-from model.ring_spec import COMMAND, HOLDING, TRANSMIT, RequestProgram, call_must_end
-from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life, Outcome, Stage, State
-from model.thread_spec import at, holder, in_line_for_lock
+from model.ring_spec import COMMAND, HOLDING, TRANSMIT, RingOperations, call_must_end
+from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life, Result, Stage, State
+from model.thread_spec import at, holder, queued_for_lock
 from proofs.invariants import (
     COMMAND_LABELS,
     filling,
@@ -150,25 +150,25 @@ ORDER: Final = {
     Label.FILTER_ENTER: 60,
     Label.READ_ENTER: 60,
     Label.TX_TURN: 50, Label.CMD_TURN: 50,
-    Label.TX_HEAD: 49,
-    Label.TX_TAIL: 48,
+    Label.TX_FIRST_WORD: 49,
+    Label.TX_LAST_WORD: 48,
     Label.TX_FIELDS: 47, Label.CMD_FIELDS: 47,
     Label.TX_OWNER: 46, Label.CMD_OWNER: 46,
     Label.TX_DOORBELL: 45, Label.CMD_DOORBELL: 45,
-    Label.TX_QUIT: 44, Label.CMD_QUIT: 44,
-    Label.TX_NEXT_IN_LINE: 43, Label.CMD_NEXT_IN_LINE: 43,
+    Label.TX_CANCEL: 44, Label.CMD_CANCEL: 44,
+    Label.TX_LEAVE_QUEUE: 43, Label.CMD_LEAVE_QUEUE: 43,
     Label.TX_WAIT: 42, Label.CMD_WAIT: 42,
     Label.TX_ABANDON: 41, Label.CMD_ABANDON: 41,
     Label.RX_OWNER: 41,
     Label.RX_HEADER: 40,
     Label.RX_NEXT: 39,
-    Label.RX_HEAD: 38,
-    Label.RX_TAIL: 37,
+    Label.RX_FIRST_WORD: 38,
+    Label.RX_LAST_WORD: 37,
     Label.RX_POINTER: 36,
-    Label.RX_GIVE: 35,
+    Label.RX_REPOST: 35,
     Label.READ_EVENTS: 30,
-    Label.CMD_RECLAIM: 29, Label.CMD_TAKE: 29,
-    Label.TX_RECLAIM: 28, Label.TX_TAKE: 28,
+    Label.CMD_SCAN: 29, Label.CMD_RECLAIM: 29,
+    Label.TX_SCAN: 28, Label.TX_RECLAIM: 28,
     Label.RX_READY: 27,
     Label.EXIT: 10,
 }  # fmt: skip
@@ -177,7 +177,7 @@ ORDER: Final = {
 
 def script(s: State, t: Number) -> Number:
     """How much of open or close is left for thread t; 0 for others."""
-    label, back = s.threads.label[t], s.threads.back[t]
+    label, back = s.threads.pc[t], s.threads.return_to[t]
     commanding = at(s, t, *COMMAND_LABELS)
     return If(commanding, position(back, SCRIPT_ALL), position(label, SCRIPT_ALL))
 
@@ -195,15 +195,15 @@ def batch(s: State, t: Number) -> Number:
 
 def rounds_left(s: State, t: Number) -> Number:
     """How many rounds the loop that thread t is in has left at most."""
-    label = s.threads.label[t]
+    label = s.threads.pc[t]
     result = constant(0)
     walking = (Label.CMD_INIT, Label.CMD_FENCE, Label.FREE, Label.INIT_TX, Label.INIT_POINTER,
                Label.INIT_RX, Label.INIT_FENCE)  # fmt: skip
     for labels, left in (
-        ((Label.TX_NEXT_IN_LINE,), s.tx.line.next - s.tx.line.head),
-        ((Label.CMD_NEXT_IN_LINE,), s.cmd.line.next - s.cmd.line.head),
-        ((Label.CMD_RECLAIM, Label.CMD_TAKE), s.cmd.prod - s.cmd.cons),
-        ((Label.TX_RECLAIM, Label.TX_TAKE), s.tx.prod - s.tx.cons),
+        ((Label.TX_LEAVE_QUEUE,), s.tx.waiters.next - s.tx.waiters.head),
+        ((Label.CMD_LEAVE_QUEUE,), s.cmd.waiters.next - s.cmd.waiters.head),
+        ((Label.CMD_SCAN, Label.CMD_RECLAIM), s.cmd.prod - s.cmd.cons),
+        ((Label.TX_SCAN, Label.TX_RECLAIM), s.tx.prod - s.tx.cons),
         ((Label.POLL,), s.driver.polls),
         (walking, ring_size() - s.driver.cursor),
     ):
@@ -214,22 +214,22 @@ def rounds_left(s: State, t: Number) -> Number:
 def part_of_round(s: State, t: Number) -> Number:
     """How much of the present round of the loop is left."""
     return position(
-        s.threads.label[t],
+        s.threads.pc[t],
         {
-            Label.CMD_RECLAIM: 1,
-            Label.TX_RECLAIM: 1,
+            Label.CMD_SCAN: 1,
+            Label.TX_SCAN: 1,
             Label.INIT_TX: 2,
             Label.INIT_POINTER: 1,
         },
     )
 
 
-def slot_pending(p: RequestProgram, s: State, k: Number) -> Number:
+def slot_pending(ops: RingOperations, s: State, k: Number) -> Number:
     """Stores to slot k of a request ring that are not visible yet."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     words = [ring.owner_pending[k], ring.fields_pending[k]]
-    if p is TRANSMIT:
-        words += [s.tx.head_pending[k], s.tx.tail_pending[k]]
+    if ops is TRANSMIT:
+        words += [s.tx.first_word_pending[k], s.tx.last_word_pending[k]]
     return count(*words)
 
 
@@ -238,21 +238,21 @@ def receive_pending(s: State, k: Number) -> Number:
     return count(s.rx.owner_pending[k], s.rx.pointer_pending[k])
 
 
-def drain_cases(p: RequestProgram, s: State, k: Number, when: Bool) -> list[Case]:
+def drain_cases(ops: RingOperations, s: State, k: Number, when: Bool) -> list[Case]:
     """A pending store to slot k becomes visible: words first, then the owner byte."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     cases = [
-        Case(f"{p.name} fields", when & ring.fields_pending[k],
-             Process(f"{p.name}.fields_visible", k))
+        Case(f"{ops.name} fields", when & ring.fields_pending[k],
+             Process(f"{ops.name}.fields_visible", k))
     ]  # fmt: skip
-    if p is TRANSMIT:
+    if ops is TRANSMIT:
         cases += [
-            Case("tx head", when & s.tx.head_pending[k], Process("tx.head_visible", k)),
-            Case("tx tail", when & s.tx.tail_pending[k], Process("tx.tail_visible", k)),
+            Case("tx head", when & s.tx.first_word_pending[k], Process("tx.first_word_visible", k)),
+            Case("tx tail", when & s.tx.last_word_pending[k], Process("tx.last_word_visible", k)),
         ]
     cases.append(
-        Case(f"{p.name} owner", when & ring.owner_pending[k],
-             Process(f"{p.name}.owner_visible", k))
+        Case(f"{ops.name} owner", when & ring.owner_pending[k],
+             Process(f"{ops.name}.owner_visible", k))
     )  # fmt: skip
     return cases
 
@@ -265,35 +265,35 @@ def receive_drain_cases(s: State, k: Number, when: Bool) -> list[Case]:
     ]
 
 
-def bell_slot(p: RequestProgram, s: State) -> Number:
+def bell_slot(ops: RingOperations, s: State) -> Number:
     """The slot that the oldest doorbell under way names."""
-    ring = p.ring(s)
-    return ring.bell_value[ring.heard]
+    ring = ops.ring(s)
+    return ring.doorbell_value[ring.doorbells_arrived]
 
 
-def bell_held_up(p: RequestProgram, s: State) -> Bool:
+def bell_held_up(ops: RingOperations, s: State) -> Bool:
     """The oldest doorbell under way waits for its slot's owner byte."""
-    ring = p.ring(s)
-    slot = bell_slot(p, s)
-    return And(ring.owner_pending[slot], ring.tag[slot] == ring.heard)
+    ring = ops.ring(s)
+    slot = bell_slot(ops, s)
+    return And(ring.owner_pending[slot], ring.sequence[slot] == ring.doorbells_arrived)
 
 
-def bell_cases(p: RequestProgram, s: State, when: Bool) -> list[Case]:
+def bell_cases(ops: RingOperations, s: State, when: Bool) -> list[Case]:
     """A doorbell under way arrives, once its slot's owner byte is visible."""
-    ring = p.ring(s)
-    waiting = when & (ring.heard != ring.rung)
+    ring = ops.ring(s)
+    waiting = when & (ring.doorbells_arrived != ring.doorbells_posted)
     return [
-        *drain_cases(p, s, bell_slot(p, s), waiting & bell_held_up(p, s)),
-        Case(f"{p.name} doorbell", waiting, Process(f"{p.name}.doorbell_arrives")),
+        *drain_cases(ops, s, bell_slot(ops, s), waiting & bell_held_up(ops, s)),
+        Case(f"{ops.name} doorbell", waiting, Process(f"{ops.name}.doorbell_arrives")),
     ]
 
 
-def bells_awaited(p: RequestProgram, s: State, t: Number) -> Bool:
+def bells_awaited(ops: RingOperations, s: State, t: Number) -> Bool:
     """Thread t waits for doorbells of this ring to arrive."""
-    ring = p.ring(s)
-    own = at(s, t, p.doorbell)
-    fence = (Label.RESET, Label.BASE) if p is TRANSMIT else (Label.RESET,)
-    return own | at(s, t, *fence) & (ring.heard != ring.rung)
+    ring = ops.ring(s)
+    own = at(s, t, ops.doorbell)
+    fence = (Label.RESET, Label.BASE) if ops is TRANSMIT else (Label.RESET,)
+    return own | at(s, t, *fence) & (ring.doorbells_arrived != ring.doorbells_posted)
 
 
 def _lock_rank(s: State, t: Number) -> tuple[Number, ...]:
@@ -303,13 +303,13 @@ def _lock_rank(s: State, t: Number) -> tuple[Number, ...]:
     commands = at(s, h, Label.CMD_INIT, Label.CMD_FENCE)
     bells = constant(0)
     held_up = constant(0)
-    for p in (TRANSMIT, COMMAND):
-        ring = p.ring(s)
-        waits = bells_awaited(p, s, h)
-        bells = bells + If(waits, ring.rung - ring.heard, 0)
+    for ops in (TRANSMIT, COMMAND):
+        ring = ops.ring(s)
+        waits = bells_awaited(ops, s, h)
+        bells = bells + If(waits, ring.doorbells_posted - ring.doorbells_arrived, 0)
         held_up = held_up + If(
-            waits & (ring.heard != ring.rung) & bell_held_up(p, s),
-            slot_pending(p, s, bell_slot(p, s)),
+            waits & (ring.doorbells_arrived != ring.doorbells_posted) & bell_held_up(ops, s),
+            slot_pending(ops, s, bell_slot(ops, s)),
             0,
         )
     stores = If(
@@ -322,7 +322,7 @@ def _lock_rank(s: State, t: Number) -> tuple[Number, ...]:
         opening(s, h),
         script(s, h),
         batch(s, h),
-        position(s.threads.label[h], ORDER),
+        position(s.threads.pc[h], ORDER),
         rounds_left(s, h),
         part_of_round(s, h),
         bells,
@@ -340,14 +340,14 @@ def _lock_cases(s: State, t: Number) -> list[Case]:
         *receive_drain_cases(s, cursor, packets),
         *drain_cases(COMMAND, s, cursor, commands),
     ]
-    for p in (TRANSMIT, COMMAND):
-        cases += bell_cases(p, s, bells_awaited(p, s, h))
+    for ops in (TRANSMIT, COMMAND):
+        cases += bell_cases(ops, s, bells_awaited(ops, s, h))
     return [*cases, Case("holder", TRUE, thread(h))]
 
 
 def _lock_premise(s: State, t: Number) -> Bool:
     """Whoever asks for the lock gets it and gives it back; a reset's polling ends as well."""
-    return in_line_for_lock(s, t)
+    return queued_for_lock(s, t)
 
 
 LOCK: Final = Promise(
@@ -355,7 +355,7 @@ LOCK: Final = Promise(
     property="lock-progress",
     parameters=("t",),
     premise=_lock_premise,
-    goal=lambda s, t: ~in_line_for_lock(s, t),
+    goal=lambda s, t: ~queued_for_lock(s, t),
     rank=_lock_rank,
     cases=_lock_cases,
 )
@@ -398,55 +398,53 @@ ENGINE: Final = {
     Stage.IDLE: 9,
     Stage.LOOK: 8,
     Stage.FETCH: 7,
-    Stage.READ_HEAD: 6,
-    Stage.READ_TAIL: 5,
+    Stage.READ_FIRST_WORD: 6,
+    Stage.READ_LAST_WORD: 5,
     Stage.SEND: 4,
     Stage.EXECUTE: 6,
     Stage.STOPPING: 5,
-    Stage.WRITE_RESULT: 4,
+    Stage.WRITE_STATUS: 4,
     Stage.WRITE_OWNER: 1,
 }
 """How much of a slot is left for a request ring's engine."""
 RECEIVE_ENGINE: Final = {
     Stage.LOOK: 7,
     Stage.FETCH: 6,
-    Stage.WRITE_HEAD: 5,
-    Stage.WRITE_TAIL: 4,
+    Stage.WRITE_FIRST_WORD: 5,
+    Stage.WRITE_LAST_WORD: 4,
     Stage.WRITE_HEADER: 3,
     Stage.WRITE_OWNER: 2,
 }
 """How much of a packet is left for the receive engine; IDLE counts as nothing."""
 
 
-def working(p: RequestProgram, s: State) -> Bool:
+def working(ops: RingOperations, s: State) -> Bool:
     """The card serves the ring."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     on = And(ring.live, running(s))
-    return on & s.card.started & ~s.card.stopping if p is TRANSMIT else on
+    return on & s.card.started & ~s.card.stopping if ops is TRANSMIT else on
 
 
-def with_card(p: RequestProgram, s: State, n: Number) -> Bool:
+def with_card(ops: RingOperations, s: State, n: Number) -> Bool:
     """The card has still to return request n."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     return ring.prod - n <= ring.prod - ring.dev
 
 
-def heard_of_next(p: RequestProgram, s: State) -> Bool:
+def heard_of_next(ops: RingOperations, s: State) -> Bool:
     """The doorbell of the request that the card must serve next has reached it."""
-    ring = p.ring(s)
-    return ring.prod - ring.heard < ring.prod - ring.dev
+    ring = ops.ring(s)
+    return ring.prod - ring.doorbells_arrived < ring.prod - ring.dev
 
 
-def will_look(p: RequestProgram, s: State) -> Bool:
+def will_look(ops: RingOperations, s: State) -> Bool:
     """The handler stands before its look at this ring and has no outdated value of it."""
-    ring = p.ring(s)
+    ring = ops.ring(s)
     before = (
-        (Label.CMD_RECLAIM,)
-        if p is COMMAND
-        else (Label.CMD_RECLAIM, Label.CMD_TAKE, Label.TX_RECLAIM)
+        (Label.CMD_SCAN,) if ops is COMMAND else (Label.CMD_SCAN, Label.CMD_RECLAIM, Label.TX_SCAN)
     )
-    stale = ring.early & ring.early_owner
-    return at(s, EVENT, *before) & ~stale | at(s, EVENT, p.take)
+    stale = ring.owner_speculated & ring.speculated_owner
+    return at(s, EVENT, *before) & ~stale | at(s, EVENT, ops.reclaim)
 
 
 def call_of_handler(s: State, event: Bool) -> Number:
@@ -485,12 +483,12 @@ def _rest_of_transmit_engine(s: State) -> Number:
     )
 
 
-def _request(p: RequestProgram) -> Promise:
+def _request(ops: RingOperations) -> Promise:
     def premise(s: State, n: Number) -> Bool:
         """Every request handed over completes and the driver learns of it, or the card fails."""
-        ring = p.ring(s)
+        ring = ops.ring(s)
         return And(
-            working(p, s),
+            working(ops, s),
             constant(0) <= n - ring.cons,
             n - ring.cons < ring.prod - ring.cons,
         )
@@ -499,43 +497,43 @@ def _request(p: RequestProgram) -> Promise:
         return ~premise(s, n)
 
     def rank(s: State, n: Number) -> tuple[Number, ...]:
-        ring = p.ring(s)
-        card = with_card(p, s, n)
-        heard = heard_of_next(p, s)
-        unrung = ring.prod - ring.rung
+        ring = ops.ring(s)
+        card = with_card(ops, s, n)
+        heard = heard_of_next(ops, s)
+        unrung = ring.prod - ring.doorbells_posted
         rings = unrung != 0
         deaf = card & ~heard
         hand = card & heard
-        stopping = hand & (ring.stage == Stage.STOPPING) if p is COMMAND else ~TRUE
-        look = will_look(p, s)
+        stopping = hand & (ring.stage == Stage.STOPPING) if ops is COMMAND else ~TRUE
+        look = will_look(ops, s)
         return (
             If(card, 1, 0),
             If(card, n - ring.dev, n - ring.cons),
-            If(deaf, ring.dev + 1 - ring.heard, 0),
-            If(deaf & rings & (ring.heard == ring.rung), 1, 0),
-            If(deaf & (ring.heard != ring.rung) & bell_held_up(p, s),
-               slot_pending(p, s, bell_slot(p, s)), 0),
+            If(deaf, ring.dev + 1 - ring.doorbells_arrived, 0),
+            If(deaf & rings & (ring.doorbells_arrived == ring.doorbells_posted), 1, 0),
+            If(deaf & (ring.doorbells_arrived != ring.doorbells_posted) & bell_held_up(ops, s),
+               slot_pending(ops, s, bell_slot(ops, s)), 0),
             If(hand, position(ring.stage, ENGINE), 0),
             If(stopping, s.tx.prod - s.tx.dev, 0),
             If(stopping, _rest_of_transmit_engine(s), 0),
             If(stopping, position(s.rx.stage, RECEIVE_ENGINE), 0),
             If(card | look, 0, call_of_handler(s, ring.event)),
-            If(~card & look, position(s.threads.label[EVENT], ORDER), 0),
+            If(~card & look, position(s.threads.pc[EVENT], ORDER), 0),
             If(~card & look, rounds_left(s, EVENT), 0),
             If(~card & look, part_of_round(s, EVENT), 0),
         )  # fmt: skip
 
     def cases(s: State, n: Number) -> list[Case]:
-        ring = p.ring(s)
-        card = with_card(p, s, n)
-        heard = heard_of_next(p, s)
+        ring = ops.ring(s)
+        card = with_card(ops, s, n)
+        heard = heard_of_next(ops, s)
         deaf = card & ~heard
         hand = card & heard
         listed = [
-            *bell_cases(p, s, deaf),
+            *bell_cases(ops, s, deaf),
             Case("doorbell issued", deaf, lock(holder(s))),
         ]
-        if p is COMMAND:
+        if ops is COMMAND:
             stopping = hand & (ring.stage == Stage.STOPPING)
             listed += [
                 Case("transmit engine rests", stopping & (s.tx.stage != Stage.IDLE),
@@ -543,12 +541,12 @@ def _request(p: RequestProgram) -> Promise:
                 Case("receive engine rests", stopping & (s.rx.stage != Stage.IDLE),
                      Process("rx.engine")),
             ]  # fmt: skip
-        listed.append(Case("engine", hand, Process(f"{p.name}.engine")))
-        listed.append(Case("handler takes", will_look(p, s), thread(EVENT)))
-        return [*listed, *call_cases(s, p.name, ring.event)]
+        listed.append(Case("engine", hand, Process(f"{ops.name}.engine")))
+        listed.append(Case("handler takes", will_look(ops, s), thread(EVENT)))
+        return [*listed, *call_cases(s, ops.name, ring.event)]
 
     return Promise(
-        name=f"{p.name}-request",
+        name=f"{ops.name}-request",
         property="requests-complete",
         parameters=("n",),
         premise=premise,
@@ -558,71 +556,73 @@ def _request(p: RequestProgram) -> Promise:
     )
 
 
-REQUESTS: Final = {p.name: _request(p) for p in (TRANSMIT, COMMAND)}
+REQUESTS: Final = {ops.name: _request(ops) for ops in (TRANSMIT, COMMAND)}
 
 
 # A caller's wait ends
 
 
-def woken(p: RequestProgram, s: State, t: Number) -> Bool:
+def woken(ops: RingOperations, s: State, t: Number) -> Bool:
     """Thread t sleeps and was woken."""
-    return s.threads.asleep[t] & p.channel(s)[t]
+    return s.threads.asleep[t] & ops.wait_queue(s)[t]
 
 
-def _turn(p: RequestProgram) -> Promise:
+def _turn(ops: RingOperations) -> Promise:
     def premise(s: State, t: Number) -> Bool:
         """Every caller in line gets a slot in its turn, or is told that it cannot."""
-        return at(s, t, p.turn)
+        return at(s, t, ops.turn)
 
     def goal(s: State, t: Number) -> Bool:
-        return ~at(s, t, p.turn)
+        return ~at(s, t, ops.turn)
 
     def parts(s: State, t: Number) -> tuple[Bool, Bool, Bool, Bool, Number]:
-        line = p.ring(s).line
+        line = ops.ring(s).waiters
         ends = call_must_end(s, t)
         failing = ~ends & (s.card.flags != Flags.CLEAR)
         waits = ~ends & ~failing
-        head = line.who[line.head]
-        first = waits & ~line.gone[line.head] & at(s, head, p.turn)
-        full = first & (p.ring(s).prod - p.ring(s).cons == ring_size())
+        head = line.waiter[line.head]
+        first = waits & ~line.cancelled[line.head] & at(s, head, ops.turn)
+        full = first & (ops.ring(s).prod - ops.ring(s).cons == ring_size())
         return ends, failing, waits, full, head
 
     def rank(s: State, t: Number) -> tuple[Number, ...]:
         ends, failing, waits, full, head = parts(s, t)
-        line = p.ring(s).line
-        first = waits & ~full & ~line.gone[line.head] & at(s, head, p.turn)
+        line = ops.ring(s).waiters
+        first = waits & ~full & ~line.cancelled[line.head] & at(s, head, ops.turn)
         return (
             If(waits, 2, If(failing, 1, 0)),
             If(ends & s.threads.asleep[t], 1, 0),
-            If(waits, s.threads.place[t] - line.head, 0),
-            If(waits & ~line.gone[line.head], batch(s, head), 0) if p is TRANSMIT else constant(0),
+            If(waits, s.threads.queue_position[t] - line.head, 0),
+            If(waits & ~line.cancelled[line.head], batch(s, head), 0)
+            if ops is TRANSMIT
+            else constant(0),
             If(full, 1, 0),
             If(
                 first,
-                If(s.threads.asleep[head], If(woken(p, s, head), 4, 5), 3),
-                If(waits & ~full & ~line.gone[line.head], 1, 0),
+                If(s.threads.asleep[head], If(woken(ops, s, head), 4, 5), 3),
+                If(waits & ~full & ~line.cancelled[line.head], 1, 0),
             ),
         )
 
     def cases(s: State, t: Number) -> list[Case]:
         ends, failing, _, full, head = parts(s, t)
-        ring = p.ring(s)
-        gone = ring.line.gone[ring.line.head]
-        first = at(s, head, p.turn)
+        ring = ops.ring(s)
+        gone = ring.waiters.cancelled[ring.waiters.head]
+        first = at(s, head, ops.turn)
         return [
             Case("woken to end", ends & s.threads.asleep[t], thread(t)),
             Case("told to end", ends, lock(t)),
             Case("failure becomes known", failing, Relies(FATAL_KNOWN, ())),
             Case("line moves on", gone, lock(holder(s))),
             Case("first leaves the line", ~first, lock(head)),
-            Case("ring is full", full, Relies(REQUESTS[p.name], (ring.cons,))),
-            Case("first wakes", woken(p, s, head), thread(head)),
+            Case("ring is full", full, Relies(REQUESTS[ops.name], (ring.cons,))),
+            Case("first wakes", woken(ops, s, head), thread(head)),
             Case("first is woken", s.threads.asleep[head], lock(holder(s))),
             Case("first claims the slot", TRUE, lock(head)),
         ]
 
     return Promise(
-        name=f"{p.name}-turn",
+        name=f"{ops.name}-turn",
         property="bounded-bypass",
         parameters=("t",),
         premise=premise,
@@ -632,24 +632,24 @@ def _turn(p: RequestProgram) -> Promise:
     )
 
 
-def _wait(p: RequestProgram) -> Promise:
+def _wait(ops: RingOperations) -> Promise:
     def premise(s: State, t: Number) -> Bool:
         """Every caller that waits for a completion gets it, or is told of the failure."""
-        return at(s, t, p.wait)
+        return at(s, t, ops.wait)
 
     def goal(s: State, t: Number) -> Bool:
-        return ~at(s, t, p.wait)
+        return ~at(s, t, ops.wait)
 
     def rank(s: State, t: Number) -> tuple[Number, ...]:
-        over = s.threads.answered[t] | call_must_end(s, t)
+        over = s.threads.completed[t] | call_must_end(s, t)
         return (
             If(over, 0, If(running(s), 2, 1)),
             If(over & s.threads.asleep[t], 1, 0),
         )
 
     def cases(s: State, t: Number) -> list[Case]:
-        over = s.threads.answered[t] | call_must_end(s, t)
-        request = Relies(REQUESTS[p.name], (s.threads.request[t],))
+        over = s.threads.completed[t] | call_must_end(s, t)
+        request = Relies(REQUESTS[ops.name], (s.threads.request[t],))
         return [
             Case("woken", over & s.threads.asleep[t], thread(t)),
             Case("returns", over, lock(t)),
@@ -658,7 +658,7 @@ def _wait(p: RequestProgram) -> Promise:
         ]
 
     return Promise(
-        name=f"{p.name}-wait",
+        name=f"{ops.name}-wait",
         property="requests-complete",
         parameters=("t",),
         premise=premise,
@@ -668,8 +668,8 @@ def _wait(p: RequestProgram) -> Promise:
     )
 
 
-TURN: Final = {p.name: _turn(p) for p in (TRANSMIT, COMMAND)}
-WAIT: Final = {p.name: _wait(p) for p in (TRANSMIT, COMMAND)}
+TURN: Final = {ops.name: _turn(ops) for ops in (TRANSMIT, COMMAND)}
+WAIT: Final = {ops.name: _wait(ops) for ops in (TRANSMIT, COMMAND)}
 
 
 # Readers
@@ -686,9 +686,9 @@ HOLD: Final = Promise(
     parameters=("t",),
     premise=_hold_premise,
     goal=lambda s, t: ~at(s, t, *HOLDING),
-    rank=lambda s, t: (position(s.threads.label[t], ORDER),),
+    rank=lambda s, t: (position(s.threads.pc[t], ORDER),),
     cases=lambda s, t: [
-        Case("gives back", at(s, t, Label.RX_GIVE), lock(t)),
+        Case("gives back", at(s, t, Label.RX_REPOST), lock(t)),
         Case("copies", TRUE, thread(t)),
     ],
 )
@@ -708,7 +708,7 @@ def _delivery_premise(s: State, n: Number, t: Number) -> Bool:
 
 def _outdated(s: State) -> Bool:
     """Reader or handler will find no packet, by a load of the next slot's owner that came early."""
-    return s.rx.early & s.rx.early_owner & ~at(s, holder(s), Label.RX_HEADER)
+    return s.rx.owner_speculated & s.rx.speculated_owner & ~at(s, holder(s), Label.RX_HEADER)
 
 
 def _delivery_rank(s: State, n: Number, t: Number) -> tuple[Number, ...]:
@@ -797,8 +797,8 @@ def _call_cases(s: State, t: Number) -> list[Case]:
 
 
 def _stage_of_call(s: State, t: Number) -> Number:
-    label = s.threads.label[t]
-    return If(at(s, t, *HOLDING), ORDER[Label.RX_HEAD], position(label, ORDER))
+    label = s.threads.pc[t]
+    return If(at(s, t, *HOLDING), ORDER[Label.RX_FIRST_WORD], position(label, ORDER))
 
 
 CALL: Final = Promise(
@@ -835,7 +835,7 @@ def _life_rank(s: State) -> tuple[Number, ...]:
     return (
         If(s.driver.life == Life.OPENING, 1, 0),
         script(s, c),
-        If(at(s, c, *COMMAND_LABELS), position(s.threads.label[c], ORDER), 0),
+        If(at(s, c, *COMMAND_LABELS), position(s.threads.pc[c], ORDER), 0),
         If(leaving, s.driver.inside, 0),
         If(leaving & (s.driver.inside != 0) & waits_for_packet(s, last_call), 1, 0),
         If(at(s, c, Label.DRAIN), If(draining, If(running(s), 2, 1), 0), 0),
@@ -881,14 +881,14 @@ def _answers_are_good(s: State) -> Bool:
     commanding = at(s, c, *COMMAND_LABELS)
     answered = at(s, c, Label.STARTED, Label.ADDED_UNICAST)
     sent = submitted(s, c)
-    answering = one_of(cmd.stage, (Stage.WRITE_RESULT, Stage.WRITE_OWNER))
+    answering = one_of(cmd.stage, (Stage.WRITE_STATUS, Stage.WRITE_OWNER))
     executed = (cmd.dev == cmd.prod) | answering
     returned = cmd.dev == cmd.prod
     before_filter = Or(
         phase(s, Label.START, Label.STARTED, Label.ADD_UNICAST),
         phase(s, Label.ADDED_UNICAST) & commanding & ~(sent & executed),
     )
-    waiting = commanding & sent & ~s.threads.answered[c]
+    waiting = commanding & sent & ~s.threads.completed[c]
     return And(
         Implies(
             phase(s, Label.START, Label.STARTED, Label.ADD_UNICAST, Label.ADDED_UNICAST),
@@ -896,15 +896,15 @@ def _answers_are_good(s: State) -> Bool:
         ),
         Implies(commanding & ~sent | at(s, c, Label.ADD_UNICAST), cmd.dev == cmd.prod),
         Implies(before_filter, s.card.filter_count == 0),
-        Implies(commanding, s.threads.outcome[c] == Outcome.NONE),
-        Implies(commanding & s.threads.answered[c], s.threads.code[c] == Outcome.OK),
-        Implies(answered, s.threads.outcome[c] == Outcome.OK),
-        Implies(waiting & answering, cmd.done_code == Outcome.OK),
-        Implies(waiting & (cmd.stage == Stage.WRITE_OWNER), cmd.code[cmd.dev_i] == Outcome.OK),
-        Implies(waiting & returned, cmd.code[s.threads.slot[c]] == Outcome.OK),
+        Implies(commanding, s.threads.result[c] == Result.NONE),
+        Implies(commanding & s.threads.completed[c], s.threads.status[c] == Result.OK),
+        Implies(answered, s.threads.result[c] == Result.OK),
+        Implies(waiting & answering, cmd.computed_status == Result.OK),
+        Implies(waiting & (cmd.stage == Stage.WRITE_OWNER), cmd.status[cmd.dev_i] == Result.OK),
+        Implies(waiting & returned, cmd.status[s.threads.slot[c]] == Result.OK),
         Implies(
-            waiting & returned & cmd.early_result & (cmd.cons + 1 == cmd.prod),
-            cmd.early_code == Outcome.OK,
+            waiting & returned & cmd.status_speculated & (cmd.cons + 1 == cmd.prod),
+            cmd.speculated_status == Result.OK,
         ),
     )
 

@@ -14,13 +14,16 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from model.algebra import FALSE, And, Bool, Number, Or, constant, substitute
-from model.explore import Executor, Path, Predicate, Scope, open_card, run_to_rest
+from engine.executor import Executor, Path, Predicate, run_to_rest
+from engine.protocol import System
+from engine.rules import Party, Transition, symbolic
+from engine.scope import FlatState, Instance
+from engine.terms import FALSE, And, Bool, Number, Or, constant, substitute
+from model.opening import open_card
 from model.properties import PROPERTIES
-from model.rules import Party, Transition, symbolic
-from model.scope import FlatState, Instance
+from model.scope import Scope
 from model.state import Label, State
-from model.system import System, specification
+from model.system import specification
 
 __all__ = [
     "CLOSING",
@@ -71,7 +74,7 @@ READING: Final = {"nonblocking": (0,), "peek": (0,)}
 # Parts of the system, by the names of their rules
 
 HANDLER: Final = frozenset({
-    "event_interrupt", "read_events", "cmd.reclaim_done", "tx.reclaim_done", "mark_readable",
+    "event_interrupt", "read_events", "cmd.no_completion", "tx.no_completion", "mark_readable",
     "no_packet_waits", "wake", "card.raise_vector0",
 })  # fmt: skip
 """The event handler that finds nothing to take back, and sleepers that wake."""
@@ -79,9 +82,9 @@ HANDLER: Final = frozenset({
 
 def _request(ring: str) -> frozenset[str]:
     names = (
-        "claim", "wait_for_turn", "skip_place", "leave_line",
+        "claim", "wait_for_turn", "skip_cancelled", "leave_queue",
         "store_fields", "store_owner", "ring_doorbell", "wait_for_completion", "completed",
-        "reclaim_found", "reclaim_done", "take",
+        "completion_found", "no_completion", "reclaim",
         "fields_visible", "owner_visible", "doorbell_arrives",
         "look", "examine", "fetch", "complete", "set_event",
     )  # fmt: skip
@@ -89,33 +92,34 @@ def _request(ring: str) -> frozenset[str]:
 
 
 SENDING: Final = HANDLER | _request("tx") | frozenset({
-    "begin_write", "enter_write", "exit_call", "tx.store_head", "tx.store_tail",
-    "tx.head_visible", "tx.tail_visible", "tx.read_head", "tx.read_tail", "tx.send",
+    "begin_write", "enter_write", "exit_call", "tx.store_first_word", "tx.store_last_word",
+    "tx.first_word_visible", "tx.last_word_visible", "tx.read_first_word", "tx.read_last_word",
+    "tx.send",
 })  # fmt: skip
 """Users send packets; nothing fails and nobody gives up."""
 COMMANDING: Final = HANDLER | _request("cmd") | frozenset({
-    "begin_filter", "enter_filter", "exit_call", "cmd.execute", "cmd.stopped", "cmd.write_result",
+    "begin_filter", "enter_filter", "exit_call", "cmd.execute", "cmd.stopped", "cmd.write_status",
 })  # fmt: skip
 """Users change filters, or open and close submit commands; nothing fails and nobody gives up."""
 RECEIVING: Final = HANDLER | frozenset({
     "begin_read", "enter_read", "exit_call",
-    "rx.packet_found", "rx.nothing_to_read", "rx.peek_packet", "rx.take_packet",
-    "rx.look_at_next", "rx.copy_head", "rx.copy_tail",
-    "rx.restore_pointer", "rx.give_back", "rx.pointer_visible", "rx.owner_visible",
-    "rx.arrive", "rx.examine", "rx.fetch", "rx.write_head", "rx.write_tail", "rx.write_header",
-    "rx.complete", "rx.set_event",
+    "rx.packet_found", "rx.nothing_to_read", "rx.peek_packet", "rx.receive_packet",
+    "rx.look_at_next", "rx.copy_first_word", "rx.copy_last_word",
+    "rx.refill_pointer", "rx.repost", "rx.pointer_visible", "rx.owner_visible",
+    "rx.arrive", "rx.examine", "rx.fetch", "rx.write_first_word", "rx.write_last_word",
+    "rx.write_header", "rx.complete", "rx.set_event",
 })  # fmt: skip
 """Packets arrive and users read them; nothing fails and nobody gives up."""
 OPENING: Final = frozenset({
     "begin_open", "open_first", "open_shared",
     "init_transmit_slot", "init_receive_pointer", "init_receive_owner", "fence_packet_slot",
     "tx.owner_visible", "rx.pointer_visible", "rx.owner_visible", "write_packet_bases",
-    "submit_start", "start_answered", "submit_unicast", "unicast_answered", "opened",
+    "submit_start", "start_completed", "submit_unicast", "unicast_completed", "opened",
 })  # fmt: skip
 """The steps of an open besides its commands and a reset."""
 CLOSING: Final = frozenset({
     "begin_close", "close_shared", "close_last", "wait_for_leavers", "all_left", "drain",
-    "drained", "stop_draining", "submit_stop", "stop_answered", "submit_flush", "flush_answered",
+    "drained", "stop_draining", "submit_stop", "stop_completed", "submit_flush", "flush_completed",
     "free_slot", "closed",
 })  # fmt: skip
 """The steps of a close besides its commands and a reset."""
@@ -249,6 +253,7 @@ def breaks(name: str, executor: Executor) -> Predicate:
         return executor.compile(_strays(executor))
     if name == DEADLOCK_FREEDOM:
         return _stuck(executor)
+    assert isinstance(executor.scope, Scope)
     return executor.compile(violation(name, executor.scope))
 
 
@@ -266,7 +271,9 @@ def violation(name: str, scope: Scope) -> Bool:
         "thread": [constant(t) for t in range(scope.threads)],
         "key": [constant(key) for key in range(scope.keys)],
         "counter": [
-            ring.heard + ahead for ring in (STATE.tx, STATE.cmd) for ahead in range(scope.posted)
+            ring.doorbells_arrived + ahead
+            for ring in (STATE.tx, STATE.cmd)
+            for ahead in range(scope.posted)
         ],
     }
     (index,) = item.indices
@@ -279,7 +286,7 @@ def _owed(scope: Scope) -> Bool:
     packet = STATE.rx.dev != STATE.rx.cons
     return Or(
         *(
-            threads.asleep[t] & ((threads.label[t] != Label.RX_OWNER) | packet)
+            threads.asleep[t] & ((threads.pc[t] != Label.RX_OWNER) | packet)
             for t in map(constant, range(FIRST_USER, scope.threads))
         )
     )
@@ -294,7 +301,8 @@ def _stuck(executor: Executor) -> Predicate:
     """A call sleeps that is owed something, and nothing is left that must happen."""
     threads = STATE.threads
     everyone = map(constant, range(FIRST_USER, executor.scope.threads))
-    quiet = And(*(threads.asleep[t] | (threads.label[t] == Label.IDLE) for t in everyone))
+    quiet = And(*(threads.asleep[t] | (threads.pc[t] == Label.IDLE) for t in everyone))
+    assert isinstance(executor.scope, Scope)
     sleeps = executor.compile(And(quiet, _owed(executor.scope)))
     rests = at_rest(executor)
     return lambda state: sleeps(state) and rests(state)

@@ -8,8 +8,9 @@ from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
 
-from model.ladder import ladder
-from model.trace import Trace
+from engine.ladder import ladder
+from engine.trace import Trace
+from model.phrases import PHRASES
 
 __all__ = ["print_trace"]
 
@@ -35,5 +36,5 @@ def print_trace(
             return words
         return STYLES[role].render(words, color_system=ColorSystem.STANDARD)
 
-    for line in ladder(trace, fold=fold, fold_text=fold_text, style=style):
+    for line in ladder(trace, PHRASES, fold=fold, fold_text=fold_text, style=style):
         target.file.write(line + "\n")

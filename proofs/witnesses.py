@@ -12,10 +12,11 @@ from typing import Final
 
 import attrs
 
-from model.algebra import Bool, Sort, Term, substitute, symbol
-from model.explore import Executor, Scope
-from model.rules import Choice, Parameter, parameter_symbol
-from model.scope import FlatState
+from engine.executor import Executor
+from engine.rules import Choice, Parameter, parameter_symbol
+from engine.scope import FlatState
+from engine.terms import Bool, Sort, Term, substitute, symbol
+from model.scope import Scope
 from model.system import specification
 
 __all__ = ["Setting", "premise_witness", "rule_witness", "rules_seen"]

@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from emulator.card import Card
-from emulator.engine import Engine
+from emulator.ring_engine import Engine
 from emulator.running import RunningCard
 from model.layout import (
     COMMAND_SLOT,
@@ -168,7 +168,7 @@ def _answers(running: RunningCard, command: Command, error: int) -> None:
         if kind == command:
             card.cmd.write_slot(COMMAND_SLOT["error"].offset, bytes([error]))
 
-    behind(card, "cmd.write_result", answer)
+    behind(card, "cmd.write_status", answer)
 
 
 def _strange_owner(running: RunningCard) -> None:

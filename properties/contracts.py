@@ -20,6 +20,7 @@ from typing import Final
 
 import attrs
 
+from engine.terms import Sort, evaluate, next_index, symbol
 from impl.errors import CardError, InvalidArgumentError, PacketTooLongError
 from impl.packet import (
     FIELDS,
@@ -36,7 +37,6 @@ from impl.packet import (
     split,
     unpack_header,
 )
-from model.algebra import Sort, evaluate, next_index, symbol
 from model.layout import (
     COMMAND_RING,
     EXACT_MASK,

@@ -2,8 +2,8 @@
 
 Most faults show within a second when Hypothesis decides what happens. Some need several rare things
 one after the other: for these there is a *scene*, a few decisions that lead to the place, made from
-what `World.decide` understands. Scenes and search judge the same way, and the driver as it is must
-come through all of them.
+what `Simulation.decide` understands. Scenes and search judge the same way, and the driver as it is
+must come through all of them.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from impl.memory import Purpose
+from judge.judge import Deviation
 from model.layout import Command
 from model.state import Label
-from monitor.judge import Deviation
-from properties.code import DriverCode
+from properties.driver_source import DriverCode
 from properties.faults import Fault
-from properties.host import Ending
 from properties.replay import Run
+from properties.simulation.host import Ending
+from properties.simulation.simulation import HWADDR, TOO_LONG, Decision, Setup, Simulation
+from properties.simulation.threads import Standing
 from properties.stateful import DriverMachine, machine_of, specification_at
-from properties.threads import Standing
-from properties.world import HWADDR, TOO_LONG, Decision, Setup, World
 
 __all__ = ["EXAMPLES", "SCENES", "Finding", "Scene", "Script", "caught", "play", "search"]
 
@@ -40,9 +40,9 @@ STEPS: Final = 40
 FIRST: Final = 2
 """The first thread that users' calls are made by."""
 
-Excluded: TypeAlias = Callable[[World, Decision], bool]
+Excluded: TypeAlias = Callable[[Simulation, Decision], bool]
 """Whether something that could happen is held back."""
-Condition: TypeAlias = Callable[[World], bool]
+Condition: TypeAlias = Callable[[Simulation], bool]
 
 
 @attrs.frozen
@@ -96,7 +96,7 @@ def search(
         shrink: Make the run that deviates as short as possible.
         saves_to: Where that run is written to.
     """
-    worlds: list[World] = []
+    worlds: list[Simulation] = []
 
     def teardown(self: DriverMachine) -> None:
         if hasattr(self, "world"):
@@ -142,7 +142,7 @@ class Script:
         world: The run.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Simulation) -> None:
         self.world = world
 
     def do(self, *decision: Any) -> None:
@@ -192,7 +192,7 @@ def held(*kinds: Any) -> Excluded:
 def at(label: Label, *, thread: int = FIRST, asleep: bool = False) -> Condition:
     """A thread is at a label, and sleeps there if that is asked for."""
 
-    def holds(world: World) -> bool:
+    def holds(world: Simulation) -> bool:
         standing = world.host.threads[thread].standing
         here = world.judge.label(thread) is label
         return here and (standing is Standing.SLEEPS or not asleep)
@@ -332,7 +332,7 @@ def _a_view_meets_a_close(script: Script) -> None:
     script.do("offer", HWADDR, 1)
     script.rest()
     script.do("receive", 0, True, True)
-    script.until(at(Label.RX_HEAD))
+    script.until(at(Label.RX_FIRST_WORD))
     script.do("close", 0)
     script.do("run", FIRST + 1)
     script.rest()
@@ -351,7 +351,7 @@ def _start_is_seen_early(script: Script) -> None:
 def _a_slot_is_given_back_before_close(script: Script) -> None:
     """What a reader stored to give its slot back is not visible yet when the card is closed."""
 
-    def late(world: World, decision: Decision) -> bool:
+    def late(world: Simulation, decision: Decision) -> bool:
         kind, *about = decision
         pending = world.host.memory.pending
         return kind == "show" and pending[about[0]].region.purpose is Purpose.RECEIVE_RING
@@ -461,7 +461,7 @@ def play(scene: Scene, code: DriverCode, fault: str = "") -> Finding:
     """Play a scene, then let everything come to its end."""
     began = time.perf_counter()
     setup = scene.setup
-    world = World(setup, specification_at(setup.scope()), code)
+    world = Simulation(setup, specification_at(setup.scope()), code)
     deviation = None
     try:
         scene.act(Script(world))

@@ -17,7 +17,7 @@ from typing import Final
 
 import attrs
 
-from properties.code import Change
+from properties.driver_source import Change
 
 __all__ = ["FAULTS", "Fault", "fault"]
 
@@ -83,10 +83,10 @@ _READ_EVENTS: Final = (
     + "        # Completions that the flags announced are looked for after the flags were read.\n"
     + _ACQUIRE_EVENTS
 )
-_TAKE_BACK: Final = "                ring.take_back()\n                self.runtime.wake(channel)\n"
-_SHOW_PACKET: Final = "        if self.receive.filled():\n"
+_TAKE_BACK: Final = "                ring.reclaim()\n                self.runtime.wake(channel)\n"
+_SHOW_PACKET: Final = "        if self.receive.packet_ready():\n"
 _SUBMIT_WAIT: Final = "            self._wait_for_completion(ring, channel, slot, request, wait)\n"
-_MY_TURN: Final = "            if ring.line[0] is place and ring.room:\n"
+_MY_TURN: Final = "            if ring.waiters[0] is place and ring.room:\n"
 _ROOM: Final = (
     "                if not ring.room and unannounced:\n"
     "                    # The card must know of the others before anybody waits for it.\n"
@@ -98,16 +98,16 @@ _HAND_OVER: Final = (
     "                slot = ring.hand_over(request if last and wait.blocking else None)\n"
 )
 _LOOK_AFTER: Final = (
-    "            slot, header = self.receive.take()\n            self._look_at_next()\n"
+    "            slot, header = self.receive.consume()\n            self._look_at_next()\n"
 )
 _RECEIVE: Final = (
     "        try:\n"
     "            payload = controller.receive.copy(slot, header)\n"
     "        finally:\n"
-    "            controller.give_back(slot)\n"
+    "            controller.repost(slot)\n"
     "        return Packet("
 )
-_CHECK: Final = "        while True:\n            self._check(wait)\n            if ring.line"
+_CHECK: Final = "        while True:\n            self._check(wait)\n            if ring.waiters"
 _SHUT_DOWN: Final = (
     "        except DuctError:\n"
     "            return self._recover_if_possible()\n"
@@ -212,7 +212,7 @@ FIELD: Final = (
                     "                self.runtime.wake(channel)\n"
                     "                self.runtime.unlock()\n"
                     "                self.runtime.lock()\n"
-                    "                ring.take_back()\n",
+                    "                ring.reclaim()\n",
                 ),
             ),
         ),
@@ -223,7 +223,7 @@ FIELD: Final = (
             (
                 _LIFECYCLE(
                     "        controller.wake_everyone()\n",
-                    "        self._runtime.wake(Channel.LIFE)\n",
+                    "        self._runtime.wake(WaitQueue.LIFE)\n",
                 ),
                 # Closing a driver object ends its sleeps as well; the other drivers have no such
                 # second net.
@@ -256,7 +256,7 @@ FIELD: Final = (
                     "        while True:\n"
                     "            if ring is not self.commands:\n"
                     "                self._check(wait)\n"
-                    "            if ring.line",
+                    "            if ring.waiters",
                 ),
             ),
         ),
@@ -424,7 +424,7 @@ CLASSIC: Final = _faults(
         "producer-unbounded",
         "the producer index is not bounded by the consumer's: a packet overwrites one that was not "
         "sent yet",
-        (_CONTROLLER(_MY_TURN, "            if ring.line[0] is place:\n"),),
+        (_CONTROLLER(_MY_TURN, "            if ring.waiters[0] is place:\n"),),
     ),
     (
         "batch-sleeps-unrung",
@@ -454,7 +454,12 @@ CLASSIC: Final = _faults(
     (
         "one-per-interrupt",
         "only one completion is taken back per interrupt, though several may share one",
-        (_CONTROLLER("            while ring.returned():\n", "            if ring.returned():\n"),),
+        (
+            _CONTROLLER(
+                "            while ring.has_completion():\n",
+                "            if ring.has_completion():\n",
+            ),
+        ),
     ),
     (
         "reclaim-starves",
@@ -475,7 +480,7 @@ CLASSIC: Final = _faults(
         (
             _DRIVER(
                 _RECEIVE,
-                "        controller.give_back(slot)\n"
+                "        controller.repost(slot)\n"
                 "        payload = controller.receive.copy(slot, header)\n"
                 "        return Packet(",
             ),
@@ -499,7 +504,7 @@ CLASSIC: Final = _faults(
             _CONTROLLER(_EVENTS, "        events = self.device.read(EVFLAGS)\n"),
             _CONTROLLER(
                 _SHOW_PACKET,
-                "        if events & RXCOMP.mask and self.receive.filled():\n",
+                "        if events & RXCOMP.mask and self.receive.packet_ready():\n",
             ),
         ),
     ),
@@ -509,14 +514,14 @@ CLASSIC: Final = _faults(
         (
             _CONTROLLER(
                 _SHOW_PACKET,
-                "        if self.receive.filled() or self.life is Life.OPEN:\n",
+                "        if self.receive.packet_ready() or self.life is Life.OPEN:\n",
             ),
         ),
     ),
     (
         "last-packet-leaves-readable",
         "whoever takes the last packet leaves the card readable",
-        (_CONTROLLER(_LOOK_AFTER, _LOOK_AFTER.replace("_look_at_next", "receive.filled")),),
+        (_CONTROLLER(_LOOK_AFTER, _LOOK_AFTER.replace("_look_at_next", "receive.packet_ready")),),
     ),
     (
         "readiness-cleared-unseen",
@@ -526,7 +531,7 @@ CLASSIC: Final = _faults(
     (
         "slot-never-returned",
         "a reader leaves without giving its slot back: the card never gets past it",
-        (_CONTROLLER("            self.receive.give_back(slot)\n", "            pass\n"),),
+        (_CONTROLLER("            self.receive.repost(slot)\n", "            pass\n"),),
     ),
     (
         "looks-after-free",
@@ -733,26 +738,26 @@ OWN: Final = _faults(
         "completion-not-woken",
         "nobody is woken when a slot was taken back",
         "                self.runtime.wake(channel)\n",
-        after="                ring.take_back()\n",
+        after="                ring.reclaim()\n",
     ),
     _left_out(
         "controller",
         "readers-not-woken",
         "a packet comes, and its reader is not woken",
-        "            self.runtime.wake(Channel.READERS)\n",
+        "            self.runtime.wake(WaitQueue.READERS)\n",
     ),
     _left_out(
         "controller",
         "drain-not-woken",
         "the last packet was sent, and the close that waits for it is not woken",
-        "        self.runtime.wake(Channel.LIFE)\n",
-        after="            self.runtime.wake(Channel.READERS)\n",
+        "        self.runtime.wake(WaitQueue.LIFE)\n",
+        after="            self.runtime.wake(WaitQueue.READERS)\n",
     ),
     _left_out(
         "controller",
         "leaver-wakes-nobody",
         "the last call ends, and the close that waits for it is not woken",
-        "            self.runtime.wake(Channel.LIFE)\n",
+        "            self.runtime.wake(WaitQueue.LIFE)\n",
         after="        if self.life is Life.CLOSING:\n",
     ),
     _left_out(
@@ -766,14 +771,14 @@ OWN: Final = _faults(
         "lifecycle",
         "open-wakes-nobody",
         "opens that wait for the first one are not woken when it is done",
-        "        self._runtime.wake(Channel.LIFE)\n",
+        "        self._runtime.wake(WaitQueue.LIFE)\n",
         before="        if isinstance(problem",
     ),
     _left_out(
         "lifecycle",
         "closed-wakes-nobody",
         "opens that wait for the last close are not woken when it is done",
-        "        self._runtime.wake(Channel.LIFE)\n",
+        "        self._runtime.wake(WaitQueue.LIFE)\n",
         before="        for interruption in",
     ),
     _left_out(
@@ -857,7 +862,7 @@ OWN: Final = _faults(
         "controller",
         "line-never-left",
         "a caller keeps its place in the line: nobody behind it goes on",
-        "            ring.line.remove(place)\n",
+        "            ring.waiters.remove(place)\n",
     ),
     (
         "ignores-close",
@@ -909,7 +914,7 @@ OWN: Final = _faults(
         (
             _CONTROLLER(
                 "            return self.receive.peek()\n",
-                "            return self.receive.take()[1]\n",
+                "            return self.receive.consume()[1]\n",
             ),
         ),
     ),
@@ -949,15 +954,15 @@ OWN: Final = _faults(
         "controller",
         "pointers-not-restored",
         "a receive slot goes back with whatever the card left in its pointers",
-        "        self.receive.restore(slot)\n",
+        "        self.receive.refill(slot)\n",
     ),
     (
         "owner-before-pointer",
         "a receive slot's owner byte is stored before its pointers",
         (
             _RING(
-                "        self.restore(slot)\n        self._hand_over(slot)\n",
-                "        self._hand_over(slot)\n        self.restore(slot)\n",
+                "        self.refill(slot)\n        self._hand_over(slot)\n",
+                "        self._hand_over(slot)\n        self.refill(slot)\n",
             ),
         ),
     ),
@@ -987,7 +992,7 @@ OWN: Final = _faults(
         "packets on loan are not given back at close, which waits for them for ever",
         (
             _DRIVER(
-                "                steps.callback(self._controller.give_back, slot)\n",
+                "                steps.callback(self._controller.repost, slot)\n",
                 "                pass\n",
             ),
         ),
@@ -1053,7 +1058,7 @@ OWN: Final = _faults(
         "rings-used-after-stop",
         "the packet rings still count as in use after the card was stopped and they were freed",
         "        self._retire_packet_rings()\n",
-        before="        self._free(StopAnswered",
+        before="        self._free(StopCompleted",
     ),
     _left_out(
         "lifecycle",

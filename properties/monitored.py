@@ -24,10 +24,10 @@ from impl.errors import WouldBlockError
 from impl.settings import Settings
 from model.layout import ECHO, Command
 from model.state import Flags
-from properties.code import PRESENT, DriverCode
-from properties.stage import SOON, STRAYS, Stage, attempt
+from properties.driver_source import PRESENT, DriverCode
+from properties.monitored_bench import SOON, STRAYS, Stage, attempt
 
-__all__ = ["Outcome", "play"]
+__all__ = ["Result", "play"]
 
 SETTINGS: Final = Settings(ring_shift=1, reset_polls=50, drain_timeout=0.2, command_timeout=0.3)
 NOBODY: Final = 0x0BAD_F00D
@@ -38,7 +38,7 @@ PATIENCE: Final = 120.0
 
 
 @attrs.frozen
-class Outcome:
+class Result:
     """What the monitor says.
 
     Attributes:
@@ -59,17 +59,17 @@ def play(
     *,
     settings: Settings = SETTINGS,
     prepare: Callable[[RunningCard], None] = lambda card: None,
-) -> Outcome:
+) -> Result:
     """Make the run with a driver, and a card that `prepare` may have changed."""
     laboratory = Laboratory()
     stage = Stage(code, settings, laboratory)
     prepare(stage.card)
-    outcome: list[Outcome] = []
+    outcome: list[Result] = []
     thread = threading.Thread(target=lambda: outcome.append(_scenes(stage)), daemon=True)
     thread.start()
     _await_end(stage, thread)
     if not outcome:
-        return Outcome(stage.finding, stage.watch.gave_up, stage.watch.accesses, hung=True)
+        return Result(stage.finding, stage.watch.gave_up, stage.watch.accesses, hung=True)
     laboratory.power_off()
     return outcome[0]
 
@@ -82,7 +82,7 @@ def _await_end(stage: Stage, thread: threading.Thread) -> None:
     thread.join(SOON)
 
 
-def _scenes(stage: Stage) -> Outcome:
+def _scenes(stage: Stage) -> Result:
     accesses = 0
     for scene in SCENES:
         with contextlib.suppress(*STRAYS), stage.attached():
@@ -91,7 +91,7 @@ def _scenes(stage: Stage) -> Outcome:
         accesses += stage.watch.accesses
         if stage.watch.finding or stage.watch.gave_up:
             break
-    return Outcome(stage.watch.finding, stage.watch.gave_up, accesses)
+    return Result(stage.watch.finding, stage.watch.gave_up, accesses)
 
 
 # Scenes

@@ -430,7 +430,7 @@ def search() -> None:
     from hypothesis import Phase, seed
     from hypothesis.stateful import run_state_machine_as_test
 
-    from properties.code import PRESENT
+    from properties.driver_source import PRESENT
     from properties.profiles import PROFILES
     from properties.stateful import machine_of
 

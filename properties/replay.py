@@ -15,12 +15,13 @@ from typing import Any, Final
 
 import attrs
 
-from model.ladder import text
-from model.trace import Trace
-from monitor.judge import Deviation, Specification
-from proofs.itf import to_itf
-from properties.code import PRESENT, DriverCode
-from properties.world import Decision, Setup, World
+from engine.itf import to_itf
+from engine.ladder import text
+from engine.trace import Trace
+from judge.judge import Deviation, Specification
+from model.phrases import PHRASES
+from properties.driver_source import PRESENT, DriverCode
+from properties.simulation.simulation import Decision, Setup, Simulation
 
 __all__ = ["Run", "explanation", "main", "replay", "save", "shown", "trace_of", "write_trace"]
 
@@ -72,16 +73,16 @@ def save(run: Run, path: Path) -> None:
 
 def write_trace(trace: Trace, path: Path) -> None:
     """Write a trace as ITF, the format that the tools around TLA+ read."""
-    path.write_text(json.dumps(to_itf(trace)) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(to_itf(trace, PHRASES.named)) + "\n", encoding="utf-8")
 
 
-def trace_of(world: World, deviation: Deviation | None) -> Trace:
+def trace_of(world: Simulation, deviation: Deviation | None) -> Trace:
     """The run as a trace of the specification; its verdict is what is wrong with it."""
     reason = RIGHT if deviation is None else deviation.reason
     return world.judge.trace("driver and specification, side by side", reason)
 
 
-def explanation(world: World, deviation: Deviation) -> str:
+def explanation(world: Simulation, deviation: Deviation) -> str:
     """What a run came to: its ladder, and what is wrong with it."""
     return shown(trace_of(world, deviation))
 
@@ -90,17 +91,17 @@ def shown(trace: Trace) -> str:
     """The trace as a ladder; the first open of the card is told in one line."""
     rules = [step.rule for step in trace.steps]
     if "opened" not in rules:
-        return text(trace)
-    return text(trace, fold=rules.index("opened") + 1, fold_text="the card is opened")
+        return text(trace, PHRASES)
+    return text(trace, PHRASES, fold=rules.index("opened") + 1, fold_text="the card is opened")
 
 
-def replay(run: Run, code: DriverCode) -> tuple[World, Deviation | None]:
+def replay(run: Run, code: DriverCode) -> tuple[Simulation, Deviation | None]:
     """Run it again; the deviation that it ends with, if it does.
 
     Another driver than the one that the run was made with may get to where a decision cannot be
     taken. From there on everything happens that must.
     """
-    world = World(run.setup, Specification(run.setup.scope()), code)
+    world = Simulation(run.setup, Specification(run.setup.scope()), code)
     try:
         for decision in run.decisions:
             if not _can_be_taken(world, decision):
@@ -113,7 +114,7 @@ def replay(run: Run, code: DriverCode) -> tuple[World, Deviation | None]:
     return world, None
 
 
-def _can_be_taken(world: World, decision: Decision) -> bool:
+def _can_be_taken(world: Simulation, decision: Decision) -> bool:
     """Whether it is something that users may begin at any time, or that may happen now."""
     kind, *about = decision
     match kind:

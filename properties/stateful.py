@@ -2,7 +2,7 @@
 
 Users begin calls, packets arrive, sleeps end early, the card fails; in between a *schedule*, a
 string of bytes, picks who goes on next, one access at a time. Byte 0 picks what comes first in the
-fixed order of `World.options`, so that examples shrink towards short, orderly runs.
+fixed order of `Simulation.options`, so that examples shrink towards short, orderly runs.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from judge.judge import Deviation, Specification
 from model.scope import Scope
-from monitor.judge import Deviation, Specification
-from properties.code import PRESENT, DriverCode
-from properties.host import Ending
+from properties.driver_source import PRESENT, DriverCode
 from properties.replay import Run, explanation, save, trace_of, write_trace
-from properties.world import FILTERS, HWADDR, SIZES, Decision, Setup, World
+from properties.simulation.host import Ending
+from properties.simulation.simulation import FILTERS, HWADDR, SIZES, Decision, Setup, Simulation
 
 __all__ = ["DriverMachine", "machine_of", "specification_at"]
 
@@ -82,13 +82,13 @@ class DriverMachine(RuleBasedStateMachine):
     accesses: ClassVar[int] = 0
     saves_to: ClassVar[Path | None] = Path("build/deviation.json")
     fault: ClassVar[str] = ""
-    world: World
+    world: Simulation
     plan: deque[Decision]
 
     @initialize(setup=SETUPS)
     def set_up(self, setup: Setup) -> None:
         """Power on, and open the card."""
-        self.world = World(setup, specification_at(setup.scope()), self.code)
+        self.world = Simulation(setup, specification_at(setup.scope()), self.code)
         self.plan = deque()
         self._decide("open")
 

@@ -15,13 +15,15 @@ from xml.etree import ElementTree
 import attrs
 import pytest
 
-from model.explore import Executor, Scope
+from engine.executor import Executor
+from engine.record import record
+from engine.solvers import Answer as Decision
+from engine.solvers import ask
+from engine.trace import Trace
+from model.scope import Scope
 from model.system import specification
-from model.trace import Trace, record
 from proofs.assumptions import ABOUT, ASSUMPTIONS, assumption_lines
 from proofs.check import file_name, main
-from proofs.solvers import Answer as Decision
-from proofs.solvers import ask
 from proofs.work import Source
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,7 +84,7 @@ QUESTIONS = [
     Question(name, prop, arithmetic=arithmetic)
     for name, prop in (
         ("step/tx.claim", "invariant"),
-        ("step/tx.take", "invariant"),
+        ("step/tx.reclaim", "invariant"),
         ("property/tx-order", "tx-order"),
     )
     for arithmetic in ("integer", "machine")
@@ -181,7 +183,7 @@ def results(path, *arguments, **options):
         (
             ["--only", "step/rx*"],
             "--only 'step/rx*' matches no obligation, property or fault; did you mean "
-            "step/tx.take?; --list names all",
+            "step/tx.reclaim?; --list names all",
         ),
         (
             ["--only", "invariant", "--only", "invarient"],
@@ -298,13 +300,13 @@ def test_all_is_well(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("special", "missed", "status"),
     [
-        ({"step/tx.take": "refuted"}, (), 1),
+        ({"step/tx.reclaim": "refuted"}, (), 1),
         ({}, ("no-doorbell",), 1),
-        ({"step/tx.take": "unknown"}, (), 2),
-        ({"step/tx.take": "refuted", "step/tx.claim": "unknown"}, (), 1),
-        ({"step/tx.take": RuntimeError("out of\nluck")}, (), 4),
-        ({"step/tx.take": RuntimeError(), "step/tx.claim": "refuted"}, ("no-doorbell",), 4),
-        ({"step/tx.take": die}, (), 4),
+        ({"step/tx.reclaim": "unknown"}, (), 2),
+        ({"step/tx.reclaim": "refuted", "step/tx.claim": "unknown"}, (), 1),
+        ({"step/tx.reclaim": RuntimeError("out of\nluck")}, (), 4),
+        ({"step/tx.reclaim": RuntimeError(), "step/tx.claim": "refuted"}, ("no-doorbell",), 4),
+        ({"step/tx.reclaim": die}, (), 4),
     ],
     ids=["refuted", "missed", "unknown", "refuted+unknown", "error", "error+refuted", "death"],
 )
@@ -340,7 +342,7 @@ def test_two_solvers_are_compared(z3, cvc5, status, tmp_path, capsys):
 
 
 def test_one_solver_is_enough_unless_both_are_asked_for(tmp_path):
-    source = project({("step/tx.take", "cvc5"): "refuted"})
+    source = project({("step/tx.reclaim", "cvc5"): "refuted"})
     assert results(tmp_path, source=source)[0] == 0
     assert results(tmp_path, "--solver", "cvc5", source=source)[0] == 1
 
@@ -393,10 +395,12 @@ def test_a_search_that_dies_leaves_its_fault_undecided(tmp_path):
 
 
 def test_an_error_says_where_it_arose(tmp_path):
-    status, data = results(tmp_path, source=project({"step/tx.take": ValueError("no such thing")}))
+    status, data = results(
+        tmp_path, source=project({"step/tx.reclaim": ValueError("no such thing")})
+    )
     assert status == 4
     failure = data["failures"][0]
-    assert failure["task"] == "step/tx.take (integer) by z3"
+    assert failure["task"] == "step/tx.reclaim (integer) by z3"
     assert failure["message"] == "ValueError: no such thing"
     assert "in discharge" in failure["where"]
 
@@ -406,12 +410,12 @@ import sys, time
 sys.path.insert(0, {tests!r})
 import test_check
 from proofs.check import file_name, main
-from proofs.solvers import Answer as Decision
-from proofs.solvers import ask
+from engine.solvers import Answer as Decision
+from engine.solvers import ask
 def stay():
     print("reached", flush=True)
     time.sleep(600)
-sys.exit(main(["--jobs", "1", "--json", {path!r}], test_check.project({{"step/tx.take": stay}})))
+sys.exit(main(["--jobs", "1", "--json", {path!r}], test_check.project({{"step/tx.reclaim": stay}})))
 """
 
 
@@ -436,7 +440,7 @@ def test_an_interrupt_leaves_a_report_of_what_was_reached(number, tmp_path):
     assert [(e["id"], e["result"], e["detail"]) for e in data["obligations"]][:3] == [
         ("step/tx.claim", "proved", ""),
         ("step/tx.claim", "proved", ""),
-        ("step/tx.take", "unknown", "not reached"),
+        ("step/tx.reclaim", "unknown", "not reached"),
     ]
 
 
@@ -464,7 +468,7 @@ WHOLE = {"version", "command", "seed", "tools", "seconds", "obligations", "fault
 
 @pytest.mark.parametrize(
     ("special", "missed"),
-    [({}, ()), ({"step/tx.take": "refuted"}, ("no-barrier",)), ({"step/tx.claim": die}, ())],
+    [({}, ()), ({"step/tx.reclaim": "refuted"}, ("no-barrier",)), ({"step/tx.claim": die}, ())],
     ids=["success", "violation", "death"],
 )
 def test_the_json_file_is_complete_on_success_and_on_failure(special, missed, tmp_path):
@@ -496,7 +500,7 @@ def test_the_json_file_is_complete_on_success_and_on_failure(special, missed, tm
 
 
 def test_results_do_not_depend_on_the_number_of_processes(tmp_path):
-    source = project({"step/tx.take": "refuted"}, ("no-barrier",))
+    source = project({"step/tx.reclaim": "refuted"}, ("no-barrier",))
     one, many = (results(tmp_path, source=source, jobs=jobs)[1] for jobs in ("1", "5"))
     for data in (one, many):
         del data["seconds"], data["command"]
@@ -504,7 +508,7 @@ def test_results_do_not_depend_on_the_number_of_processes(tmp_path):
 
 
 def test_junit_is_well_formed_and_says_what_went_wrong(tmp_path):
-    source = project({"step/tx.take": "refuted", "step/tx.claim": "unknown"}, ("no-barrier",))
+    source = project({"step/tx.reclaim": "refuted", "step/tx.claim": "unknown"}, ("no-barrier",))
     assert check("--junit", tmp_path / "result.xml", source=source) == 1
     root = ElementTree.parse(tmp_path / "result.xml").getroot()
     counts = {
@@ -516,7 +520,7 @@ def test_junit_is_well_formed_and_says_what_went_wrong(tmp_path):
         "tx-order": ("2", "0", "0"),
         "faults": ("2", "1", "0"),
     }
-    failure = root.find("testsuite/testcase[@name='step/tx.take (integer, z3)']/failure")
+    failure = root.find("testsuite/testcase[@name='step/tx.reclaim (integer, z3)']/failure")
     assert failure.get("message") == "refuted"
     assert failure.text == "a conjunct"
 
@@ -536,7 +540,9 @@ def test_each_obligation_is_written_as_a_file(tmp_path):
     files = {str(p.relative_to(tmp_path / "new" / "smt2")) for p in tmp_path.rglob("*.smt2")}
     assert files == {
         f"{arithmetic}/step/{rule}.smt2"
-        for arithmetic, rule in itertools.product(("integer", "machine"), ("tx.claim", "tx.take"))
+        for arithmetic, rule in itertools.product(
+            ("integer", "machine"), ("tx.claim", "tx.reclaim")
+        )
     }
     assert {p.read_text() for p in tmp_path.rglob("*.smt2")} == {SCRIPT}
 
@@ -573,7 +579,7 @@ def test_a_terminal_gets_a_bar(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("globs", "obligations", "faults"),
     [
-        (["step/tx.*"], {"step/tx.claim", "step/tx.take"}, set()),
+        (["step/tx.*"], {"step/tx.claim", "step/tx.reclaim"}, set()),
         (["tx-order"], {"property/tx-order"}, {"no-barrier"}),
         (["no-*"], set(), {"no-barrier", "no-doorbell"}),
         (["no-doorbell", "*claim"], {"step/tx.claim"}, {"no-doorbell"}),
@@ -603,7 +609,7 @@ def test_arithmetic_and_ring_size_reach_the_solver(tmp_path):
 
 
 def test_a_pattern_must_match_in_the_arithmetic_asked_for(capsys):
-    questions = [Question("index/tx.take", "indices", arithmetic="machine")]
+    questions = [Question("index/tx.reclaim", "indices", arithmetic="machine")]
     arguments = ["--arithmetic", "integer", "--only", "index/*"]
     assert main(arguments, attrs.evolve(SOLVES_NOTHING, catalogue=lambda: questions)) == 3
     assert "--only 'index/*' matches no obligation" in capsys.readouterr().err

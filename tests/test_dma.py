@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impl.dma import PacketMemory, ResetFinished, StopAnswered, command_ring
+from impl.dma import PacketMemory, ResetFinished, StopCompleted, command_ring
 from impl.memory import Purpose
 from impl.request import Request
 from model.layout import LIMITS
@@ -70,7 +70,7 @@ def test_the_command_ring_has_32_bytes_a_slot(slots):
     assert (region.purpose, region.size) == (Purpose.COMMAND_RING, 32 * slots)
 
 
-@pytest.mark.parametrize("evidence", [StopAnswered(answered()), ResetFinished(0)], ids=str)
+@pytest.mark.parametrize("evidence", [StopCompleted(answered()), ResetFinished(0)], ids=str)
 def test_with_evidence_all_of_it_is_freed_once_stores_have_arrived(evidence):
     memory = Memory()
     packets = PacketMemory(memory, SLOTS)
@@ -85,7 +85,7 @@ def test_nothing_is_freed_twice():
     memory = Memory()
     packets = PacketMemory(memory, SLOTS)
     packets.free(ResetFinished(0))
-    packets.free(StopAnswered(answered()))
+    packets.free(StopCompleted(answered()))
     assert len(memory.regions("free")) == 4
 
 
@@ -110,15 +110,15 @@ def test_a_reset_that_is_not_over_is_no_evidence(flags):
 def test_a_stop_is_evidence_only_if_the_card_returned_it_without_error(result, done):
     request = answered(result, done)
     if done and not result:
-        assert StopAnswered(request).request is request
+        assert StopCompleted(request).request is request
     else:
         with pytest.raises(ValueError) as caught:
-            StopAnswered(request)
+            StopCompleted(request)
         assert str(caught.value) == f"the card did not stop ({request}): it may still write"
 
 
 def test_evidence_stays_what_it_is():
-    for evidence, name in ((ResetFinished(0), "flags"), (StopAnswered(answered()), "request")):
+    for evidence, name in ((ResetFinished(0), "flags"), (StopCompleted(answered()), "request")):
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             setattr(evidence, name, 1)
 

@@ -159,7 +159,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: self.loans)
-    def give_back(self, data):
+    def repost(self, data):
         view, payload = self.loans.pop(data.draw(st.sampled_from(sorted(self.loans))))
         assert view.payload == payload
         view.release()
@@ -319,16 +319,16 @@ def test_a_close_goes_on_whatever_one_of_its_steps_raises(world, monkeypatch):
     for _ in range(2):
         duct.send(ECHO.address, b"loan")
     views = [duct.receive_view(timeout=PATIENCE) for _ in range(2)]
-    give_back = duct._controller.give_back
+    repost = duct._controller.repost
     raised = []
 
     def interrupted(slot):
-        give_back(slot)
+        repost(slot)
         if not raised:
             raised.append(slot)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(duct._controller, "give_back", interrupted)
+    monkeypatch.setattr(duct._controller, "repost", interrupted)
     with pytest.raises(KeyboardInterrupt):
         duct.close()
     for view in views:
@@ -399,7 +399,7 @@ def run_script(script):
         import os, signal, threading, time
         from emulator.backend import default
         from impl.driver import DuctDriver
-        from impl.runtime import Channel
+        from impl.runtime import WaitQueue
 
         signal.signal(signal.SIGINT, signal.default_int_handler)
         duct = DuctDriver.open("emulated:")
@@ -437,7 +437,7 @@ def run_script(script):
 def test_a_signal_ends_a_wait_for_a_packet_and_the_driver_goes_on():
     assert run_script("""
         for wait in (duct.receive, duct.receive_view, duct.read, lambda: next(iter(duct))):
-            interrupt_when(lambda: asleep(Channel.READERS))
+            interrupt_when(lambda: asleep(WaitQueue.READERS))
             try:
                 wait()
             except KeyboardInterrupt:
@@ -452,7 +452,7 @@ def test_a_signal_ends_a_wait_for_a_slot_and_the_next_in_line_gets_it():
         stand_still(True)
         for _ in range(64):
             duct.send(1, b"", blocking=False)
-        interrupt_when(lambda: asleep(Channel.SENDERS))
+        interrupt_when(lambda: asleep(WaitQueue.SENDERS))
         try:
             duct.send(0xEC60, b"never sent")
         except KeyboardInterrupt:
@@ -466,7 +466,7 @@ def test_a_signal_ends_a_wait_for_a_slot_and_the_next_in_line_gets_it():
 def test_a_signal_ends_a_wait_for_completion_and_the_packet_is_sent_all_the_same():
     assert run_script("""
         stand_still(True)
-        interrupt_when(lambda: asleep(Channel.SENDERS))
+        interrupt_when(lambda: asleep(WaitQueue.SENDERS))
         try:
             duct.send(0xEC60, b"sent all the same")
         except KeyboardInterrupt:
@@ -482,7 +482,7 @@ def test_a_signal_in_the_middle_of_a_close_does_not_keep_the_card_from_being_clo
     assert run_script("""
         stand_still(True)
         duct.send(0xEC60, b"", blocking=False)
-        interrupt_when(lambda: asleep(Channel.LIFE))
+        interrupt_when(lambda: asleep(WaitQueue.LIFE))
         threading.Timer(0.3, stand_still, [False]).start()
         try:
             duct.close()
@@ -506,7 +506,7 @@ def test_a_signal_in_the_middle_of_an_open_leaves_a_card_that_opens_again():
 
         def opening():
             cards = list(attachments._cards.values())
-            return cards and cards[0].controller.runtime._sleepers[Channel.COMMANDS]
+            return cards and cards[0].controller.runtime._sleepers[WaitQueue.COMMANDS]
 
         attachments = Attachments(lambda: {"emulated": reach})
         interrupt_when(opening)

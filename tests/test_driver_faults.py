@@ -6,12 +6,12 @@ import pytest
 
 from model.state import Label
 from proofs.faults import FAULTS as PROVED
-from properties.code import PRESENT, DriverCode
+from properties.driver_source import PRESENT, DriverCode
 from properties.fault_runs import FIRST, SCENES, Scene, at, caught, play, search
 from properties.faults import FAULTS, fault
-from properties.host import Ending
 from properties.replay import Run, replay
-from properties.world import HWADDR, World
+from properties.simulation.host import Ending
+from properties.simulation.simulation import HWADDR, Simulation
 
 CARDS_MISTAKES = {"relaxed-ordering", "look-cleared-late", "stop-starves", "scans-after-reset"}
 """Of the faults of the specification, those that no driver can make."""
@@ -33,7 +33,7 @@ FOUND = {
     "rx-before-start": NOT_STOPPED,
     "fatal-is-forever": NO_FAILURE,
     "failure-taken-for-granted": NO_FAILURE,
-    "result-of-another": "load cmd.result is not allowed",
+    "result-of-another": "load cmd.status_sequence is not allowed",
     "shared-result": "the specification says (ENOSPC|ENOENT|OK)",
     "waits-for-another": "sleep for a transmit slot",
     "wake-before-advance": "give up the lock is not allowed",
@@ -41,7 +41,7 @@ FOUND = {
     "wrong-channel": NOT_WOKEN,
     "reset-spins": "read FLAGS is not allowed",
     "double-fetch": "load rx.header",
-    "unchecked-length": "rx.head|buffers of slot|received packet",
+    "unchecked-length": "rx.first_word|buffers of slot|received packet",
     "length-not-checked": "bytes 0 to 19999 of the buffers of slot 0",
     "acquire-too-early": "acquire: owner before header",
     "open-count": "give up the lock is not allowed",
@@ -50,7 +50,7 @@ FOUND = {
     "doorbell-wrong-ring": "ring the cmd doorbell",
     "no-doorbell": "ring the cmd doorbell",
     "batch-sleeps-unrung": "does not ring the doorbell",
-    "one-per-interrupt": "at TX_RECLAIM|at CMD_RECLAIM",
+    "one-per-interrupt": "at TX_SCAN|at CMD_SCAN",
     "reclaim-starves": "give up the lock is not allowed",
     "readable-at-every-event": READABLE,
     "last-packet-leaves-readable": READABLE,
@@ -66,7 +66,7 @@ FOUND = {
     "no-barrier-cmd-fields": r"cmd\.owner_visible.*release: fields before owner",
     "no-barrier-tx-doorbell": r"tx\.doorbell_arrives.*owner before doorbell",
     "no-barrier-cmd-doorbell": r"cmd\.doorbell_arrives.*owner before doorbell",
-    "no-barrier-cmd-result": "acquire: owner before result",
+    "no-barrier-cmd-result": "acquire: owner before status",
     "no-barrier-rx-header": "acquire: owner before header",
     "no-barrier-tx-events": EVENTS,
     "no-barrier-cmd-events": EVENTS,
@@ -164,7 +164,7 @@ def test_a_signal_while_a_close_waits_for_callers_does_not_end_its_draining():
         script.do("offer", HWADDR, 1)
         script.rest()
         script.do("receive", 0, True, False)
-        script.until(at(Label.RX_HEAD))
+        script.until(at(Label.RX_FIRST_WORD))
         script.do("send", 0, HWADDR, (1,), False)
         script.rest(without=held_up)
         script.do("close", 0)
@@ -200,7 +200,7 @@ def test_a_mistake_of_the_harness_is_no_finding(monkeypatch):
     def broken(world, vector):
         raise LookupError("the harness is wrong")
 
-    monkeypatch.setattr(World, "_do_deliver", broken)
+    monkeypatch.setattr(Simulation, "_do_deliver", broken)
     with pytest.raises(LookupError):
         search(PRESENT, examples=1)
 

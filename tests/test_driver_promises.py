@@ -66,7 +66,7 @@ def ended(thread):
 def test_a_view_in_use_keeps_its_slot(duct, monkeypatch):
     view = view_of(duct)
     given_back = []
-    monkeypatch.setattr(duct._controller, "give_back", given_back.append)
+    monkeypatch.setattr(duct._controller, "repost", given_back.append)
     piece = view.payload[2:]
     with pytest.raises(BufferError):
         view.release()
@@ -90,17 +90,17 @@ def test_a_view_that_could_not_be_released_is_on_loan_as_before(duct):
 
 
 def test_a_view_ends_before_its_slot_is_the_cards(duct, monkeypatch):
-    give_back, views, still_readable = duct._controller.give_back, {}, []
+    repost, views, still_readable = duct._controller.repost, {}, []
 
     def note(slot):
         with contextlib.suppress(ValueError):
             still_readable.append(bytes(views[slot].payload))
-        give_back(slot)
+        repost(slot)
 
     for _ in range(2):
         view = view_of(duct)
         views[duct._views[view]] = view
-    monkeypatch.setattr(duct._controller, "give_back", note)
+    monkeypatch.setattr(duct._controller, "repost", note)
     view.release()
     duct.close()
     assert not still_readable

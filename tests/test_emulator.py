@@ -569,8 +569,8 @@ def test_the_payload_is_written_before_the_header_and_the_owner_last(started):
     assert [name for name in started.run() if name.startswith("rx.")] == [
         "rx.examine",
         "rx.fetch",
-        "rx.write_head",
-        "rx.write_tail",
+        "rx.write_first_word",
+        "rx.write_last_word",
         "rx.write_header",
         "rx.complete",
         "rx.set_event",

@@ -592,10 +592,10 @@ def test_there_is_no_memory_without_end():
 
 class Ear:
     def __init__(self):
-        self.heard = []
+        self.doorbells_arrived = []
 
     def deliver(self, packet):
-        self.heard.append(packet)
+        self.doorbells_arrived.append(packet)
 
 
 def test_all_stations_hear_all_packets_in_one_order():
@@ -607,7 +607,7 @@ def test_all_stations_hear_all_packets_in_one_order():
     net.send(Packet(ECHO.address, 7, b"x"))
     net.send(Packet(8, 7))
     expected = [Packet(ECHO.address, 7, b"x"), Packet(7, ECHO.address, b"x"), Packet(8, 7)]
-    assert early.heard == late.heard == expected
+    assert early.doorbells_arrived == late.doorbells_arrived == expected
 
 
 def test_a_station_that_left_hears_nothing():
@@ -615,7 +615,7 @@ def test_a_station_that_left_hears_nothing():
     net.attach(ear)
     net.detach(ear)
     net.send(Packet(1, 2))
-    assert ear.heard == []
+    assert ear.doorbells_arrived == []
 
 
 def test_services_do_not_answer_themselves():
@@ -624,7 +624,7 @@ def test_services_do_not_answer_themselves():
     net.attach(ear)
     for service in SERVICES:
         net.send(Packet(service.address, service.address))
-    assert len(ear.heard) == len(SERVICES)
+    assert len(ear.doorbells_arrived) == len(SERVICES)
 
 
 def test_the_services_end_up_silent_when_set_upon_each_other():
@@ -632,7 +632,7 @@ def test_the_services_end_up_silent_when_set_upon_each_other():
     attach_services(net)
     net.attach(ear)
     net.send(Packet(ECHO.address, QUOTE.address))
-    assert [packet.source for packet in ear.heard] == [
+    assert [packet.source for packet in ear.doorbells_arrived] == [
         QUOTE.address,
         ECHO.address,
         QUOTE.address,
@@ -652,7 +652,7 @@ def test_a_broken_station_does_not_stop_the_net():
         net.send(Packet(1, 2))
     net.detach(broken)
     net.send(Packet(1, 2))
-    assert ear.heard == [Packet(1, 2)]
+    assert ear.doorbells_arrived == [Packet(1, 2)]
 
 
 def test_each_day_has_its_quote_and_each_quote_its_day():
@@ -668,7 +668,7 @@ def test_the_quote_service_knows_the_day():
     day = datetime.date(2000, 1, 1)
     net.attach(Quote(net, today=lambda: day))
     net.send(Packet(QUOTE.address, 7))
-    assert ear.heard[1] == Packet(7, QUOTE.address, quote_of(day).encode())
+    assert ear.doorbells_arrived[1] == Packet(7, QUOTE.address, quote_of(day).encode())
 
 
 def test_services_may_have_other_addresses():
@@ -676,4 +676,4 @@ def test_services_may_have_other_addresses():
     net.attach(ear)
     net.attach(Echo(net, 0x77))
     net.send(Packet(0x77, 1, b"hi"))
-    assert ear.heard[1] == Packet(1, 0x77, b"hi")
+    assert ear.doorbells_arrived[1] == Packet(1, 0x77, b"hi")

@@ -16,10 +16,11 @@ from emulator.card import OPTIONAL, Card, NotEnabledError
 from emulator.memory import AddressSpace
 from emulator.packet import Packet
 from emulator.receive import Arrival
+from engine.executor import Executor
+from engine.rules import Choice, Parameter, Party, Rule
+from engine.terms import TRUE
 from impl.memory import Purpose
 from model import device_spec
-from model.algebra import TRUE
-from model.explore import Executor
 from model.layout import (
     COMMAND_RING,
     COMMAND_SLOT,
@@ -41,10 +42,9 @@ from model.layout import (
     pack,
 )
 from model.ring_spec import COMMAND, TRANSMIT
-from model.rules import Choice, Parameter, Party, Rule
 from model.scope import Scope
-from model.state import Flags, Outcome, Stage
-from model.system import System, specification
+from model.state import Flags, Result, Stage
+from model.system import DUCT, specification
 
 SHIFT = 1
 SLOTS = 1 << SHIFT
@@ -53,7 +53,7 @@ KEYS = (0x10, 0x11)
 LENGTHS = (0, 1, 2, 7)
 WORD = Parameter("word", Choice.WORD)
 
-ERROR_BYTE = {Outcome.OK: 0, Outcome.ENOSPC: 1, Outcome.ENOENT: 1}
+ERROR_BYTE = {Result.OK: 0, Result.ENOSPC: 1, Result.ENOENT: 1}
 OWN_STEPS = {rule.name for rule in device_spec.BOOK.rules if rule.party is Party.DEVICE} - {
     "card.fatal_error"
 }
@@ -90,7 +90,7 @@ def executor():
         host_rule("bell.tx", functools.partial(device_spec.receive_doorbell, TRANSMIT), WORD),
         host_rule("bell.cmd", functools.partial(device_spec.receive_doorbell, COMMAND), WORD),
     ]
-    return Executor.of(System.of(rules), Scope(ring_size=SLOTS, keys=len(KEYS), words=LENGTHS))
+    return Executor.of(DUCT.system(rules), Scope(ring_size=SLOTS, keys=len(KEYS), words=LENGTHS))
 
 
 class Pair:
@@ -275,7 +275,7 @@ class Pair:
         assert len(card.filters) == self.spec("card.filter_count")
         for name in ("tx", "cmd", "rx"):
             ring = getattr(card, name)
-            for field in (*SHARED, *(("dropped",) if name == "rx" else ("look", "bell_i"))):
+            for field in (*SHARED, *(("dropped",) if name == "rx" else ("look", "doorbell_i"))):
                 assert getattr(ring, field) == self.spec(f"{name}.{field}"), f"{name}.{field}"
             size = (COMMAND_RING if name == "cmd" else TRANSMIT_RING).slot.size
             for k in range(SLOTS):
@@ -287,7 +287,7 @@ class Pair:
 
     def compare_answer(self, k):
         error = self.rings["cmd"].load(COMMAND_RING.offset(k) + COMMAND_SLOT["error"].offset, 1)
-        assert error == ERROR_BYTE[self.spec("cmd.code")[k]]
+        assert error == ERROR_BYTE[self.spec("cmd.status")[k]]
 
     def compare_received(self, k):
         length = self.rings["rx"].load(RECEIVE_RING.offset(k) + PACKET_SLOT["pktlen"].offset, 4)
@@ -329,7 +329,7 @@ def test_the_card_steps_as_the_specification_does(numbers, filters):
 def start(pair):
     pair.give_command(0, Command.START, 0)
     pair.ring_bell("cmd", 0)
-    for word in ("look", "examine", "fetch", "execute", "write_result", "complete"):
+    for word in ("look", "examine", "fetch", "execute", "write_status", "complete"):
         pair.take(f"cmd.{word}")
     pair.compare()
 

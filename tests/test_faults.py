@@ -7,17 +7,20 @@ import pickle
 import attrs
 import pytest
 
-from model.algebra import TRUE, constant
-from model.explore import Executor
-from model.ladder import text
-from model.lasso import Lasso, find_lasso, is_fair_cycle
+from engine.executor import Executor
+from engine.ladder import text
+from engine.lasso import Lasso, find_lasso, is_fair_cycle
+from engine.mutations import leaves, without_barrier
+from engine.protocol import System
+from engine.rules import Guard
+from engine.scope import FlatState, Instance
+from engine.terms import TRUE, constant
+from engine.trace import Trace
+from model.phrases import PHRASES
 from model.properties import PROPERTIES
-from model.rules import Guard
-from model.scope import FlatState, Instance, Scope
-from model.system import System, specification
-from model.trace import Trace
+from model.scope import Scope
+from model.system import specification
 from proofs.barrier_faults import barrier_cases, barrier_id
-from proofs.fault_changes import leaves, without_barrier
 from proofs.faults import FAULTS, Catch, Fault, case_of, catch, faulty, wanted
 from proofs.ranking import PROMISES
 from proofs.scenarios import (
@@ -159,7 +162,7 @@ def test_a_change_of_what_is_not_there() -> None:
     with pytest.raises(KeyError, match=r"no barrier 'none'"):
         without_barrier("tx.owner_visible", "none")(specification())
     with pytest.raises(KeyError, match=r"does not change driver\.life"):
-        leaves("tx.take", "driver.life", "")(specification())
+        leaves("tx.reclaim", "driver.life", "")(specification())
 
 
 # Each is caught
@@ -271,7 +274,7 @@ def test_a_size_that_hides_the_fault() -> None:
 
 def test_the_zero_length_stall_can_be_read() -> None:
     found = caught("zero-length-stall")
-    shown = text(found.trace, fold=found.boot, fold_text=found.story)
+    shown = text(found.trace, PHRASES, fold=found.boot, fold_text=found.story)
     assert "user 2: no packet in rx[0], sleeps" in shown
     assert "rx[1] header of #1" in shown
     assert "no-lost-packet is broken" in shown
@@ -281,7 +284,7 @@ def test_the_zero_length_stall_can_be_read() -> None:
 def test_every_ladder_is_narrow_enough() -> None:
     for fault in FAULTS:
         found = caught(fault.id)
-        shown = text(found.trace, fold=found.boot, fold_text=found.story)
+        shown = text(found.trace, PHRASES, fold=found.boot, fold_text=found.story)
         assert max(map(len, shown.splitlines())) <= 110, fault.id
 
 

@@ -15,17 +15,17 @@ from impl.driver import DuctDriver
 from impl.errors import CardFailedError, DuctError
 from impl.memory import Purpose
 from impl.settings import Settings
+from judge.words import StrayAccessError
 from model.layout import ECHO, HWERR, LIMITS, RST, Owner
-from monitor.words import StrayAccessError
-from properties.code import Change, DriverCode
-from properties.hostile import HostileError, HostileWorld
-from properties.hostile_choices import Setup, decisions, setups
+from properties.driver_source import Change, DriverCode
 from properties.profiles import chosen
+from properties.simulation.hostile import HostileError, HostileWorld
+from properties.simulation.hostile_choices import Setup, decisions, setups
 
 PROFILE = chosen()
 PATIENCE = 30
 CHECKED_SIZE = "        size = check_received(header).length\n        if not size:"
-DRAINING = "sleep(Channel.LIFE, deadline)\n        except ExpiredError:\n            return None"
+DRAINING = "sleep(WaitQueue.LIFE, deadline)\n        except ExpiredError:\n            return None"
 GO = ("go", bytes(64))
 
 
@@ -135,14 +135,14 @@ BROKEN = {
         "not over after 1000 steps",
     ),
     "memory is forgotten when the card stops": (
-        Change("lifecycle", "self._free(StopAnswered(stopped))", "self._memory = None"),
+        Change("lifecycle", "self._free(StopCompleted(stopped))", "self._memory = None"),
         "memory is left",
     ),
     "the receive ring stays in use when the card stops": (
         Change(
             "lifecycle",
-            "        self._retire_packet_rings()\n        self._free(StopAnswered(stopped))",
-            "        self._free(StopAnswered(stopped))",
+            "        self._retire_packet_rings()\n        self._free(StopCompleted(stopped))",
+            "        self._free(StopCompleted(stopped))",
         ),
         "freed",
     ),

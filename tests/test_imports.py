@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = (
-    *("model", "impl", "monitor", "proofs", "emulator", "properties"),
+    *("engine", "model", "judge", "impl", "monitor", "proofs", "emulator", "properties"),
     *("userland", "bench", "tests", "lab"),
 )
 
@@ -29,30 +29,46 @@ class May:
 
 # The most specific name that fits a module is the one that counts.
 RULES = {
-    "model": May(("model",), ("attrs",)),
+    "engine": May(("engine",), None),
+    "model": May(("model", "engine"), ("attrs",)),
     "model.layout": May((), ("attrs",)),
-    "model.algebra": May((), ("attrs",)),
-    "proofs": May(("model", "proofs"), None),
+    "proofs": May(("proofs", "model", "engine"), None),
+    "judge": May(("judge", "impl", "model", "engine"), ("attrs",)),
     "impl": May(("impl", "model.layout"), ("attrs",)),
-    "monitor": May(("monitor", "impl", "model"), ("attrs",)),
+    "monitor": May(("monitor", "judge", "impl", "model", "engine"), ("attrs",)),
     "emulator": May(("emulator", "model.layout", "model.state", "impl.memory"), ("attrs",)),
-    "properties": May(("properties", "emulator", "impl", "monitor", "model", "proofs.itf"), None),
+    "properties": May(
+        ("properties", "emulator", "impl", "monitor", "judge", "model", "engine"), None
+    ),
     "userland": May(("userland", "impl", "model.layout"), ("attrs",)),
     "lab": May(("lab", "properties", "model.layout"), None),
-    "lab.agent": May(("lab.warm",), ("attrs",)),
-    "lab.warm": May((), None),
+    "lab.agent": May(("lab.preloaded",), ("attrs",)),
+    "lab.preloaded": May((), None),
     "lab.inside": May(
         (
             "impl",
             "model.layout",
             "monitor.watch",
             "properties.bench_control",
-            "properties.code",
+            "properties.driver_source",
             "properties.faults",
         ),
         ("attrs",),
     ),
-    "bench": May(("bench", "model", "proofs", "impl", "monitor", "emulator", "properties"), None),
+    "bench": May(
+        (
+            "bench",
+            "engine",
+            "model",
+            "judge",
+            "proofs",
+            "impl",
+            "monitor",
+            "emulator",
+            "properties",
+        ),
+        None,
+    ),
 }
 
 
@@ -164,11 +180,11 @@ def test_importing_the_layout_loads_nothing_else_of_the_project():
         ("model.system", "__import__('z3')", "z3"),
         ("model.system", "import importlib\nimportlib.import_module(name)", "?"),
         ("model.system", "import proofs", "proofs"),
-        ("model.system", "from proofs.smt import script", "proofs.smt.script"),
+        ("model.system", "from proofs.obligations import script", "proofs.obligations.script"),
         ("model.system", "from .. import proofs", ".proofs"),
         ("model.layout", "from model.state import Command", "model.state.Command"),
         ("model.layout", "from . import state", "model.state"),
-        ("model.algebra", "from model.layout import LIMITS", "model.layout.LIMITS"),
+        ("engine.terms", "from model.layout import LIMITS", "model.layout.LIMITS"),
         ("impl.driver", "import model", "model"),
         ("impl.driver", "from model import state", "model.state"),
         ("impl.driver", "from model import *", "model"),

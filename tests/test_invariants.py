@@ -15,10 +15,12 @@ from typing import Any, Final
 import attrs
 import pytest
 
-from model.algebra import Bool, Sort, symbol
-from model.explore import Executor, Scope, open_card
+from engine.executor import Executor
+from engine.rules import Choice
+from engine.terms import Bool, Sort, symbol
+from model.opening import open_card
 from model.properties import PROPERTIES, Property
-from model.rules import Choice
+from model.scope import Scope
 from model.system import specification
 from proofs.hypotheses import FRESH, state_symbols
 from proofs.invariants import INVARIANTS, Invariant
@@ -26,11 +28,11 @@ from proofs.invariants import INVARIANTS, Invariant
 RANGES: Final = {
     "lock.ticket-held": ("lock.serving", "lock.next"),
     "calls.listed": (None, "driver.inside"),
-    "tx.line-member": ("tx.line.head", "tx.line.next"),
-    "cmd.line-member": ("cmd.line.head", "cmd.line.next"),
-    "tx.doorbell-on-its-way": ("tx.heard", "tx.rung"),
-    "cmd.doorbell-on-its-way": ("cmd.heard", "cmd.rung"),
-    "doorbell-index": ("tx.heard", "tx.rung"),
+    "tx.line-member": ("tx.waiters.head", "tx.waiters.next"),
+    "cmd.line-member": ("cmd.waiters.head", "cmd.waiters.next"),
+    "tx.doorbell-on-its-way": ("tx.doorbells_arrived", "tx.doorbells_posted"),
+    "cmd.doorbell-on-its-way": ("cmd.doorbells_arrived", "cmd.doorbells_posted"),
+    "doorbell-index": ("tx.doorbells_arrived", "tx.doorbells_posted"),
 }
 CHOICES: Final = {"slot": Choice.SLOT, "thread": Choice.THREAD, "key": Choice.KEY}
 Statement = Invariant | Property

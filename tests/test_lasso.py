@@ -4,18 +4,27 @@ import functools
 
 import attrs
 
-from model.algebra import Bool, constant
-from model.explore import Executor, Scope, open_card
-from model.lasso import Lasso, find_lasso, is_fair_cycle
-from model.rules import symbolic
-from model.scope import FlatState
+from engine.executor import Executor
+from engine.lasso import Lasso, find_lasso, is_fair_cycle
+from engine.protocol import System
+from engine.rules import symbolic
+from engine.scope import FlatState
+from engine.terms import Bool, constant
+from model.opening import open_card
+from model.scope import Scope
 from model.state import EVENT_THREAD, Label, State
-from model.system import System, specification
+from model.system import specification
 
 STATE = symbolic(State)
 USER = constant(2)
 SCOPE = Scope(ring_size=1, users=1, words=(9999,), counts=(0,))
-HANDLER = {"event_interrupt", "read_events", "mark_readable", "no_packet_waits", "cmd.reclaim_done"}
+HANDLER = {
+    "event_interrupt",
+    "read_events",
+    "mark_readable",
+    "no_packet_waits",
+    "cmd.no_completion",
+}
 SENDING = HANDLER | {"begin_write", "enter_write", "wake", "exit_call", "card.raise_vector0"}
 
 
@@ -24,7 +33,7 @@ def sends(rule: str, parameters: object) -> bool:
 
 
 def in_call() -> Bool:
-    label = STATE.threads.label[USER]
+    label = STATE.threads.pc[USER]
     inside: Bool = (label != Label.IDLE) & (label != Label.WRITE_ENTER)
     return inside
 
@@ -51,7 +60,7 @@ def without_wake_up() -> System:
                 item,
                 updates={k: v for k, v in item.updates.items() if k != "threads.wake_tx"},
             )
-            if item.rule.name == "tx.take"
+            if item.rule.name == "tx.reclaim"
             else item
             for item in system.transitions
         ),
@@ -67,16 +76,16 @@ def test_a_lost_wake_up_is_a_run_in_which_nothing_more_happens() -> None:
     complete = Executor.of(broken, SCOPE)
     last = complete.replay(found.lasso.stem, opened())[-1]
     assert complete.value(last, "threads.asleep")[2]
-    assert complete.value(last, "threads.answered")[2]
+    assert complete.value(last, "threads.completed")[2]
     assert is_fair_cycle(complete, found.lasso, opened())
 
 
 def test_a_cycle_of_spurious_interrupts() -> None:
     run = Executor.of(
         specification(),
-        attrs.evolve(SCOPE, rules=HANDLER | {"card.spurious_vector0", "tx.reclaim_done"}),
+        attrs.evolve(SCOPE, rules=HANDLER | {"card.spurious_vector0", "tx.no_completion"}),
     )
-    busy = STATE.card.vector0 | (STATE.threads.label[constant(EVENT_THREAD)] != Label.EVENT_IDLE)
+    busy = STATE.card.vector0 | (STATE.threads.pc[constant(EVENT_THREAD)] != Label.EVENT_IDLE)
     found = find_lasso(run, busy, opened())
     assert found.lasso is not None
     assert {step.name for step in found.lasso.cycle} >= {"card.spurious_vector0", "read_events"}

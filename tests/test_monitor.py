@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from emulator.backend import Laboratory
 from emulator.behaviour import Behaviour
+from engine.stepper import Stepper
 from impl import watch as impl_watch
 from impl.attach import Attachments
 from impl.controller import Controller
 from impl.driver import DuctDriver
 from impl.errors import InvalidArgumentError, SpecificationError
 from impl.settings import Monitoring, Settings
+from judge.judge import Deviation
 from model.layout import ECHO, EVFLAGS, IDENTITY, RXCOMP
-from model.stepper import Stepper
 from model.system import specification
 from monitor import callers, watch
-from monitor.judge import Deviation
 from properties import replay
 from properties.card_faults import CARD_FAULTS
 from properties.faults import FAULTS
@@ -297,14 +297,14 @@ def test_a_packet_that_was_taken_when_it_is_seen_does_not_hold_up_the_close(
     duct.send(ECHO.address, b"hello")
     taken = []
     controller = duct._controller._inner
-    take_packet = controller.take_packet
+    receive_packet = controller.receive_packet
 
     def take_and_see(wait):
-        taken.append(take_packet(wait))
+        taken.append(receive_packet(wait))
         duct.watch.observer.verdict.deviation = Deviation("something is wrong")
         return taken[0]
 
-    monkeypatch.setattr(controller, "take_packet", take_and_see)
+    monkeypatch.setattr(controller, "receive_packet", take_and_see)
     with pytest.raises(SpecificationError):
         duct.receive(timeout=30)
     assert len(taken) == 1

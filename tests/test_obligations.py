@@ -5,11 +5,12 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from model.rules import Transition
-from model.system import System, specification
+from engine.protocol import System
+from engine.rules import Transition
+from engine.smt import Arithmetic
+from engine.solvers import Answer, ask
+from model.system import specification
 from proofs.obligations import Catalogue, Obligation, catalogue, discharge, for_system, script
-from proofs.smt import Arithmetic
-from proofs.solvers import Answer, ask
 
 BARRIERS = [
     (step.rule.name, guard.name)
@@ -30,7 +31,7 @@ def changed(rule: str, without: str) -> System:
         return attrs.evolve(step, guards=left)
 
     system = specification()
-    return System(system.variables, tuple(change(step) for step in system.transitions))
+    return attrs.evolve(system, transitions=tuple(change(step) for step in system.transitions))
 
 
 def concerning(known: Catalogue, rule: str) -> list[str]:

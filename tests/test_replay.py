@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor.judge import Deviation, Specification
-from properties.code import PRESENT, Change, DriverCode
+from judge.judge import Deviation, Specification
+from properties.driver_source import PRESENT, Change, DriverCode
 from properties.replay import Run, main, replay, save
-from properties.world import Setup, World
+from properties.simulation.simulation import Setup, Simulation
 
 ROOT = Path(__file__).resolve().parent.parent
 SETUP = Setup(ring_shift=0)
@@ -23,7 +23,7 @@ FORGETFUL = Change(
 
 def a_run(code=PRESENT):
     """Open the card, send a packet, receive one, close."""
-    world = World(SETUP, Specification(SETUP.scope()), code)
+    world = Simulation(SETUP, Specification(SETUP.scope()), code)
     world.decide(("open",))
     world.settle()
     world.decide(("send", 0, 0xEC60, (5000,), True))
@@ -59,7 +59,7 @@ def test_the_steps_of_a_run_are_a_trace_of_the_specification():
     trace = world.judge.trace("a run", "")
     assert len(trace.steps) == len(world.judge.path)
     rules = [step.rule for step in trace.steps]
-    assert rules.index("tx.store_owner") < rules.index("tx.send") < rules.index("tx.take")
+    assert rules.index("tx.store_owner") < rules.index("tx.send") < rules.index("tx.reclaim")
 
 
 def test_replaying_a_good_run_exits_with_0(tmp_path, capsys):
@@ -71,7 +71,7 @@ def test_replaying_a_good_run_exits_with_0(tmp_path, capsys):
 
 def test_replaying_a_deviation_exits_with_1_and_names_the_barrier(tmp_path, capsys, monkeypatch):
     code = DriverCode.changed([FORGETFUL])
-    world = World(SETUP, Specification(SETUP.scope()), code)
+    world = Simulation(SETUP, Specification(SETUP.scope()), code)
     world.decide(("open",))
     with pytest.raises(Deviation) as found:
         go_on_with_stores_last(world)
@@ -132,7 +132,7 @@ def test_a_changed_driver_leaves_the_installed_one_as_it_is():
 
 
 def test_a_run_without_accesses_is_no_success():
-    world = World(SETUP, Specification(SETUP.scope()), PRESENT)
+    world = Simulation(SETUP, Specification(SETUP.scope()), PRESENT)
     world.judge.accesses.clear()
     with pytest.raises(Deviation) as error:
         world.finish()

@@ -142,14 +142,14 @@ def test_a_ring_that_was_never_set_up_is_out_of_use(device, kind):
     ring = kind(device, SLOTS)
     out_of_use(lambda: ring.initialise_slot(0))
     assert (ring.outstanding, ring.room, ring.next_slot) == (0, SLOTS, 0)
-    assert not ring.returned()
+    assert not ring.has_completion()
 
 
 def test_a_receive_ring_that_was_never_set_up_is_out_of_use(device):
     ring = ReceiveRing(device, SLOTS)
-    assert not ring.filled()
-    out_of_use(lambda: ring.restore(0))
-    out_of_use(lambda: ring.give_back(0))
+    assert not ring.packet_ready()
+    out_of_use(lambda: ring.refill(0))
+    out_of_use(lambda: ring.repost(0))
 
 
 def test_a_transmit_ring_that_was_retired_is_out_of_use_and_has_nothing_outstanding(
@@ -160,15 +160,15 @@ def test_a_transmit_ring_that_was_retired_is_out_of_use_and_has_nothing_outstand
     give_to_host(memory.transmit_ring, 0)
     transmit.retire()
     assert (transmit.outstanding, transmit.room, transmit.next_slot) == (0, SLOTS, 0)
-    assert not transmit.returned()
+    assert not transmit.has_completion()
     out_of_use(lambda: transmit.initialise_slot(0))
 
 
 def test_a_receive_ring_that_was_retired_is_out_of_use(receive, memory):
     deliver(memory, 0, b"packet")
     receive.retire()
-    assert not receive.filled()
-    out_of_use(lambda: receive.restore(0))
+    assert not receive.packet_ready()
+    out_of_use(lambda: receive.refill(0))
 
 
 # Starting over
@@ -182,8 +182,8 @@ def test_a_transmit_ring_that_starts_over_forgets_all_that_was_outstanding(trans
     transmit.initialise_slot(0)
     assert send(transmit) == 0
     give_to_host(memory.transmit_ring, 0)
-    assert transmit.returned()
-    transmit.take_back()
+    assert transmit.has_completion()
+    transmit.reclaim()
     assert not before.done
 
 
@@ -198,16 +198,16 @@ def test_a_transmit_ring_that_was_retired_forgets_who_waited(transmit, memory):
 def test_a_receive_ring_that_starts_over_begins_at_slot_0_with_none_held(receive, memory, device):
     for slot in range(3):
         deliver(memory, slot, b"old")
-        assert receive.filled()
-        receive.take()
+        assert receive.packet_ready()
+        receive.consume()
     new = PacketMemory(device, SLOTS)
     receive.start_over(new)
     for slot in range(SLOTS):
         receive.initialise_slot(slot)
-        assert not receive.filled()
+        assert not receive.packet_ready()
     deliver(new, 0, b"new")
-    assert receive.filled()
-    assert receive.take()[0] == 0
+    assert receive.packet_ready()
+    assert receive.consume()[0] == 0
 
 
 # Requests
@@ -219,13 +219,13 @@ def test_requests_go_round_the_ring_and_each_is_told_of_its_own(transmit, memory
         request = Request()
         assert transmit.room == SLOTS
         assert send(transmit, request) == index_of(number, SLOTS)
-        assert not transmit.returned()
+        assert not transmit.has_completion()
         give_to_host(memory.transmit_ring, index_of(number, SLOTS))
-        assert transmit.returned()
+        assert transmit.has_completion()
         assert not request.done
-        transmit.take_back()
+        transmit.reclaim()
         assert (request.done, request.result) == (True, 0)
-        assert not transmit.returned()
+        assert not transmit.has_completion()
 
 
 def test_a_request_that_was_abandoned_is_not_told(transmit, memory):
@@ -233,7 +233,7 @@ def test_a_request_that_was_abandoned_is_not_told(transmit, memory):
     slot = send(transmit, request)
     transmit.abandon(slot, request)
     give_to_host(memory.transmit_ring, slot)
-    transmit.take_back()
+    transmit.reclaim()
     assert not request.done
     assert transmit.outstanding == 0
 
@@ -245,9 +245,9 @@ def test_abandoning_a_request_is_not_abandoning_the_next_one_in_its_slot(transmi
             slot = send(transmit, request)
             give_to_host(memory.transmit_ring, slot)
             if request is first:
-                transmit.take_back()
+                transmit.reclaim()
     transmit.abandon(0, first)
-    transmit.take_back()
+    transmit.reclaim()
     assert second.done
 
 
@@ -282,8 +282,8 @@ def test_a_command_is_filled_in_without_its_owner_and_its_result_is_the_cards(de
         assert ring.hand_over(request) == slot
     region.data[COMMAND_SLOT["owner"].offset] = Owner.HOST
     region.data[COMMAND_SLOT["error"].offset] = 28
-    assert ring.returned()
-    ring.take_back()
+    assert ring.has_completion()
+    ring.reclaim()
     assert request.result == 28
 
 
@@ -294,29 +294,29 @@ def test_packets_arrive_in_order_and_slots_come_back_in_any(receive, memory):
     held = []
     for number in range(SLOTS):
         deliver(memory, number, bytes([number]) * number)
-        assert receive.filled()
+        assert receive.packet_ready()
         assert receive.peek().length == number
-        slot, header = receive.take()
+        slot, header = receive.consume()
         assert (slot, header) == (number, Header(number, 2, 3))
         assert receive.copy(slot, header) == bytes([number]) * number
         assert receive.borrow(slot, header) == bytes([number]) * number
         held.append(slot)
     # All slots are held; the next one is the host's, and yet no packet is in it.
-    assert not receive.filled()
+    assert not receive.packet_ready()
     for slot in reversed(held):
-        receive.restore(slot)
-        receive.give_back(slot)
-    assert not receive.filled()
+        receive.refill(slot)
+        receive.repost(slot)
+    assert not receive.packet_ready()
     deliver(memory, 0, b"again")
-    assert receive.filled()
-    assert receive.take() == (0, Header(5, 2, 3))
+    assert receive.packet_ready()
+    assert receive.consume() == (0, Header(5, 2, 3))
 
 
 def test_a_slot_is_restored_before_it_is_handed_over(receive, memory, device):
     ring = memory.receive_ring.purpose
     for act in (
         receive.initialise_slot,
-        lambda slot: (receive.restore(slot), receive.give_back(slot)),
+        lambda slot: (receive.refill(slot), receive.repost(slot)),
     ):
         del device.said[:]
         act(1)
@@ -343,7 +343,7 @@ def test_what_was_written_to_a_slot_is_read_after_its_owner(receive, transmit, m
 def test_a_restored_slot_names_its_own_buffers_and_no_packet(receive, memory):
     deliver(memory, 2, b"packet")
     slot = memory.receive_ring.data[2 * PACKET_SLOT.size : 3 * PACKET_SLOT.size]
-    receive.restore(2)
+    receive.refill(2)
     first = PACKET_SLOT["length"].offset
     pages = [2 * LIMITS.max_packet + page * LIMITS.page_size for page in range(LIMITS.buffers)]
     slot[first : first + FIELDS.size] = pack_fields(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import seed
 from hypothesis.stateful import run_state_machine_as_test
 
-from properties.code import PRESENT
+from properties.driver_source import PRESENT
 from properties.profiles import PROFILES, chosen
 from properties.stateful import DriverMachine, machine_of
 

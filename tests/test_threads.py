@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from impl import threads
-from impl.runtime import CancelledError, Channel, ExpiredError
+from impl.runtime import CancelledError, ExpiredError, WaitQueue
 from impl.threads import FairLock, ThreadRuntime
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 30
-CHANNELS = st.sampled_from(list(Channel))
+CHANNELS = st.sampled_from(list(WaitQueue))
 
 
 class Handle:
@@ -191,7 +191,7 @@ def sleeping(runtime):
 class Sleeper:
     """A thread that sleeps once, and says what became of it."""
 
-    def __init__(self, runtime, channel=Channel.READERS, deadline=None, handle=None):
+    def __init__(self, runtime, channel=WaitQueue.READERS, deadline=None, handle=None):
         self.held = None
 
         def body():
@@ -225,7 +225,7 @@ def test_wake_ends_the_sleeps_on_its_channel_and_no_others(sleepers, woken):
             assert sleeper.join() is None
     runtime.lock()
     assert sleeping(runtime) == sum(channel is not woken for channel in sleepers)
-    for channel in Channel:
+    for channel in WaitQueue:
         runtime.wake(channel)
     runtime.unlock()
     assert [sleeper.join() for _, sleeper in threads_] == [None] * len(threads_)
@@ -245,7 +245,7 @@ def test_cancel_ends_the_sleeps_of_its_handle_and_no_others(owners, cancelled):
     ended = [owner for owner in owners if owner == cancelled and handles[owner] is not None]
     assert sleeping(runtime) == len(owners) - len(ended)
     runtime.lock()
-    runtime.wake(Channel.READERS)
+    runtime.wake(WaitQueue.READERS)
     runtime.unlock()
     for owner, sleeper in sleepers:
         if owner in ended:
@@ -259,8 +259,8 @@ def test_whoever_was_woken_may_be_woken_again_before_it_has_the_lock(runtime):
     handle = Handle()
     sleeper = Sleeper(runtime, handle=handle)
     runtime.lock()
-    runtime.wake(Channel.READERS)
-    runtime.wake(Channel.READERS)
+    runtime.wake(WaitQueue.READERS)
+    runtime.wake(WaitQueue.READERS)
     runtime.cancel(handle)
     runtime.unlock()
     assert sleeper.join() is None
@@ -271,7 +271,7 @@ def test_a_handle_that_was_cancelled_never_sleeps_again(runtime):
     runtime.lock()
     runtime.cancel(handle)
     with pytest.raises(CancelledError):
-        runtime.sleep(Channel.READERS, handle=handle)
+        runtime.sleep(WaitQueue.READERS, handle=handle)
     assert held(runtime)
 
 
@@ -279,7 +279,7 @@ def test_a_sleep_ends_at_its_deadline(runtime):
     runtime.lock()
     deadline = runtime.now() + 0.02
     with pytest.raises(ExpiredError):
-        runtime.sleep(Channel.READERS, deadline)
+        runtime.sleep(WaitQueue.READERS, deadline)
     assert runtime.now() >= deadline
     assert held(runtime)
     assert not sleeping(runtime)
@@ -290,7 +290,7 @@ def test_a_deadline_in_the_past_is_no_sleep(late):
     runtime = ThreadRuntime()
     runtime.lock()
     with pytest.raises(ExpiredError):
-        runtime.sleep(Channel.READERS, runtime.now() + late)
+        runtime.sleep(WaitQueue.READERS, runtime.now() + late)
     assert held(runtime)
     runtime.close()
 
@@ -299,7 +299,7 @@ def test_a_deadline_in_the_past_is_no_sleep(late):
 def test_a_deadline_may_be_as_far_away_as_one_likes(runtime, deadline):
     sleeper = Sleeper(runtime, deadline=deadline)
     runtime.lock()
-    runtime.wake(Channel.READERS)
+    runtime.wake(WaitQueue.READERS)
     runtime.unlock()
     assert sleeper.join() is None
 
@@ -308,7 +308,7 @@ def test_who_is_woken_on_the_way_from_the_deadline_to_the_lock_was_woken(runtime
     sleeper = Sleeper(runtime, deadline=runtime.now() + 0.05)
     runtime.lock()
     until(lambda: runtime._lock._line)  # the deadline is over, and the lock is ours
-    runtime.wake(Channel.READERS)
+    runtime.wake(WaitQueue.READERS)
     runtime.unlock()
     assert sleeper.join() is None
 
@@ -331,9 +331,9 @@ def test_a_wake_finds_whoever_gave_up_the_lock_to_sleep(runtime):
         for _ in range(rounds):
             runtime.lock()
             while state["ball"] % 2 != side:
-                runtime.sleep(Channel.LIFE)
+                runtime.sleep(WaitQueue.LIFE)
             state["ball"] += 1
-            runtime.wake(Channel.LIFE)
+            runtime.wake(WaitQueue.LIFE)
             runtime.unlock()
 
     players = [Thread(lambda side=side: play(side)) for side in (0, 1)]
@@ -381,7 +381,7 @@ def run_script(script):
     """What a program prints; it begins with a runtime and somebody who interrupts it."""
     prelude = """
         import os, signal, threading, time
-        from impl.runtime import Channel, ExpiredError
+        from impl.runtime import WaitQueue, ExpiredError
         from impl.threads import ThreadRuntime
 
         runtime = ThreadRuntime()
@@ -418,12 +418,12 @@ def run_script(script):
 def test_a_signal_ends_a_sleep_with_the_lock_held():
     assert run_script("""
         runtime.lock()
-        interrupt_when(lambda: runtime._sleepers[Channel.READERS])
+        interrupt_when(lambda: runtime._sleepers[WaitQueue.READERS])
         try:
-            runtime.sleep(Channel.READERS)
+            runtime.sleep(WaitQueue.READERS)
         except KeyboardInterrupt:
             print("interrupted", "with" if runtime._lock._taken else "without", "the lock")
-        print(len(runtime._sleepers[Channel.READERS]), "sleepers are left")
+        print(len(runtime._sleepers[WaitQueue.READERS]), "sleepers are left")
         runtime.unlock()
         others_work()
     """) == ["interrupted with the lock", "0 sleepers are left", "others work"]
@@ -435,7 +435,7 @@ def test_a_signal_that_interrupts_a_sleeper_on_its_way_to_the_lock_leaves_it_wit
 
         def other():
             runtime.lock()
-            runtime.wake(Channel.READERS)
+            runtime.wake(WaitQueue.READERS)
             taken.set()
             go.wait(20)
             runtime.unlock()
@@ -445,7 +445,7 @@ def test_a_signal_that_interrupts_a_sleeper_on_its_way_to_the_lock_leaves_it_wit
         interrupt_when(lambda: taken.is_set() and runtime._lock._line)
         threading.Timer(0.2, go.set).start()
         try:
-            runtime.sleep(Channel.READERS)
+            runtime.sleep(WaitQueue.READERS)
         except KeyboardInterrupt:
             print("interrupted", "with" if runtime._lock._taken else "without", "the lock")
         runtime.unlock()
@@ -483,7 +483,7 @@ def test_a_signal_handler_that_returns_ends_no_sleep():
         runtime.lock()
         deadline = runtime.now() + 0.1
         try:
-            runtime.sleep(Channel.READERS, deadline)
+            runtime.sleep(WaitQueue.READERS, deadline)
         except ExpiredError:
             print("on time" if runtime.now() >= deadline else "early", bool(count))
         signal.setitimer(signal.ITIMER_REAL, 0)

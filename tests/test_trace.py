@@ -11,14 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.explore import Executor, Scope, open_card, run_to_rest
-from model.ladder import ladder, text
-from model.rules import Party
-from model.scope import FlatState, Instance
+from engine.executor import Executor, run_to_rest
+from engine.itf import from_itf, to_itf, write_itf
+from engine.ladder import ladder, text
+from engine.record import record
+from engine.rules import Party
+from engine.scope import FlatState, Instance
+from engine.trace import Change, Trace
+from model.opening import open_card
+from model.phrases import PHRASES
+from model.scope import Scope
 from model.system import specification
-from model.trace import Change, Trace, record
-from model.words import NAMED
-from proofs.itf import from_itf, to_itf, write_itf
 
 GOLDEN = Path(__file__).parent / "golden" / "empty_packet.txt"
 
@@ -75,13 +78,13 @@ def test_another_version_of_the_format_is_refused() -> None:
 def test_the_ladder_of_an_empty_packet() -> None:
     fold = len(opening()[1])
     shown = "\n".join(
-        ladder(sending(), fold=fold, fold_text="user 2 opens the card", explain=False)
+        ladder(sending(), PHRASES, fold=fold, fold_text="user 2 opens the card", explain=False)
     )
     assert shown == GOLDEN.read_text(encoding="utf-8").rstrip("\n")
 
 
 def test_the_ladder_explains_its_steps() -> None:
-    shown = text(sending())
+    shown = text(sending(), PHRASES)
     assert "\nWhat the steps mean\n" in shown
     assert "Write the slot's index to DBELL" in shown
 
@@ -90,7 +93,7 @@ def test_a_cycle_and_a_verdict_are_shown() -> None:
     run = executor()
     path = [("card.spurious_vector0", {}), ("event_interrupt", {"t": 0})]
     trace = record(run, path, "Nonsense", loop=1, verdict="nothing ever rests")
-    lines = list(ladder(trace, explain=False))
+    lines = list(ladder(trace, PHRASES, explain=False))
     assert [line.rstrip(" │") for line in lines[5:]] == [
         "   1 │ " + " " * 42 + " │ " + " " * 29 + " │ vector 0 for no reason",
         "     ┌── from here on for ever:",
@@ -107,7 +110,7 @@ def test_the_ladder_is_never_too_wide_and_cuts_no_phrase(seed: int) -> None:
     run = executor()
     opened, _ = opening()
     path = run.walk(random.Random(seed), 300, opened)
-    for line in text(record(run, path, "A walk", start=opened)).splitlines():
+    for line in text(record(run, path, "A walk", start=opened), PHRASES).splitlines():
         assert len(line) <= 110
         assert "…" not in line
 
@@ -119,13 +122,13 @@ def test_every_text_has_the_style_of_its_role() -> None:
         roles.add(role)
         return words
 
-    list(ladder(sending(), fold=3, style=style))
+    list(ladder(sending(), PHRASES, fold=3, style=style))
     assert roles == {"head", "faint", "host", "memory", "device"}
 
 
 def test_itf_holds_every_state() -> None:
     trace = sending()
-    data = json.loads(json.dumps(to_itf(trace)))
+    data = json.loads(json.dumps(to_itf(trace, PHRASES.named)))
     assert data["#meta"]["description"] == "An empty packet is sent"
     assert "loop" not in data
     assert data["states"][1]["#meta"]["rule"] == "begin_open"
@@ -139,17 +142,17 @@ def test_itf_holds_every_state() -> None:
 def _by_name(name: str, value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_by_name(name, item) for item in value)
-    names = NAMED.get(name)
+    names = PHRASES.named.get(name)
     return value if names is None or value not in set(names) else names(value).name
 
 
 def test_itf_of_a_cycle_says_where_it_begins() -> None:
     trace = record(executor(), [("card.spurious_vector0", {})], "A cycle", loop=0)
-    assert to_itf(trace)["loop"] == 0
+    assert to_itf(trace, PHRASES.named)["loop"] == 0
 
 
 def test_one_itf_file_for_each_trace(tmp_path: Path) -> None:
-    (path,) = write_itf(tmp_path / "traces", [("zero-length stall", sending())])
+    (path,) = write_itf(tmp_path / "traces", [("zero-length stall", sending())], PHRASES.named)
     assert path.name == "zero-length-stall.itf.json"
     read = itf_py.trace_from_json(json.loads(path.read_text(encoding="utf-8")))
     assert len(read.states) == len(sending().steps) + 1

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impl.memory import Purpose
+from judge.words import Piece, StrayAccessError
 from model.layout import COMMAND_SLOT, PACKET_SLOT
-from monitor.words import Piece, StrayAccessError
-from properties.weak_memory import WeakMemory, pieces
+from properties.simulation.weak_memory import WeakMemory, pieces
 
 STORES = st.lists(
     st.tuples(st.integers(0, 12), st.binary(min_size=1, max_size=4), st.booleans()),
@@ -89,11 +89,11 @@ def test_a_payload_has_an_early_and_a_late_half(size, data):
     first = data.draw(st.integers(0, size - 1))
     parts = list(pieces(region, slot * 16384 + first, size - first, stores=True, payload=size))
     assert sum(part.size for part in parts) == size - first
-    assert parts[-1].words[-1] == "tx.tail"
+    assert parts[-1].words[-1] == "tx.last_word"
     assert all(part.slot == slot for part in parts)
     for part in parts:
         begins = part.offset - slot * 16384
-        assert ("tx.head" in part.words) == (begins < (size + 1) // 2)
+        assert ("tx.first_word" in part.words) == (begins < (size + 1) // 2)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_an_access_that_is_no_word_of_a_slot_is_found(purpose, offset, size, sto
     ("purpose", "offset", "size", "stores", "word"),
     [
         (Purpose.COMMAND_RING, COMMAND_SLOT.size, 1, False, "cmd.owner"),
-        (Purpose.COMMAND_RING, COMMAND_SLOT["error"].offset, 1, False, "cmd.result"),
+        (Purpose.COMMAND_RING, COMMAND_SLOT["error"].offset, 1, False, "cmd.status_sequence"),
         (Purpose.COMMAND_RING, 1, 31, True, "cmd.fields"),
         (Purpose.TRANSMIT_RING, PACKET_SLOT["length"].offset, 56, True, "tx.fields"),
         (Purpose.RECEIVE_RING, PACKET_SLOT["length"].offset, 56, True, "rx.pointer"),

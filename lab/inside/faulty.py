@@ -17,7 +17,7 @@ from impl.settings import Monitoring, Settings
 from impl.threads import ThreadRuntime
 from model.layout import ECHO
 from monitor.watch import watch
-from properties.code import DriverCode
+from properties.driver_source import DriverCode
 from properties.faults import FAULTS, fault
 
 BARRIERS = tuple(item.name for item in FAULTS if item.name.startswith("no-barrier-"))

@@ -1,0 +1,1 @@
+"""What any host/device protocol needs, and no particular one: rules, proofs, runs."""

@@ -1,0 +1,202 @@
+"""Small changes of the specification: what a fault is made of.
+
+A change turns a system into another one. `faults` states each fault in these words, so that a
+fault reads as what the faulty driver does differently and as nothing else:
+
+    without_barrier("tx.owner_visible", "release: fields before owner")
+    then("rx.receive_packet", index_not_advanced)      # the rule, and what is done differently
+    leaves("tx.reclaim", "threads.wake_tx")            # the rule, except that it wakes nobody
+
+The first line of a body's documentation is shown to whoever reads the counterexample.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import attrs
+
+from engine.protocol import System
+from engine.rules import THREAD, Parameter, Party, Rule, Transition
+from engine.terms import Array, Bool, Number
+
+__all__ = [
+    "Body",
+    "Change",
+    "also",
+    "barriers",
+    "both",
+    "leaves",
+    "never",
+    "only_when",
+    "replace",
+    "then",
+    "thread_rule",
+    "unlocked",
+    "without_barrier",
+]
+
+Change: TypeAlias = Callable[[System], System]
+"""Turns a system into the one with a fault."""
+Body: TypeAlias = Callable[..., None]
+"""What a rule does, see `engine.rules`."""
+
+
+def _altered(system: System, rule: str, alter: Callable[[Transition], Transition]) -> System:
+    old = system.named(rule)
+    return attrs.evolve(
+        system,
+        transitions=tuple(alter(item) if item is old else item for item in system.transitions),
+    )
+
+
+def barriers(system: System) -> Iterator[tuple[str, str]]:
+    """Every barrier of the system: the rule that it holds back, and its name."""
+    for item in system.transitions:
+        for guard in item.guards:
+            if guard.barrier:
+                yield item.rule.name, guard.name
+
+
+def without_barrier(rule: str, barrier: str) -> Change:
+    """The driver has no such barrier: what it held back may happen at once."""
+
+    def change(system: System) -> System:
+        def alter(item: Transition) -> Transition:
+            kept = tuple(
+                guard for guard in item.guards if not (guard.barrier and guard.name == barrier)
+            )
+            if len(kept) == len(item.guards):
+                raise KeyError(f"rule {rule} has no barrier {barrier!r}")
+            return attrs.evolve(item, guards=kept)
+
+        return _altered(system, rule, alter)
+
+    return change
+
+
+def replace(rule: str, body: Body, *parameters: Parameter) -> Change:
+    """The rule does what `body` says instead; `parameters` come after those that it has."""
+
+    def change(system: System) -> System:
+        def alter(item: Transition) -> Transition:
+            extended = (*item.rule.parameters, *parameters)
+            changed = attrs.evolve(item.rule, body=body, parameters=extended)
+            return system.protocol.lift(changed)
+
+        return _altered(system, rule, alter)
+
+    return change
+
+
+def then(rule: str, body: Body, *parameters: Parameter) -> Change:
+    """The rule does what it did, and then what `body` says, which may undo part of it."""
+
+    def change(system: System) -> System:
+        first = system.named(rule).rule
+        own = len(first.parameters)
+
+        def whole(s: Any, *values: Number) -> None:
+            first.body(s, *values[:own])
+            body(s, *values)
+
+        whole.__doc__ = body.__doc__
+        return replace(rule, whole, *parameters)(system)
+
+    return change
+
+
+def leaves(rule: str, variable: str, meaning: str) -> Change:
+    """The rule does all that it did, except that it leaves `variable` alone."""
+    *groups, name = variable.split(".")
+
+    def change(system: System) -> System:
+        first = system.named(rule)
+        if variable not in first.updates:
+            raise KeyError(f"rule {rule} does not change {variable}")
+
+        def body(s: Any, *values: Number) -> None:
+            group = functools.reduce(getattr, groups, s)
+            old = getattr(group, name)
+            kept = Array(old.term) if isinstance(old, Array) else old
+            first.rule.body(s, *values)
+            setattr(group, name, kept)
+
+        body.__doc__ = meaning
+        return replace(rule, body)(system)
+
+    return change
+
+
+def never(rule: str) -> Change:
+    """The rule is gone: nobody does this any more."""
+
+    def change(system: System) -> System:
+        old = system.named(rule)
+        return attrs.evolve(
+            system, transitions=tuple(item for item in system.transitions if item is not old)
+        )
+
+    return change
+
+
+def also(rule: Rule) -> Change:
+    """There is one more thing that may happen."""
+
+    def change(system: System) -> System:
+        return attrs.evolve(system, transitions=(*system.transitions, system.protocol.lift(rule)))
+
+    return change
+
+
+def thread_rule(name: str, body: Body, section: str, party: Party = Party.HOST) -> Rule:
+    """A further step of a thread's program."""
+    fair = "thread" if party is Party.HOST else ""
+    return Rule(name, party, section, (THREAD,), fair, body)
+
+
+def both(*changes: Change) -> Change:
+    """Several changes that make one fault."""
+
+    def change(system: System) -> System:
+        for part in changes:
+            system = part(system)
+        return system
+
+    return change
+
+
+def only_when(rule: str, condition: Callable[[Any], Bool], meaning: str) -> Change:
+    """The rule happens only where the condition holds too."""
+
+    def change(system: System) -> System:
+        first = system.named(rule).rule
+
+        def body(s: Any, *values: Number) -> None:
+            s.require(condition(s))
+            first.body(s, *values)
+
+        body.__doc__ = meaning
+        return replace(rule, body)(system)
+
+    return change
+
+
+def unlocked(rule: str, meaning: str) -> Change:
+    """The thread takes the step as if it held the lock, whoever holds it."""
+
+    def change(system: System) -> System:
+        first = system.named(rule).rule
+
+        def body(s: Any, t: Number, *values: Number) -> None:
+            serving = s.lock.serving
+            s.lock.serving = s.threads.ticket[t]
+            first.body(s, t, *values)
+            s.lock.serving = serving
+
+        body.__doc__ = meaning
+        return replace(rule, body)(system)
+
+    return change

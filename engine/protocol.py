@@ -1,0 +1,76 @@
+"""What a specification hands the engine besides its rules, as data; and a system of rules.
+
+    PROTOCOL = Protocol("mailbox", State, labels=Label, phrases={...})
+    SYSTEM = PROTOCOL.system(rules)
+
+Nothing in the engine knows a card: whatever it has to know of one stands in its `Protocol`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from engine.phrases import Phrases
+from engine.rules import Recorder, Rule, Transition, Variable, describe, transition
+from engine.smt import Machine
+from engine.symmetry import Symmetry
+
+__all__ = ["Protocol", "System"]
+
+
+@attrs.frozen(eq=False)
+class Protocol:
+    """What all systems that speak of one kind of state have in common.
+
+    Attributes:
+        name: What it is called.
+        state: The class of states.
+        pc: The array that holds each thread's program counter.
+        labels: The values of a program counter.
+        start: Elements of arrays that differ from the variable's initial value at power-on.
+        arbitrary: Variables that may hold anything at power-on, such as memory.
+        machine: How wide a counter is, and which ring sizes exist.
+        symmetry: Which states differ in nothing that a step can notice.
+        phrases: What steps and changes are called where people read them.
+    """
+
+    name: str
+    state: type[Recorder]
+    labels: type[enum.IntEnum]
+    pc: str = "threads.pc"
+    start: Mapping[str, Mapping[int, int]] = attrs.field(factory=dict)
+    arbitrary: frozenset[str] = frozenset()
+    machine: Machine = Machine()
+    symmetry: Symmetry = Symmetry()
+    phrases: Phrases = attrs.field(factory=Phrases)
+
+    def system(self, rules: Iterable[Rule]) -> System:
+        """The system with these rules."""
+        return System(
+            tuple(describe(self.state)),
+            tuple(transition(rule, self.state) for rule in rules),
+            self,
+        )
+
+    def lift(self, rule: Rule) -> Transition:
+        """A rule as terms over this protocol's state."""
+        return transition(rule, self.state)
+
+
+@attrs.frozen(eq=False)
+class System:
+    """A set of rules and the transitions that they mean."""
+
+    variables: tuple[Variable, ...]
+    transitions: tuple[Transition, ...]
+    protocol: Protocol
+
+    def named(self, name: str) -> Transition:
+        """The transition of the rule with this name. Raises `KeyError` if there is none."""
+        for item in self.transitions:
+            if item.rule.name == name:
+                return item
+        raise KeyError(name)

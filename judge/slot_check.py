@@ -1,0 +1,105 @@
+"""What the driver has written to a slot that it is about to hand over."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from impl.memory import Purpose
+from impl.packet import Outgoing
+from judge.filters import Filters
+from judge.judge import Deviation, Judge
+from judge.peek import Rings
+from judge.words import BUFFER_SIZE
+from model.layout import LIMITS, Command
+from model.state import Label
+
+__all__ = ["SlotCheck"]
+
+FIELDS: Final = struct.Struct("<4I2I4Q")
+PAGE: Final = LIMITS.page_size
+
+
+class SlotCheck:
+    """Compares what stands in a slot with what the call wants.
+
+    Attributes:
+        packets: What each thread sends.
+    """
+
+    def __init__(self, judge: Judge, rings: Rings, filters: Filters) -> None:
+        self.packets: dict[int, tuple[Outgoing, ...]] = {}
+        self._judge = judge
+        self._now = judge.now
+        self._rings = rings
+        self._filters = filters
+
+    def check(self, t: int, slot: int, sent: int) -> None:
+        """Thread t is about to hand a slot over, `sent` packets after its first.
+
+        Raises:
+            Deviation: Something else stands in the slot than the call wants.
+        """
+        match self._now["threads_pc"][t]:
+            case Label.TX_OWNER:
+                self._check_packet(t, slot, self.packets[t][sent])
+            case Label.CMD_OWNER:
+                self._check_command(t, slot)
+            case Label.RX_REPOST | Label.INIT_RX:
+                self._check_buffers(t, slot)
+
+    def _check_packet(self, t: int, slot: int, packet: Outgoing) -> None:
+        values = FIELDS.unpack(self._rings.fields("tx", slot))
+        lengths, destination, pointers = values[:4], values[4], values[6:]
+        wanted = tuple(min(max(packet.size - page * PAGE, 0), PAGE) for page in range(4))
+        if lengths != wanted:
+            self._wrong(t, f"lengths {lengths} in transmit slot {slot}, and not {wanted}")
+        if destination != packet.destination:
+            self._wrong(
+                t,
+                f"destination {destination:#010x} in transmit slot {slot}, and not "
+                f"{packet.destination:#010x}",
+            )
+        self._check_pointers(t, slot, lengths, pointers, Purpose.TRANSMIT_BUFFERS)
+
+    def _check_buffers(self, t: int, slot: int) -> None:
+        values = FIELDS.unpack(self._rings.fields("rx", slot))
+        lengths, pointers = values[:4], values[6:]
+        if lengths != (PAGE,) * LIMITS.buffers:
+            self._wrong(t, f"lengths {lengths} in receive slot {slot}, and not {PAGE} each")
+        self._check_pointers(t, slot, lengths, pointers, Purpose.RECEIVE_BUFFERS)
+
+    def _check_pointers(
+        self,
+        t: int,
+        slot: int,
+        lengths: tuple[int, ...],
+        pointers: tuple[int, ...],
+        purpose: Purpose,
+    ) -> None:
+        buffers = self._rings.region(purpose)
+        for page, (length, pointer) in enumerate(zip(lengths, pointers, strict=True)):
+            right = buffers.bus_address(slot * BUFFER_SIZE + page * PAGE)
+            if length and pointer != right:
+                self._wrong(
+                    t,
+                    f"pointer {page} of slot {slot} is {pointer:#x}, and its page of the "
+                    f"{purpose.value} is at {right:#x}",
+                )
+
+    def _check_command(self, t: int, slot: int) -> None:
+        _, kind, _, mask, address = struct.unpack_from("<BBB5xII", self._rings.command(slot))
+        wanted = Command(self._now["threads_kind"][t])
+        if kind != wanted:
+            self._wrong(t, f"command {kind} in slot {slot}, and not {wanted.name}")
+        if wanted in {Command.ADDFILT, Command.RMFILT}:
+            right = self._filters.of(self._now["threads_key"][t])
+            if (mask, address) != right:
+                self._wrong(
+                    t,
+                    f"{wanted.name} of mask {mask:#010x}, address {address:#010x}, and not of "
+                    f"{right[0]:#010x}, {right[1]:#010x}",
+                )
+
+    def _wrong(self, t: int, what: str) -> None:
+        raise Deviation(f"{self._judge.who(t)}: hands over {what}")

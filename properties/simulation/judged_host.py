@@ -1,0 +1,273 @@
+"""Tells the judge of accesses on bytes under test: when stores become visible and loads are early.
+
+What an access is in the specification's words is said in `judge.accesses`. Here is what only a
+test knows: which store becomes visible when, which load was satisfied ahead of its turn, and what
+is handed over for whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from engine.stepper import Step
+from impl.memory import Purpose
+from impl.runtime import WaitQueue
+from judge.accesses import Accesses
+from judge.environment import Environment, Sleeper
+from judge.judge import Deviation, Judge
+from judge.words import Piece
+from model.layout import DBELL, EVFLAGS, FLAGS, TRANSMIT_RING, Register, split_doorbell
+from model.state import Label
+from monitor.loads import EARLY_RULES
+from properties.simulation.host import Ending, Host, JudgedHost, Posted
+from properties.simulation.threads import HostThread
+from properties.simulation.weak_memory import Region, Store
+
+__all__ = ["JudgingReferee"]
+
+
+@attrs.define(eq=False)
+class _Early:
+    """A load that was satisfied ahead of its turn: when, and what the specification saw then."""
+
+    position: int
+    step: Step | None
+    values: dict[str, int | bool]
+
+
+class _Accesses(Accesses):
+    """The accesses of a run in which stores become visible one by one.
+
+    Attributes:
+        handed_over: The packets that were handed over, by number.
+    """
+
+    def __init__(self, judge: Judge, host: Host) -> None:
+        super().__init__(judge, _AroundTest(host))
+        self.host = host
+        self.packets: dict[int, tuple[tuple[int, bytes], ...]] = {}
+        self.handed_over: dict[int, tuple[int, bytes]] = {}
+
+    def store_owner(self, t: int, word: str, slot: int, value: int) -> None:
+        self.judge.settle(t)
+        if word == "tx.owner" and self._pcs[t] == Label.TX_OWNER:
+            packet = self.packets[t][self.actors[t].sent]
+            self.handed_over[self._now["tx_prod"]] = packet
+        super().store_owner(t, word, slot, value)
+
+    def close_word(self, t: int) -> None:
+        actor = self.actors[t]
+        assert actor.word is not None
+        slot = actor.word[1]
+        super().close_word(t)
+        for word in sorted(actor.hidden):
+            if not self.host.memory.still_pending(word, slot):
+                self.judge.fire(f"{word}_visible", slot)
+        actor.hidden.clear()
+
+
+class _AroundTest(Environment):
+    """What stands around the driver under test."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def packet_memory(self) -> list[Region]:
+        regions = self._host.memory.regions.values()
+        return [item for item in regions if item.purpose is not Purpose.COMMAND_RING]
+
+    def has_pending(self, region: Any) -> bool:
+        return any(store.region is region for store in self._host.memory.pending)
+
+    def begins_at(self, address: int) -> Purpose | None:
+        found = self._host.memory.find(address, 1)
+        return found[0].purpose if found is not None and found[1] == 0 else None
+
+    def rung(self, ring: str, bells: int) -> None:
+        self._host.posted[-1].bells = bells
+
+    def sleepers(self) -> Iterator[Sleeper]:
+        for thread in self._host.threads:
+            sleep = thread.sleep
+            if sleep is not None and not sleep.notified and not sleep.cancelled:
+                yield Sleeper(thread.number, sleep.channel)
+
+    def pollers(self) -> tuple[bool, bool]:
+        return self._host.readable, self._host.writable
+
+
+class JudgingReferee(JudgedHost):
+    """Asks the judge about every access."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
+        self._now = judge.now
+        self._acts_for: dict[int, int] = {}
+        self._earlies: list[_Early] = []
+
+    def attend(self, host: Host) -> None:
+        """Judge the accesses of this host from now on."""
+        self._host = host
+        self._accesses = _Accesses(self.judge, host)
+
+    @property
+    def handed_over(self) -> dict[int, tuple[int, bytes]]:
+        """The packets that were handed over, by number."""
+        return self._accesses.handed_over
+
+    # Calls
+
+    def begin(self, t: int, packets: tuple[tuple[int, bytes], ...], *rule: Any) -> None:
+        """Thread t is about to make the call that begins with a rule."""
+        self._accesses.packets[t] = packets
+        self._accesses.begin(t, tuple(len(payload) for _, payload in packets), *rule)
+        self._acts_for.pop(t, None)
+
+    def began(self, t: int) -> bool:
+        """The call has asked for the lock."""
+        return self._accesses.began(t)
+
+    def may_begin(self, t: int) -> bool:
+        """False while the specification, at its finite size, has no room for one more call."""
+        return self._accesses.may_begin(t)
+
+    def _me(self, thread: HostThread) -> int:
+        return self._acts_for.get(thread.number, thread.number)
+
+    # Memory
+
+    def store(self, thread: HostThread, region: Region, piece: Piece, data: bytes) -> None:
+        t = self._me(thread)
+        restored = self._accesses.actors[t].restores
+        by = self._accesses.store(t, piece, data)
+        if by != t:
+            self._acts_for[thread.number] = by
+        if self._accesses.actors[by].restores != restored:
+            thread.run_on = True
+
+    def visible(self, store: Store) -> None:
+        self.judge.accesses["visible"] += 1
+        slot = store.piece.slot
+        for word in store.piece.words:
+            if self._others_pending(store, word):
+                continue
+            writer = self._accesses.actors[store.thread]
+            acts = store.thread in self._acts_for
+            if not acts and writer.word == (("store", word), slot):
+                writer.hidden.add(word)
+            else:
+                self.judge.fire(f"{word}_visible", slot)
+
+    def _others_pending(self, store: Store, word: str) -> bool:
+        return any(
+            other is not store
+            and other.piece.slot == store.piece.slot
+            and word in other.piece.words
+            for other in self._host.memory.pending
+        )
+
+    def load(self, thread: HostThread, region: Region, piece: Piece, data: bytes) -> None:
+        self._accesses.load(self._me(thread), piece, data)
+
+    def payload(self, thread: HostThread) -> int:
+        return self._accesses.payload(self._me(thread))
+
+    # Loads that are satisfied early
+
+    def loaded_early(self, thread: HostThread, word: str, slot: int) -> object:
+        judge, now = self.judge, self._now
+        rule = EARLY_RULES[word]
+        step = (rule,) if judge.enabled(rule) else None
+        ring = word.partition(".")[0]
+        if word.endswith(".owner"):
+            pending = now[f"{ring}_owner_pending"][slot]
+            owner = now[f"{ring}_owner_new" if pending else f"{ring}_owner"][slot]
+            values = {f"{ring}.owner_speculated": True, f"{ring}.speculated_owner": owner}
+        elif word == "rx.header":
+            values = {
+                "rx.header_speculated": True,
+                "rx.speculated_sequence": now["rx_header"][slot],
+                "rx.speculated_length": now["rx_length"][slot],
+            }
+        else:
+            values = {
+                "cmd.status_speculated": True,
+                "cmd.speculated_sequence": now["cmd_status_sequence"][slot],
+                "cmd.speculated_status": now["cmd_status"][slot],
+            }
+        early = _Early(len(judge.path), step, values)
+        self._earlies.append(early)
+        return early
+
+    def used_early(self, thread: HostThread, word: str, slot: int, memory: Any) -> None:
+        early: _Early = memory
+        t = self._me(thread)
+        if early.step is None:
+            raise Deviation(
+                f"{self.judge.who(t)}: the load of {word} of slot {slot} was satisfied ahead of "
+                f"its turn, where a barrier must not let it\n"
+                + "\n".join(self.judge.barriers(EARLY_RULES[word]))
+            )
+        self.judge.path.insert(early.position, early.step)
+        for other in self._earlies:
+            if other.position >= early.position:
+                other.position += 1
+        self._earlies.remove(early)
+        for name, value in early.values.items():
+            self.judge.stepper.set(name, value)
+
+    # Barriers
+
+    def barrier(self, thread: HostThread, kind: str) -> None:
+        self.judge.accesses["barrier"] += 1
+
+    def fence(self, thread: HostThread) -> None:
+        self._accesses.fence(self._me(thread))
+
+    # Registers
+
+    def read(self, thread: HostThread, register: Register, value: int) -> None:
+        if register in {FLAGS, EVFLAGS}:
+            self._accesses.read(self._me(thread), register)
+        else:
+            self.judge.accesses["read"] += 1
+
+    def write(self, thread: HostThread, register: Register, value: int) -> None:
+        self._accesses.write(self._me(thread), register, value)
+
+    def arrive(self, posted: Posted) -> None:
+        if posted.register is DBELL:
+            ring, _ = split_doorbell(posted.value)
+            name = "tx" if ring is TRANSMIT_RING else "cmd"
+            for _ in range(posted.bells):
+                self.judge.fire(f"{name}.doorbell_arrives")
+        elif posted.register is FLAGS:
+            self._accesses.reset_arrives(self._me(posted.thread))
+
+    def free(self, thread: HostThread, region: Region) -> None:
+        self._accesses.free(self._me(thread), region)
+
+    # The lock and sleeping
+
+    def lock(self, thread: HostThread) -> None:
+        self._accesses.lock(self._me(thread))
+
+    def granted(self, thread: HostThread) -> None:
+        self._accesses.granted(self._me(thread))
+
+    def unlock(self, thread: HostThread) -> None:
+        self._accesses.unlock(self._me(thread))
+        self._acts_for.pop(thread.number, None)
+
+    def sleep(self, thread: HostThread, channel: WaitQueue) -> None:
+        self._accesses.sleep(self._me(thread), channel)
+
+    def get_up(self, thread: HostThread, ending: str) -> None:
+        self._accesses.get_up(
+            self._me(thread),
+            interrupted=ending in {Ending.EXPIRED, Ending.CANCELLED, Ending.SIGNAL},
+            expired=ending in {Ending.EXPIRED, Ending.SIGNAL},
+        )
