@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from emulator.bus import BusError, Dma
-from emulator.card_state import Fault
+from emulator.card_state import FatalError
 from model.layout import FLTR, PacketSlot
 
 __all__ = ["pieces", "read_buffers", "write_buffers"]
@@ -34,19 +34,19 @@ def pieces(slot: PacketSlot, start: int, size: int) -> Iterator[tuple[int, int]]
 
 
 def read_buffers(dma: Dma, slot: PacketSlot, start: int, size: int) -> bytes:
-    """Read `size` bytes of a packet from byte `start` on. Raises `Fault`: FLTR."""
+    """Read `size` bytes of a packet from byte `start` on. Raises `FatalError`: FLTR."""
     try:
         return b"".join(dma.read(address, count) for address, count in pieces(slot, start, size))
     except BusError as error:
-        raise Fault(FLTR) from error
+        raise FatalError(FLTR) from error
 
 
 def write_buffers(dma: Dma, slot: PacketSlot, start: int, data: bytes) -> None:
-    """Write `data` as the bytes of a packet from byte `start` on. Raises `Fault`: FLTR."""
+    """Write `data` as the bytes of a packet from byte `start` on. Raises `FatalError`: FLTR."""
     done = 0
     try:
         for address, count in pieces(slot, start, len(data)):
             dma.write(address, data[done : done + count])
             done += count
     except BusError as error:
-        raise Fault(FLTR) from error
+        raise FatalError(FLTR) from error

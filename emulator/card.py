@@ -25,7 +25,7 @@ from typing import Final
 
 import attrs
 
-from emulator.card_state import CardState, Fault
+from emulator.card_state import CardState, FatalError
 from emulator.command import CommandEngine
 from emulator.packet import Packet
 from emulator.receive import Arrival, ReceiveEngine
@@ -206,7 +206,7 @@ class Card(CardState):
             )
         try:
             self._steps[name]()
-        except Fault as fault:
+        except FatalError as fault:
             self.halt(fault.bit)
 
     def _reset_over(self) -> None:

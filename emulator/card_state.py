@@ -11,10 +11,10 @@ from emulator.packet import Packet
 from model.layout import Bit, filter_accepts
 from model.state import Flags
 
-__all__ = ["CardState", "Fault"]
+__all__ = ["CardState", "FatalError"]
 
 
-class Fault(Exception):  # noqa: N818 - it is the card's fault, not an error of the program
+class FatalError(Exception):
     """What the card notices while it works, and halts for: `bit` is the bit of FLAGS to set."""
 
     def __init__(self, bit: Bit) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from emulator.card_state import Fault
+from emulator.card_state import FatalError
 from emulator.receive import ReceiveEngine
 from emulator.ring_engine import RequestEngine
 from emulator.transmit import TransmitEngine
@@ -94,7 +94,7 @@ class CommandEngine(RequestEngine):
                 self._start()
             case Command.STOP:
                 if not card.started:
-                    raise Fault(SEQ)
+                    raise FatalError(SEQ)
                 card.stopping = True
             case Command.ADDFILT:
                 if card.refuse_filters:
@@ -118,7 +118,7 @@ class CommandEngine(RequestEngine):
         """Begin packet traffic, both packet rings from slot 0 on."""
         card, tx, rx = self.card, self.tx, self.rx
         if card.started or not tx.based or not rx.based:
-            raise Fault(SEQ)
+            raise FatalError(SEQ)
         card.started = True
         tx.dev_i = 0
         rx.dev_i = 0

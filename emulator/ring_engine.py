@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 
 from emulator.bus import BusError
-from emulator.card_state import CardState, Fault
+from emulator.card_state import CardState, FatalError
 from model.layout import FLTB, Owner, Ring
 from model.state import Stage
 
@@ -89,7 +89,7 @@ class Engine:
         try:
             self.card.dma.write(self._address(offset), data)
         except BusError as error:
-            raise Fault(FLTB) from error
+            raise FatalError(FLTB) from error
 
     def return_slot(self) -> None:
         """Write owner = HOST and move on to the next slot."""
@@ -102,7 +102,7 @@ class Engine:
         try:
             return self.card.dma.read(self._address(offset), size)
         except BusError as error:
-            raise Fault(FLTB) from error
+            raise FatalError(FLTB) from error
 
     def _address(self, offset: int) -> int:
         return self.base + self.ring.slot.size * self.dev_i + offset

@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from emulator.buffers import read_buffers
-from emulator.card_state import Fault
+from emulator.card_state import FatalError
 from emulator.packet import Packet
 from emulator.ring_engine import RequestEngine
 from model.layout import HWERR, LIMITS, Owner, PacketSlot, unpack
@@ -65,7 +65,7 @@ class TransmitEngine(RequestEngine):
         """
         try:
             return self.owned()
-        except Fault:
+        except FatalError:
             return False
 
     def fetch(self) -> None:
@@ -73,7 +73,7 @@ class TransmitEngine(RequestEngine):
         self.slot = unpack(PacketSlot, self.read_slot())
         self.size = sum(self.slot.length)
         if self.size > LIMITS.max_packet:
-            raise Fault(HWERR)
+            raise FatalError(HWERR)
         self.head = self.tail = b""
         self.stage = Stage.READ_FIRST_WORD if self.size else Stage.SEND
 

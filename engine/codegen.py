@@ -19,7 +19,7 @@ from engine.scope import Layout
 from engine.terms import And, Bool, Domain, Sort, Term, constant, substitute
 
 __all__ = [
-    "Case",
+    "Guarded",
     "Reads",
     "Source",
     "conjuncts",
@@ -225,7 +225,7 @@ def reads(terms: Iterable[Term]) -> Reads:
 
 
 @attrs.frozen(eq=False)
-class Case:
+class Guarded:
     """What to do where a guard holds: lines of source."""
 
     guard: Bool
@@ -251,7 +251,7 @@ def _negated(term: Term) -> Bool:
 
 
 def decision(
-    source: Source, cases: Sequence[Case], switched: frozenset[Term] = frozenset()
+    source: Source, cases: Sequence[Guarded], switched: frozenset[Term] = frozenset()
 ) -> list[str]:
     """Source that runs the lines of every case whose guard holds."""
     cases = [case for case in cases if case.guard.operation != "constant" or case.guard.value]
@@ -269,7 +269,7 @@ def decision(
     return lines
 
 
-def _guarded(source: Source, case: Case) -> list[str]:
+def _guarded(source: Source, case: Guarded) -> list[str]:
     parts = conjuncts(case.guard)
     if not parts:
         return list(case.lines)
@@ -320,7 +320,7 @@ def _compared(term: Term) -> Iterator[Term]:
             yield from _compared(part)
 
 
-def _switch(cases: Sequence[Case], switched: frozenset[Term]) -> Term | None:
+def _switch(cases: Sequence[Guarded], switched: frozenset[Term]) -> Term | None:
     """The number that at least three guards compare with constants, if there is one."""
     counts: Counter[Term] = Counter()
     for case in cases:
@@ -334,15 +334,15 @@ def _switch(cases: Sequence[Case], switched: frozenset[Term]) -> Term | None:
 
 
 def _switch_source(
-    source: Source, cases: Sequence[Case], key: Term, switched: frozenset[Term]
+    source: Source, cases: Sequence[Guarded], key: Term, switched: frozenset[Term]
 ) -> list[str]:
     free = [case for case in cases if _possible(case.guard, key) is None]
-    bound: dict[int, list[Case]] = {}
+    bound: dict[int, list[Guarded]] = {}
     for case in cases:
         for value in _possible(case.guard, key) or ():
             special = substitute(case.guard, {}, {key: constant(value)})
             if special.operation != "constant" or special.value:
-                bound.setdefault(value, []).append(Case(special, case.lines))
+                bound.setdefault(value, []).append(Guarded(special, case.lines))
     values = sorted(bound)
     name = source.expression(key)
     lines: list[str] = []
@@ -371,7 +371,7 @@ def _switch_source(
     return lines + decision(source, free, inner)
 
 
-def _most_shared(cases: Sequence[Case]) -> Term | None:
+def _most_shared(cases: Sequence[Guarded]) -> Term | None:
     counts: Counter[Term] = Counter()
     for case in cases:
         for part in conjuncts(case.guard):
@@ -383,18 +383,18 @@ def _most_shared(cases: Sequence[Case]) -> Term | None:
 
 
 def _branch_source(
-    source: Source, cases: Sequence[Case], shared: Term, switched: frozenset[Term]
+    source: Source, cases: Sequence[Guarded], shared: Term, switched: frozenset[Term]
 ) -> list[str]:
     negated = _negated(shared)
-    yes: list[Case] = []
-    no: list[Case] = []
-    free: list[Case] = []
+    yes: list[Guarded] = []
+    no: list[Guarded] = []
+    free: list[Guarded] = []
     for case in cases:
         parts = conjuncts(case.guard)
         for chosen, condition in ((yes, shared), (no, negated)):
             if any(part is condition for part in parts):
                 rest = And(*(_bool(part) for part in parts if part is not condition))
-                chosen.append(Case(rest, case.lines))
+                chosen.append(Guarded(rest, case.lines))
                 break
         else:
             free.append(case)

@@ -22,7 +22,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from engine.canonical import canonical_source, folded_source
-from engine.codegen import Case, Source, decision
+from engine.codegen import Guarded, Source, decision
 from engine.protocol import System
 from engine.rules import Choice
 from engine.runner import Runner, grouped
@@ -285,7 +285,9 @@ class Executor:
         source = Source(self.layout, self._name)
         lines = ["E = []"]
         for group in grouped(self.layout):
-            cases = [Case(instance.guard, (f"E.append({instance.index})",)) for instance in group]
+            cases = [
+                Guarded(instance.guard, (f"E.append({instance.index})",)) for instance in group
+            ]
             lines += decision(source, cases)
         return _function("enabled(S)", [*lines, "return E"])
 

@@ -28,6 +28,7 @@ __all__ = [
     "also",
     "barriers",
     "both",
+    "leads",
     "leaves",
     "never",
     "only_when",
@@ -106,6 +107,16 @@ def then(rule: str, body: Body, *parameters: Parameter) -> Change:
         return replace(rule, whole, *parameters)(system)
 
     return change
+
+
+def leads(rule: str, label: int, meaning: str) -> Change:
+    """The rule does all that it did, and its thread goes on at another label."""
+
+    def body(s: Any, t: Number) -> None:
+        s.threads.pc[t] = label
+
+    body.__doc__ = meaning
+    return then(rule, body)
 
 
 def leaves(rule: str, variable: str, meaning: str) -> Change:

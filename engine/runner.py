@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from engine.codegen import Case, Source, decision, reads
+from engine.codegen import Guarded, Source, decision, reads
 from engine.rules import Choice
 from engine.scope import FlatState, Instance, Layout
 from engine.terms import Bool
@@ -160,7 +160,7 @@ class Runner:
         lines: list[str] = []
         for number, group in enumerate(self._groups):
             cases = [
-                Case(instance.guard, (f"m += {1 << bit}",)) for bit, instance in enumerate(group)
+                Guarded(instance.guard, (f"m += {1 << bit}",)) for bit, instance in enumerate(group)
             ]
             lines += [f"def refresh_{number}():", f"{INDENT}m = 0"]
             lines += [INDENT + line for line in decision(source, cases)]

@@ -8,55 +8,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Final
 
-import attrs
-
-from engine.executor import Executor, Path
-from engine.mutations import barriers, without_barrier
+from engine.mutations import Change, barriers, without_barrier
 from engine.protocol import System
-from engine.scope import FlatState
-from engine.terms import Bool, constant
+from engine.terms import Bool
+from model.faults import BARRIERS, Fault, barrier_fault
 from model.state import Label, State
-from model.thread_spec import at, holds
-from proofs.fault_case import Case, Fault
+from model.thread_spec import holds
+from proofs.fault_case import FaultCase
 from proofs.scenarios import (
     COMMANDING,
-    DEADLOCK_FREEDOM,
     OPENING,
     RACE_FREEDOM,
-    READING,
     RECEIVING,
     RESETTING,
     SENDING,
-    Act,
+    USER,
     Scenario,
     calls,
+    closes,
+    commanding,
+    fails,
     happens,
     lacking,
     opens,
-    rests,
+    reader_copies,
+    receiving,
+    sending,
     until,
 )
 
-__all__ = ["barrier_cases", "barrier_id"]
-
-USER: Final = constant(2)
-SEND_EMPTY: Final = {"begin_write": {"zero": (1,), "nonblocking": (0,)}}
-ONE_FILTER: Final = {"begin_filter": {"remove": (0,)}}
-
-
-@attrs.frozen
-class _Known:
-    """What is known of one barrier: a short name, what breaks without it, and where that shows."""
-
-    name: str
-    property: str
-    explanation: str
-    scenario: Scenario
-    sizes: tuple[int, ...] = (1, 2)
-    shows: Callable[[State], Bool] | None = None
-    settles: bool = False
+__all__ = ["barrier_cases", "missing"]
 
 
 TX_STORES: Final = frozenset({"tx.fields_visible", "tx.owner_visible"})
@@ -67,231 +51,96 @@ STARTS_SENDING: Final = frozenset({
 """A card that looks at its transmit ring unasked."""
 
 
-def until_free() -> Act:
-    """User 2 closes the card, which stops, up to the point where its memory is freed."""
-
-    def act(executor: Executor, state: FlatState) -> tuple[FlatState, Path]:
-        begin = executor.find("begin_close", t=2)
-        state = executor.fire(state, begin)
-        state, path = until(lambda s: holds(s, USER, Label.FREE))(executor, state)
-        return state, (begin, *path)
-
-    return act
+def is_freed(s: State) -> Bool:
+    """The card has stopped, and its memory is freed next."""
+    return holds(s, USER, Label.FREE)
 
 
-def failed_open(*during: Act) -> tuple[Act, ...]:
-    """The card is opened, something is under way, the card fails and is being closed."""
-    return (
-        opens(),
-        *during,
-        happens("card.fatal_error"),
-        rests(),
-        happens("begin_close", t=2),
-        until(lambda s: holds(s, USER, Label.RESET)),
-    )
-
-
-_KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
-    ("tx.owner_visible", "release: fields before owner"): _Known(
-        "tx-fields",
-        "transmit-fifo",
-        """
-        The driver stores the slot's fields and then owner = DEVICE, with no store barrier between.
-        The processor may make the owner byte visible first. The card finds its slot, reads length
-        and pointers that are not there yet, and sends whatever the memory held before.
-        """,
-        Scenario(SENDING | {"tx.look_ahead"}, limits=SEND_EMPTY),
-    ),
-    ("tx.owner_visible", "release: payload before owner"): _Known(
-        "tx-payload",
-        "transmit-fifo",
-        """
-        The driver stores the payload, the fields, and then owner = DEVICE, and nothing makes the
-        payload visible before the owner byte. The card sends a packet of which some words are those
-        of an older packet.
-        """,
-        Scenario(
-            SENDING | {"tx.look_ahead"},
-            limits={"begin_write": {"zero": (0,), "nonblocking": (0,)}},
+_KNOWN: Final[Mapping[str, Callable[[Fault, Change], FaultCase]]] = {
+    "no-barrier-tx-fields": partial(FaultCase, scenario=sending("tx.look_ahead")),
+    "no-barrier-tx-payload": partial(
+        FaultCase,
+        scenario=Scenario(
+            SENDING | {"tx.look_ahead"}, limits={"begin_write": {"zero": (0,), "nonblocking": (0,)}}
         ),
     ),
-    ("tx.doorbell_arrives", "owner before doorbell"): _Known(
-        "tx-doorbell",
-        DEADLOCK_FREEDOM,
-        """
-        The write to DBELL is not ordered after the store of the owner byte and reaches the card
-        first. The card looks at the slot, finds it the host's, and goes to rest. When the owner
-        byte becomes visible nobody tells the card: the packet lies there and its writer waits.
-        """,
-        Scenario(SENDING, limits=SEND_EMPTY),
+    "no-barrier-tx-doorbell": partial(FaultCase, scenario=sending()),
+    "no-barrier-tx-events": partial(
+        FaultCase,
+        scenario=sending("tx.speculate_owner", "card.spurious_vector0", "card.withdraw_vector0"),
+        settles=True,
     ),
-    ("tx.speculate_owner", "acquire: event flags before owner"): _Known(
-        "tx-events",
-        "no-lost-completion",
-        """
-        The handler reads EVFLAGS, which clears it, and then looks at the owner bytes. Without a
-        load barrier between the two the processor may load an owner byte before EVFLAGS is read. A
-        packet that completes in between has its event bit cleared by that read, and the handler,
-        with the old owner byte in hand, takes the slot for the card's: nobody takes it back.
-        """,
-        Scenario(
-            SENDING | {"tx.speculate_owner", "card.spurious_vector0", "card.withdraw_vector0"},
-            limits=SEND_EMPTY,
+    "no-barrier-cmd-fields": partial(FaultCase, scenario=commanding("cmd.look_ahead")),
+    "no-barrier-cmd-doorbell": partial(FaultCase, scenario=commanding()),
+    "no-barrier-cmd-events": partial(
+        FaultCase,
+        scenario=commanding(
+            "cmd.speculate_owner", "card.spurious_vector0", "card.withdraw_vector0"
         ),
         settles=True,
     ),
-    ("cmd.owner_visible", "release: fields before owner"): _Known(
-        "cmd-fields",
-        "command-fifo",
-        """
-        The driver stores the command and then owner = DEVICE, with no store barrier between. The
-        owner byte may become visible first: the card executes whatever the slot held before.
-        """,
-        Scenario(COMMANDING | {"cmd.look_ahead"}, limits=ONE_FILTER),
-    ),
-    ("cmd.doorbell_arrives", "owner before doorbell"): _Known(
-        "cmd-doorbell",
-        DEADLOCK_FREEDOM,
-        """
-        The write to DBELL is not ordered after the store of the owner byte and reaches the card
-        first. The card looks, finds the slot the host's, and goes to rest; the command is never
-        executed and its caller waits for ever.
-        """,
-        Scenario(COMMANDING, limits=ONE_FILTER),
-    ),
-    ("cmd.speculate_owner", "acquire: event flags before owner"): _Known(
-        "cmd-events",
-        "no-lost-completion",
-        """
-        Without a load barrier after the read of EVFLAGS the handler may see an owner byte that is
-        older than the event flags. A command that completes in between is announced by an event bit
-        that the handler has cleared, and is not taken back.
-        """,
-        Scenario(
-            COMMANDING | {"cmd.speculate_owner", "card.spurious_vector0", "card.withdraw_vector0"},
-            limits=ONE_FILTER,
-        ),
+    "no-barrier-rx-events": partial(
+        FaultCase,
+        scenario=receiving("rx.speculate_owner", "card.spurious_vector0", "card.withdraw_vector0"),
         settles=True,
     ),
-    ("rx.speculate_owner", "acquire: event flags before owner"): _Known(
-        "rx-events",
-        "no-lost-packet",
-        """
-        The handler reads EVFLAGS, which clears it, and then looks whether a packet waits. Without a
-        load barrier between the two the owner byte may be loaded first. A packet that is delivered
-        in between has its event bit cleared by that read, and the handler, with the old owner byte
-        in hand, sees no packet: the card does not become readable and no reader wakes.
-        """,
-        Scenario(
-            RECEIVING | {"rx.speculate_owner", "card.spurious_vector0", "card.withdraw_vector0"},
-            limits={"begin_read": READING},
-        ),
-        settles=True,
+    "no-barrier-cmd-result": partial(
+        FaultCase, scenario=commanding("cmd.speculate_status", "card.spurious_vector0")
     ),
-    ("cmd.speculate_status", "acquire: owner before status"): _Known(
-        "cmd-result",
-        "own-result",
-        """
-        The handler loads the owner byte of a command's slot and then its error byte, with no load
-        barrier between. The processor may load the error byte first, before the card has written
-        it: the caller gets the result of an older command.
-        """,
-        Scenario(COMMANDING | {"cmd.speculate_status", "card.spurious_vector0"}, limits=ONE_FILTER),
+    "no-barrier-rx-header": partial(
+        FaultCase, scenario=receiving("rx.speculate_header"), shows=reader_copies
     ),
-    ("rx.speculate_header", "acquire: owner before header"): _Known(
-        "rx-header",
-        "receive-fifo",
-        """
-        The reader loads the owner byte and then the header, with no load barrier between. The
-        processor may load the header first, while the card still owns the slot: the reader takes
-        length and addresses of whatever lay in the slot before.
-        """,
-        Scenario(RECEIVING | {"rx.speculate_header"}, limits={"begin_read": READING}),
-        shows=lambda s: at(s, USER, Label.RX_FIRST_WORD, Label.RX_LAST_WORD, Label.RX_POINTER),
-    ),
-    ("rx.owner_visible", "release: pointer before owner"): _Known(
-        "rx-pointer",
-        RACE_FREEDOM,
-        """
-        To give a slot back the driver stores its buffer pointers and then owner = DEVICE, with no
-        store barrier between. The owner byte may become visible first, and the card reads the
-        pointers while the driver's store to them is still on its way.
-        """,
-        Scenario(RECEIVING, limits={"begin_read": READING}),
-    ),
-    ("fence_command_slot", "command ring before its base"): _Known(
-        "cmd-base",
-        "command-fifo",
-        """
-        After a reset the driver stores owner = HOST to every command slot and then tells the card
-        where the ring is. Without a barrier between the two the card may know the ring before the
-        stores are visible: it finds the owner byte of a command that was under way when it failed,
-        and executes that command again.
-        """,
-        Scenario(
-            (RESETTING | {"cmd.look_ahead", "cmd.examine", "cmd.fetch"}),
-            acts=failed_open(
+    "no-barrier-rx-pointer": partial(FaultCase, scenario=receiving()),
+    "no-barrier-cmd-base": partial(
+        FaultCase,
+        scenario=Scenario(
+            RESETTING | {"cmd.look_ahead", "cmd.examine", "cmd.fetch"},
+            acts=(
+                opens(),
                 happens("begin_filter", t=2, remove=0, key=1),
                 until(lambda s: s.threads.asleep[USER] & s.cmd.owner[s.cmd.cons_i]),
+                fails(),
+                closes(lambda s: holds(s, USER, Label.RESET)),
             ),
             story="user 2 opens the card and adds a filter; the card fails before it has executed "
             "that; user 2 closes it",
         ),
         sizes=(1,),
     ),
-    ("free_slot", "stores before transmit memory is freed"): _Known(
-        "tx-free",
-        "no-store-after-free",
-        """
-        The driver frees the transmit buffers while stores of its own to them may still be in the
-        processor's store buffer. They become visible later, in memory that belongs to somebody else
-        by then.
-        """,
-        Scenario(
+    "no-barrier-tx-free": partial(
+        FaultCase,
+        scenario=Scenario(
             frozenset({"free_slot"}),
             acts=(
                 opens(),
                 lacking(TX_STORES, calls("begin_write", zero=1, nonblocking=1, more=0)),
-                happens("begin_close", t=2),
-                lacking(TX_STORES, until(lambda s: holds(s, USER, Label.DRAIN))),
+                lacking(TX_STORES, closes(lambda s: holds(s, USER, Label.DRAIN))),
                 happens("stop_draining", t=2),
-                lacking(TX_STORES, until(lambda s: holds(s, USER, Label.FREE))),
+                lacking(TX_STORES, until(is_freed)),
             ),
             story="user 2 opens the card, sends a packet without waiting, and closes the card at "
             "once; the card has stopped",
         ),
         sizes=(1,),
     ),
-    ("free_slot", "stores before receive memory is freed"): _Known(
-        "rx-free",
-        "no-store-after-free",
-        """
-        The driver frees the receive buffers while its last stores to the slots, of the pointers and
-        owner bytes that it gave back, may still be in the processor's store buffer. They become
-        visible later, in memory that belongs to somebody else by then.
-        """,
-        Scenario(
+    "no-barrier-rx-free": partial(
+        FaultCase,
+        scenario=Scenario(
             frozenset({"free_slot"}),
             acts=(
                 opens(),
                 happens("rx.arrive", key=0, length=9999),
                 lacking(RX_STORES, calls("begin_read", nonblocking=0, peek=0)),
-                lacking(RX_STORES, until_free()),
+                lacking(RX_STORES, closes(is_freed)),
             ),
             story="user 2 opens the card, reads a packet, and closes the card at once; the card "
             "has stopped",
         ),
         sizes=(1,),
     ),
-    ("fence_packet_slot", "transmit ring before its base"): _Known(
-        "tx-base",
-        "transmit-fifo",
-        """
-        The driver stores owner = HOST to every transmit slot, tells the card where the ring is, and
-        sends START. New memory may hold anything. If the owner stores are not visible before the
-        card knows the ring, it may find DEVICE in a slot and send the garbage behind it.
-        """,
-        Scenario(
+    "no-barrier-tx-base": partial(
+        FaultCase,
+        scenario=Scenario(
             (COMMANDING | OPENING | STARTS_SENDING) - {"begin_filter"},
             acts=(happens("begin_open", t=2), until(lambda s: holds(s, USER, Label.INIT_TX))),
             story="user 2 opens the card as the first; it is reset",
@@ -299,15 +148,9 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
         ),
         sizes=(1,),
     ),
-    ("fence_packet_slot", "receive ring before its base"): _Known(
-        "rx-base",
-        "buffer-ownership",
-        """
-        The driver stores buffer pointers and owner = DEVICE to every receive slot, tells the card
-        where the ring is, and sends START. New memory may hold anything. If the pointers are not
-        visible before the card uses the ring, it writes the first packet to a wild address.
-        """,
-        Scenario(
+    "no-barrier-rx-base": partial(
+        FaultCase,
+        scenario=Scenario(
             (COMMANDING | OPENING | RECEIVING) - {"begin_filter", "begin_read"},
             acts=(happens("begin_open", t=2), until(lambda s: holds(s, USER, Label.INIT_TX))),
             story="user 2 opens the card as the first; it is reset",
@@ -318,34 +161,19 @@ _KNOWN: Final[Mapping[tuple[str, str], _Known]] = {
 }
 
 
-def barrier_id(rule: str, barrier: str) -> str:
-    """The name of the fault in which this barrier is missing."""
-    known = _KNOWN.get((rule, barrier))
-    words = known.name if known else re.sub(r"[^a-z]+", "-", f"{rule} {barrier}".lower())
-    return f"no-barrier-{words.strip('-')}"
+def missing(rule: str, barrier: str) -> Fault:
+    """The fault of a driver that lacks this barrier; one that is nowhere described gets a name."""
+    if (rule, barrier) in BARRIERS:
+        return BARRIERS[rule, barrier]
+    words = re.sub(r"[^a-z]+", "-", f"{rule} {barrier}".lower()).strip("-")
+    said = f"The driver does not enforce that {rule} waits: {barrier}."
+    return barrier_fault(f"no-barrier-{words}", rule, barrier, said, RACE_FREEDOM)
 
 
-def barrier_cases(system: System) -> Iterator[Case]:
+def barrier_cases(system: System) -> Iterator[FaultCase]:
     """One fault for each barrier of the system."""
     everything = frozenset(item.rule.name for item in system.transitions)
     for rule, barrier in barriers(system):
-        known = _KNOWN.get((rule, barrier)) or _Known(
-            "",
-            RACE_FREEDOM,
-            f"The driver does not enforce that {rule} waits: {barrier}.",
-            Scenario(everything),
-        )
-        yield Case(
-            Fault(
-                barrier_id(rule, barrier),
-                "classic",
-                f"the barrier of {rule} is missing ({barrier})",
-                known.explanation,
-                known.property,
-            ),
-            without_barrier(rule, barrier),
-            known.scenario,
-            sizes=known.sizes,
-            shows=known.shows,
-            settles=known.settles,
-        )
+        fault = missing(rule, barrier)
+        made = _KNOWN.get(fault.id) or partial(FaultCase, scenario=Scenario(everything))
+        yield made(fault, without_barrier(rule, barrier))

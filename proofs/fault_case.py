@@ -1,47 +1,26 @@
-"""What is said of one fault, and what it takes to look for it."""
+"""One fault made in the specification, and what it takes to look for it."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 
 import attrs
 
 from engine.mutations import Change
 from engine.terms import Bool
+from model.faults import Fault, described
 from model.state import State
 from proofs.scenarios import Scenario
 
-__all__ = ["Case", "Fault"]
-
-
-@attrs.frozen
-class Fault:
-    """A mistake that a driver, or a card, can make.
-
-    Attributes:
-        id: Its name on the command line.
-        origin: Where it was seen: in the reference driver (R), in the independent one (I), in both
-            (R, I), or in neither (classic). Those in drivers were found by reading the drivers, not
-            by running them.
-        title: What is done, in one line.
-        explanation: What is done and what goes wrong, for somebody who never saw the code.
-        property: The promise that it breaks.
-    """
-
-    id: str
-    origin: str
-    title: str
-    explanation: str = attrs.field(converter=inspect.cleandoc)
-    property: str
+__all__ = ["FaultCase"]
 
 
 @attrs.frozen(eq=False)
-class Case:
+class FaultCase:
     """A fault, the change of the specification that it is, and where it shows.
 
     Attributes:
-        fault: What is said of it.
+        fault: What is said of it; its id is enough.
         change: The change.
         scenario: Where it is looked for.
         sizes: Ring sizes that are tried.
@@ -53,7 +32,7 @@ class Case:
         states: How many states are searched before the fault counts as missed.
     """
 
-    fault: Fault
+    fault: Fault = attrs.field(converter=described)
     change: Change
     scenario: Scenario
     sizes: tuple[int, ...] = (1, 2)

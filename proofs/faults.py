@@ -7,7 +7,8 @@ the changed specification and finds a run from power-on that breaks the promise 
 one within its scenario, after the fixed beginning that the scenario names, or a loop that never
 ends. A fault that is not caught means that a promise is missing.
 
-The faults themselves: `field_faults`, `classic_faults`, `barrier_faults`.
+What each fault is, in words, is in `model.faults`; how it changes the specification, and where that
+shows: `field_faults`, `classic_faults`, `barrier_faults`.
 """
 
 from __future__ import annotations
@@ -24,17 +25,18 @@ from engine.protocol import System
 from engine.record import record
 from engine.scope import FlatState
 from engine.trace import Trace
+from model.faults import Fault
 from model.properties import PROPERTIES
 from model.system import specification
 from proofs.barrier_faults import barrier_cases
 from proofs.classic_faults import CLASSIC
-from proofs.fault_case import Case, Fault
+from proofs.fault_case import FaultCase
 from proofs.field_faults import FIELD
 from proofs.scenarios import LIVENESS, STATE, at_rest, breaks
 
 __all__ = ["FAULTS", "Catch", "Fault", "case_of", "catch", "faulty", "promise", "wanted"]
 
-_CASES: Final[dict[str, Case]] = {
+_CASES: Final[dict[str, FaultCase]] = {
     case.fault.id: case for case in (*FIELD, *CLASSIC, *barrier_cases(specification()))
 }
 FAULTS: Final[tuple[Fault, ...]] = tuple(case.fault for case in _CASES.values())
@@ -73,7 +75,7 @@ class Catch:
     story: str
 
 
-def case_of(fault: Fault | str) -> Case:
+def case_of(fault: Fault | str) -> FaultCase:
     """What it takes to look for a fault. Raises `KeyError` if there is no such fault."""
     return _CASES[fault if isinstance(fault, str) else fault.id]
 
@@ -157,7 +159,7 @@ def catch(fault: Fault, *, ring_size: int | None = None, seed: int = 0) -> Catch
     )
 
 
-def _note(case: Case, best: _Search | None, searches: list[_Search]) -> str:
+def _note(case: FaultCase, best: _Search | None, searches: list[_Search]) -> str:
     if best is None:
         found = "Nothing found"
     elif best.loop is not None:
@@ -175,7 +177,7 @@ def _note(case: Case, best: _Search | None, searches: list[_Search]) -> str:
     )
 
 
-def _look(case: Case, system: System, ring_size: int, depth: int | None) -> _Search:
+def _look(case: FaultCase, system: System, ring_size: int, depth: int | None) -> _Search:
     scenario = case.scenario
     first, start, boot = scenario.begin(system, ring_size)
     executor = scenario.restricted(system, ring_size)
@@ -191,7 +193,7 @@ def _look(case: Case, system: System, ring_size: int, depth: int | None) -> _Sea
     return _Search(ring_size, first, boot, result.path, None, result.states, whole)
 
 
-def wanted(case: Case, complete: Executor) -> Predicate:
+def wanted(case: FaultCase, complete: Executor) -> Predicate:
     """Whether a state shows the fault: its promise broken, and what else the case asks to see.
 
     `complete` must allow every rule of the system.

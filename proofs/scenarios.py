@@ -22,33 +22,45 @@ from engine.terms import FALSE, And, Bool, Number, Or, constant, substitute
 from model.opening import open_card
 from model.properties import PROPERTIES
 from model.scope import Scope
-from model.state import Label, State
+from model.state import Label, Stage, State
 from model.system import specification
+from model.thread_spec import at
 
 __all__ = [
     "CLOSING",
     "COMMANDING",
     "DEADLOCK_FREEDOM",
+    "EMPTY",
     "FAILING",
     "HANDLER",
     "LIVENESS",
     "NO_ACCESS_AFTER_FREE",
+    "ONE_FILTER",
     "OPENING",
+    "OTHER",
     "RACE_FREEDOM",
     "READING",
     "RECEIVING",
     "RESETTING",
     "SENDING",
     "STATE",
+    "USER",
     "Act",
     "Scenario",
     "at_rest",
     "breaks",
     "calls",
+    "card_writes",
+    "closes",
+    "commanding",
+    "fails",
     "happens",
     "lacking",
     "opens",
+    "reader_copies",
+    "receiving",
     "rests",
+    "sending",
     "until",
     "violation",
 ]
@@ -67,8 +79,14 @@ LIVENESS: Final[Mapping[str, str]] = {
 """Promises that are not statements about one state alone, and what they promise."""
 STATE: Final = symbolic(State)
 FIRST_USER: Final = 2
+USER: Final = constant(FIRST_USER)
+OTHER: Final = constant(FIRST_USER + 1)
 READING: Final = {"nonblocking": (0,), "peek": (0,)}
 """Reads wait for a packet and take it."""
+EMPTY: Final = {"begin_write": {"zero": (1,), "nonblocking": (0,)}}
+"""Blocking writes of empty packets: the payload plays no part."""
+ONE_FILTER: Final = {"begin_filter": {"remove": (0,)}}
+"""Filters are added and never removed."""
 
 
 # Parts of the system, by the names of their rules
@@ -160,6 +178,19 @@ def rests() -> Act:
     return run_to_rest
 
 
+def in_turn(*acts: Act) -> Act:
+    """Several acts, one after the other."""
+
+    def act(executor: Executor, state: FlatState) -> tuple[FlatState, Path]:
+        path: Path = ()
+        for one in acts:
+            state, more = one(executor, state)
+            path += more
+        return state, path
+
+    return act
+
+
 def until(condition: Callable[[State], Bool]) -> Act:
     """What must happen does, until the condition holds."""
 
@@ -171,13 +202,17 @@ def until(condition: Callable[[State], Bool]) -> Act:
 
 def calls(rule: str, t: int = FIRST_USER, **parameters: int) -> Act:
     """A user begins a call; all comes to rest."""
+    return in_turn(happens(rule, t=t, **parameters), rests())
 
-    def act(executor: Executor, state: FlatState) -> tuple[FlatState, Path]:
-        begin = executor.find(rule, t=t, **parameters)
-        state, path = run_to_rest(executor, executor.fire(state, begin))
-        return state, (begin, *path)
 
-    return act
+def closes(condition: Callable[[State], Bool]) -> Act:
+    """The user closes the card; what must happen does, until the condition holds."""
+    return in_turn(happens("begin_close", t=FIRST_USER), until(condition))
+
+
+def fails() -> Act:
+    """The card fails; all comes to rest."""
+    return in_turn(happens("card.fatal_error"), rests())
 
 
 def lacking(rules: Collection[str], act: Act) -> Act:
@@ -222,11 +257,8 @@ class Scenario:
     def begin(self, system: System, ring_size: int) -> tuple[FlatState, FlatState, Path]:
         """Power-on, the state in which the search begins, and the path between the two."""
         executor = Executor.of(system, self.scope(ring_size))
-        first = state = executor.changed(executor.initial(), card__lies=self.lies)
-        path: Path = ()
-        for act in self.acts:
-            state, more = act(executor, state)
-            path += more
+        first = executor.changed(executor.initial(), card__lies=self.lies)
+        state, path = in_turn(*self.acts)(executor, first)
         return first, state, path
 
     def restricted(self, system: System, ring_size: int) -> Executor:
@@ -242,7 +274,32 @@ class Scenario:
         return Executor.of(system, attrs.evolve(self.scope(ring_size), rules=allowed))
 
 
+def sending(*more: str, users: int = 1) -> Scenario:
+    """Users send empty packets and wait until they are sent; `more` steps may be taken, too."""
+    return Scenario(SENDING | set(more), limits=EMPTY, users=users)
+
+
+def commanding(*more: str, users: int = 1) -> Scenario:
+    """Users add filters; `more` steps may be taken, too."""
+    return Scenario(COMMANDING | set(more), limits=ONE_FILTER, users=users)
+
+
+def receiving(*more: str, words: tuple[int, ...] = (9999,), lies: bool = False) -> Scenario:
+    """A user waits for packets and takes them; `more` steps may be taken, too."""
+    return Scenario(RECEIVING | set(more), limits={"begin_read": READING}, words=words, lies=lies)
+
+
 # What is looked for
+
+
+def reader_copies(s: State) -> Bool:
+    """The user has the header and is about to copy the packet, or has done so."""
+    return at(s, USER, Label.RX_FIRST_WORD, Label.RX_LAST_WORD, Label.RX_POINTER)
+
+
+def card_writes(s: State) -> Bool:
+    """The card is about to write a packet to a buffer."""
+    return s.rx.stage == Stage.WRITE_FIRST_WORD
 
 
 def breaks(name: str, executor: Executor) -> Predicate:

@@ -13,6 +13,7 @@ import attrs
 from emulator.card import Card
 from emulator.ring_engine import Engine
 from emulator.running import RunningCard
+from model.faults import Fault, described
 from model.layout import (
     COMMAND_SLOT,
     EVFLAGS,
@@ -38,17 +39,15 @@ Body = Callable[[], None]
 
 @attrs.frozen
 class CardFault:
-    """A mistake that a card could make.
+    """A mistake that a card could make, made in the emulated one.
 
     Attributes:
-        name: What it is called.
-        breaks: What the card does wrong, in one sentence.
+        fault: What is said of it; its id is enough.
         make: Makes a card have it.
         says: A part of what the monitor says of it.
     """
 
-    name: str
-    breaks: str
+    fault: Fault = attrs.field(converter=described)
     make: Callable[[RunningCard], None]
     says: str
 
@@ -121,9 +120,7 @@ def _too_long(running: RunningCard) -> None:
     card = running.card
     length = (LIMITS.max_packet + 1).to_bytes(4, "little")
     behind(
-        card,
-        "rx.write_header",
-        lambda: card.rx.write_slot(PACKET_SLOT["pktlen"].offset, length),
+        card, "rx.write_header", lambda: card.rx.write_slot(PACKET_SLOT["pktlen"].offset, length)
     )
 
 
@@ -215,107 +212,42 @@ def _resets_unasked(running: RunningCard) -> None:
 
 
 CARD_FAULTS: Final = (
+    CardFault("returns-out-of-order", _returns_out_of_order, "came back before slot"),
     CardFault(
-        "returns-out-of-order",
-        "a transmit slot comes back before an older one",
-        _returns_out_of_order,
-        "came back before slot",
+        "returns-without-a-packet", _returns_without_a_packet, "a packet of 2779096485 bytes"
     ),
-    CardFault(
-        "returns-without-a-packet",
-        "a receive slot comes back, and no packet was written to it",
-        _returns_without_a_packet,
-        "a packet of 2779096485 bytes",
-    ),
-    CardFault("too-long", "a packet is announced as longer than its buffers", _too_long, "16385"),
-    CardFault(
-        "for-a-stranger",
-        "a packet is received that no filter accepts",
-        _for_a_stranger,
-        "which no filter accepts",
-    ),
-    CardFault(
-        "before-start",
-        "a receive slot is written to before START",
-        _before_start,
-        "which no filter accepts",
-    ),
-    CardFault(
-        "after-stop",
-        "a transmit slot is written to after STOP was carried out",
-        _after_stop,
-        "the tx ring",
-    ),
+    CardFault("too-long", _too_long, "16385"),
+    CardFault("for-a-stranger", _for_a_stranger, "which no filter accepts"),
+    CardFault("before-start", _before_start, "which no filter accepts"),
+    CardFault("after-stop", _after_stop, "the tx ring"),
     CardFault(
         "no-space-with-space",
-        "ADDFILT is refused although the table has room",
         lambda running: _answers(running, Command.ADDFILT, 1),
         "ADDFILT was answered with error 1",
     ),
     CardFault(
         "strange-error",
-        "STOP is answered with an error that means nothing",
         lambda running: _answers(running, Command.STOP, 9),
         "STOP was answered with error 9",
     ),
     CardFault(
         "removes-what-is-not-there",
-        "RMFILT of a filter that is not in the table succeeds",
         lambda running: _answers(running, Command.RMFILT, 0),
         "RMFILT was answered with error 0",
     ),
     CardFault(
-        "strange-owner",
-        "a transmit slot comes back with an owner byte that is no owner",
-        _strange_owner,
-        "TXCOMP was set, and no slot of the tx ring came back",
+        "strange-owner", _strange_owner, "TXCOMP was set, and no slot of the tx ring came back"
     ),
-    CardFault(
-        "takes-back",
-        "a transmit slot that was given back becomes the card's again",
-        _takes_back,
-        "TXCOMP was set, and no slot of the tx ring came back",
-    ),
-    CardFault(
-        "changes-header",
-        "the length of a packet changes while a reader holds it",
-        _changes_header,
-        "the header of receive slot",
-    ),
-    CardFault(
-        "completes-twice",
-        "RXCOMP is set again and again for one packet",
-        lambda running: _event(running, RXCOMP.mask),
-        "RXCOMP was set",
-    ),
-    CardFault(
-        "sends-nothing",
-        "TXCOMP is set although nothing was sent",
-        lambda running: _event(running, TXCOMP.mask),
-        "TXCOMP was set",
-    ),
-    CardFault(
-        "drops-with-room",
-        "RXDROP is set although there is a receive slot",
-        lambda running: _event(running, RXDROP.mask),
-        "RXDROP was set",
-    ),
+    CardFault("takes-back", _takes_back, "TXCOMP was set, and no slot of the tx ring came back"),
+    CardFault("changes-header", _changes_header, "the header of receive slot"),
+    CardFault("completes-twice", lambda running: _event(running, RXCOMP.mask), "RXCOMP was set"),
+    CardFault("sends-nothing", lambda running: _event(running, TXCOMP.mask), "TXCOMP was set"),
+    CardFault("drops-with-room", lambda running: _event(running, RXDROP.mask), "RXDROP was set"),
     CardFault(
         "drops-when-stopped",
-        "RXJUMBO is set although packet traffic is off",
         lambda running: reads(running.card, EVFLAGS.offset, lambda value: value | RXJUMBO.mask),
         "while packet traffic was off",
     ),
-    CardFault(
-        "strange-event",
-        "a bit of EVFLAGS is set that means nothing",
-        lambda running: _event(running, 1 << 9),
-        "bits 0x200",
-    ),
-    CardFault(
-        "resets-unasked",
-        "FLAGS names a reset that nobody asked for",
-        _resets_unasked,
-        "a reset that was not asked for",
-    ),
+    CardFault("strange-event", lambda running: _event(running, 1 << 9), "bits 0x200"),
+    CardFault("resets-unasked", _resets_unasked, "a reset that was not asked for"),
 )

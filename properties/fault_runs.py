@@ -22,7 +22,7 @@ from judge.judge import Deviation
 from model.layout import Command
 from model.state import Label
 from properties.driver_source import DriverCode
-from properties.faults import Fault
+from properties.faults import DriverFault
 from properties.replay import Run
 from properties.simulation.host import Ending
 from properties.simulation.simulation import HWADDR, TOO_LONG, Decision, Setup, Simulation
@@ -62,13 +62,13 @@ class Finding:
     seconds: float
 
 
-def caught(fault: Fault, examples: int = EXAMPLES) -> Finding:
+def caught(wrong: DriverFault, examples: int = EXAMPLES) -> Finding:
     """Look for a run in which the fault shows: in its scene if it has one, otherwise everywhere."""
-    code = DriverCode.changed(fault.changes)
-    if fault.name in SCENES:
-        return play(SCENES[fault.name], code, fault.name)
+    code, name = DriverCode.changed(wrong.changes), wrong.fault.id
+    if name in SCENES:
+        return play(SCENES[name], code, name)
     for number in range(SEARCHES):
-        found = search(code, fault.name, examples, number=number)
+        found = search(code, name, examples, number=number)
         if found.deviation is not None:
             break
     return found
@@ -169,15 +169,14 @@ class Script:
         world = self.world
         return next((item for item in world.options() if not without(world, item)), None)
 
-    def opened(self) -> None:
-        """The card is opened and comes to rest."""
-        self.do("open")
+    def happens(self, *decision: Any) -> None:
+        """Let one thing happen, and then everything that must."""
+        self.do(*decision)
         self.rest()
 
-    def receives_sleeping(self) -> None:
-        """A user waits for a packet that is not there yet."""
-        self.do("receive", 0, True, False)
-        self.rest()
+    def opened(self) -> None:
+        """The card is opened and comes to rest."""
+        self.happens("open")
 
     def expires(self, thread: int = FIRST) -> None:
         """A thread's sleep reaches its deadline."""
@@ -228,10 +227,8 @@ def _an_open_meets_a_close(script: Script) -> None:
 def _a_failed_card_is_opened_again(script: Script) -> None:
     """The card fails, is opened once more while it is still open, and is closed."""
     script.opened()
-    script.do("fail")
-    script.rest()
-    script.do("open")
-    script.rest()
+    script.happens("fail")
+    script.happens("open")
 
 
 def _a_reset_takes_too_long(script: Script) -> None:
@@ -245,8 +242,7 @@ def _a_reset_fails(script: Script) -> None:
     """The card is opened, and fails again while it comes back."""
     script.do("open")
     script.until(at(Label.POLL), without=held("card", "card.reset_over"))
-    script.do("fail")
-    script.rest()
+    script.happens("fail")
 
 
 def _a_close_that_fails(script: Script) -> None:
@@ -255,12 +251,10 @@ def _a_close_that_fails(script: Script) -> None:
     script.do("send", 0, HWADDR, (1,), False)
     script.do("filter", 0, 1, False)
     script.rest(without=held("card"))
-    script.do("fail")
-    script.rest()
+    script.happens("fail")
     script.do("close", 0)
     script.rest(without=held("card", "card.reset_over"))
-    script.do("spurious")
-    script.rest()
+    script.happens("spurious")
 
 
 def _a_stop_without_answer(script: Script) -> None:
@@ -290,38 +284,31 @@ def _a_failure_with_packets_queued(script: Script) -> None:
     script.opened()
     script.do("send", 0, HWADDR, (1,), False)
     script.rest(without=held("card"))
-    script.do("fail")
-    script.rest()
-    script.do("close", 0)
-    script.rest()
+    script.happens("fail")
+    script.happens("close", 0)
 
 
 def _an_interrupt_after_a_failed_close(script: Script) -> None:
     """The card fails and is closed and reset; an interrupt comes without a reason."""
     script.opened()
-    script.do("fail")
-    script.rest()
-    script.do("close", 0)
-    script.rest()
-    script.do("spurious")
-    script.rest()
+    script.happens("fail")
+    script.happens("close", 0)
+    script.happens("spurious")
 
 
 def _a_close_ends_a_receive(script: Script) -> None:
     """The card is closed while a user waits for a packet."""
     script.opened()
-    script.receives_sleeping()
-    script.do("close", 0)
-    script.rest()
+    script.happens("receive", 0, True, False)
+    script.happens("close", 0)
 
 
 def _one_of_two_opens_is_closed(script: Script) -> None:
     """One of two opens is closed while a user waits for a packet in it: that call ends."""
     script.opened()
     script.opened()
-    script.receives_sleeping()
-    script.do("close", 0)
-    script.rest()
+    script.happens("receive", 0, True, False)
+    script.happens("close", 0)
     if script.world.calls:
         raise Deviation("an open was closed, and a call that waits in it has not ended")
 
@@ -329,13 +316,11 @@ def _one_of_two_opens_is_closed(script: Script) -> None:
 def _a_view_meets_a_close(script: Script) -> None:
     """A driver object is closed between taking a packet and lending it to the user."""
     script.opened()
-    script.do("offer", HWADDR, 1)
-    script.rest()
+    script.happens("offer", HWADDR, 1)
     script.do("receive", 0, True, True)
     script.until(at(Label.RX_FIRST_WORD))
     script.do("close", 0)
-    script.do("run", FIRST + 1)
-    script.rest()
+    script.happens("run", FIRST + 1)
 
 
 def _start_is_seen_early(script: Script) -> None:
@@ -357,8 +342,7 @@ def _a_slot_is_given_back_before_close(script: Script) -> None:
         return kind == "show" and pending[about[0]].region.purpose is Purpose.RECEIVE_RING
 
     script.opened()
-    script.do("offer", HWADDR, 1)
-    script.rest()
+    script.happens("offer", HWADDR, 1)
     script.do("receive", 0, True, False)
     script.rest(without=late)
     # The first thread goes on to something else, so that another one closes the card.
@@ -371,19 +355,15 @@ def _a_slot_is_given_back_before_close(script: Script) -> None:
 def _a_packet_is_received(script: Script) -> None:
     """A packet arrives, and a user receives it."""
     script.opened()
-    script.do("offer", HWADDR, 1)
-    script.rest()
-    script.do("receive", 0, True, False)
-    script.rest()
+    script.happens("offer", HWADDR, 1)
+    script.happens("receive", 0, True, False)
 
 
 def _an_interrupt_after_a_close(script: Script) -> None:
     """The card is closed; an interrupt comes without a reason."""
     script.opened()
-    script.do("close", 0)
-    script.rest()
-    script.do("spurious")
-    script.rest()
+    script.happens("close", 0)
+    script.happens("spurious")
 
 
 def _the_ring_fills_up(script: Script) -> None:
@@ -406,11 +386,9 @@ def _check_writable(script: Script, should: bool) -> None:
 def _a_length_that_lies(script: Script) -> None:
     """A packet arrives, and a faulty card overwrites its length."""
     script.opened()
-    script.do("offer", HWADDR, 1)
-    script.rest()
+    script.happens("offer", HWADDR, 1)
     script.do("lie", 0, TOO_LONG)
-    script.do("receive", 0, True, False)
-    script.rest()
+    script.happens("receive", 0, True, False)
 
 
 @attrs.frozen

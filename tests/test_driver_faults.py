@@ -4,11 +4,13 @@ import re
 
 import pytest
 
+from model.faults import CATALOGUE
 from model.state import Label
 from proofs.faults import FAULTS as PROVED
+from properties.card_faults import CARD_FAULTS
 from properties.driver_source import PRESENT, DriverCode
 from properties.fault_runs import FIRST, SCENES, Scene, at, caught, play, search
-from properties.faults import FAULTS, fault
+from properties.faults import FAULTS, DriverFault, fault
 from properties.replay import Run, replay
 from properties.simulation.host import Ending
 from properties.simulation.simulation import HWADDR, Simulation
@@ -95,7 +97,7 @@ FOUND = {
     "copies-too-little": "received packet .* and it is",
 }
 """What the finding says, where one kind of finding alone would be right."""
-EACH = pytest.mark.parametrize("wrong", FAULTS, ids=lambda item: item.name)
+EACH = pytest.mark.parametrize("wrong", FAULTS, ids=lambda item: item.fault.id)
 
 
 # What there is
@@ -103,12 +105,29 @@ EACH = pytest.mark.parametrize("wrong", FAULTS, ids=lambda item: item.name)
 
 def test_each_fault_of_the_specification_that_a_driver_can_make_is_here():
     for proved in PROVED:
-        if proved.id not in CARDS_MISTAKES:
-            assert fault(SAME_LINE.get(proved.id, proved.id)).source == proved.origin
+        if proved.id in SAME_LINE:
+            assert fault(SAME_LINE[proved.id]).fault.origin == proved.origin
+        elif proved.id not in CARDS_MISTAKES:
+            assert fault(proved.id).fault is proved
+
+
+def test_what_is_described_is_made_somewhere():
+    made = [*PROVED, *(item.fault for item in (*FAULTS, *CARD_FAULTS))]
+    assert {item.id for item in made} == {item.id for item in CATALOGUE}
+
+
+def test_each_fault_is_described_once():
+    assert len({item.id for item in CATALOGUE}) == len(CATALOGUE)
+    assert len({item.title for item in CATALOGUE}) == len(CATALOGUE)
+
+
+def test_what_is_nowhere_described_is_no_fault():
+    with pytest.raises(KeyError):
+        DriverFault("gremlins", ())
 
 
 def test_names_differ():
-    assert len({item.name for item in FAULTS}) == len(FAULTS)
+    assert len({item.fault.id for item in FAULTS}) == len(FAULTS)
 
 
 def test_an_unknown_fault_names_the_known_ones():
@@ -118,15 +137,15 @@ def test_an_unknown_fault_names_the_known_ones():
 
 
 def test_scenes_and_expectations_are_of_faults():
-    names = {item.name for item in FAULTS}
+    names = {item.fault.id for item in FAULTS}
     assert SCENES.keys() <= names
     assert FOUND.keys() <= names
 
 
 @EACH
 def test_no_fault_stands_on_another_ones_changes(wrong):
-    others = [item.name for item in FAULTS if item.changes == wrong.changes]
-    assert others == [wrong.name]
+    others = [item.fault.id for item in FAULTS if item.changes == wrong.changes]
+    assert others == [wrong.fault.id]
 
 
 # Each is caught
@@ -136,7 +155,7 @@ def test_no_fault_stands_on_another_ones_changes(wrong):
 def test_a_fault_is_caught(wrong):
     found = caught(wrong)
     assert found.deviation is not None
-    assert re.search(FOUND.get(wrong.name, ""), found.deviation.reason, re.DOTALL)
+    assert re.search(FOUND.get(wrong.fault.id, ""), found.deviation.reason, re.DOTALL)
     assert found.accesses > 0
 
 

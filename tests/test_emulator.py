@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from emulator.buffers import pieces, read_buffers, write_buffers
 from emulator.bus import BusError
 from emulator.card import Card
-from emulator.card_state import Fault
+from emulator.card_state import FatalError
 from emulator.command import UNKNOWN_COMMAND
 from emulator.memory import AddressSpace
 from emulator.packet import Packet
@@ -650,7 +650,7 @@ def test_bad_buffers_are_faults_of_the_descriptor():
         lambda: read_buffers(NoMemory(), small_slot((1, 0, 0, 0)), 0, 1),
         lambda: write_buffers(NoMemory(), small_slot((1, 0, 0, 0)), 0, b"x"),
     ):
-        with pytest.raises(Fault) as caught:
+        with pytest.raises(FatalError) as caught:
             access()
         assert caught.value.bit is FLTR
         assert str(caught.value.__cause__) == (

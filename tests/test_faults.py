@@ -20,7 +20,7 @@ from model.phrases import PHRASES
 from model.properties import PROPERTIES
 from model.scope import Scope
 from model.system import specification
-from proofs.barrier_faults import barrier_cases, barrier_id
+from proofs.barrier_faults import barrier_cases, missing
 from proofs.faults import FAULTS, Catch, Fault, case_of, catch, faulty, wanted
 from proofs.ranking import PROMISES
 from proofs.scenarios import (
@@ -128,7 +128,7 @@ def test_every_barrier_has_its_fault() -> None:
         if guard.barrier
     }
     names = {fault.id for fault in FAULTS if fault.id.startswith("no-barrier-")}
-    assert names == {barrier_id(rule, barrier) for rule, barrier in barriers}
+    assert names == {missing(rule, barrier).id for rule, barrier in barriers}
     assert len(names) == len(barriers)
 
 
@@ -154,7 +154,7 @@ def test_a_new_barrier_has_a_fault_at_once() -> None:
     system = held_back(specification())
     rule = system.transitions[0].rule.name
     cases = {case.fault.id: case for case in barrier_cases(system)}
-    case = cases[barrier_id(rule, "a new one")]
+    case = cases[missing(rule, "a new one").id]
     assert len(case.change(system).transitions[0].guards) == len(system.transitions[0].guards) - 1
 
 

@@ -28,7 +28,8 @@ from lab.initramfs import Entry, archive, module_order
 from lab.inside import faulty
 from lab.prepare import Parts
 from lab.qemu import FIRST_SLOT, Machine, words
-from properties.faults import Fault
+from model.faults import Fault
+from properties.faults import DriverFault
 from tests.agent_port import Talk
 
 DEPENDENCIES = """\
@@ -222,7 +223,7 @@ def test_drivers_with_a_barrier_too_few_are_named_over_any_card(
 def test_a_driver_with_nothing_wrong_is_not_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nothing = Fault("nothing", (), "nothing goes wrong", "own")
+    nothing = DriverFault(Fault("nothing", "own", "nothing goes wrong"), ())
     monkeypatch.setattr(faulty, "fault", {"nothing": nothing}.get)
     monkeypatch.setattr(faulty, "BARRIERS", ("nothing",))
     monkeypatch.setattr(sys, "argv", ["faulty", "emulated:right", "emulated:other"])

@@ -227,14 +227,14 @@ def test_a_handler_that_serves_a_card_that_was_let_go_of_is_blamed(laboratory, m
 # Who is blamed
 
 
-@pytest.mark.parametrize("wrong", CARD_FAULTS, ids=lambda item: item.name)
+@pytest.mark.parametrize("wrong", CARD_FAULTS, ids=lambda item: item.fault.id)
 def test_a_card_that_breaks_a_rule_is_named(wrong):
     outcome = play(prepare=wrong.make)
     assert outcome.finding.startswith("the card broke the specification: ")
     assert wrong.says in outcome.finding
 
 
-@pytest.mark.parametrize("name", [item.name for item in FAULTS if item.name not in UNSEEN])
+@pytest.mark.parametrize("name", [item.fault.id for item in FAULTS if item.fault.id not in UNSEEN])
 def test_a_driver_that_breaks_a_rule_is_named(name):
     command = [sys.executable, "-m", "properties.monitored", "--fault", name]
     done = subprocess.run(
@@ -245,7 +245,7 @@ def test_a_driver_that_breaks_a_rule_is_named(name):
 
 
 def test_what_cannot_be_seen_is_about_faults_that_there_are():
-    assert UNSEEN.keys() <= {item.name for item in FAULTS}
+    assert UNSEEN.keys() <= {item.fault.id for item in FAULTS}
 
 
 # What users see of it

@@ -20,7 +20,7 @@ from monitor.watch import watch
 from properties.driver_source import DriverCode
 from properties.faults import FAULTS, fault
 
-BARRIERS = tuple(item.name for item in FAULTS if item.name.startswith("no-barrier-"))
+BARRIERS = tuple(item.fault.id for item in FAULTS if item.fault.id.startswith("no-barrier-"))
 SETTINGS = Settings(ring_shift=1)
 PATIENCE = 60.0
 
