@@ -180,7 +180,10 @@ class RuleBook:
         return state
 
 
-def bind(body: Callable[..., None], *arguments: object) -> Callable[..., None]:
+Result = TypeVar("Result")
+
+
+def bind(body: Callable[..., Result], *arguments: object) -> Callable[..., Result]:
     """`body` for one of several alike: its first arguments fixed, its text kept."""
     bound = functools.partial(body, *arguments)
     functools.update_wrapper(bound, body)

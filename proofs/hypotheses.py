@@ -17,7 +17,7 @@ import attrs
 from engine.rules import Transition, symbolic
 from engine.terms import Bool, Number, Sort, Term, TermType, substitute, symbol, variables
 from model.state import State
-from proofs.invariants import Invariant
+from proofs.claims import Invariant
 
 __all__ = [
     "Instantiator",

@@ -22,7 +22,7 @@ from engine.terms import (
 )
 from engine.terms import symbol as make_symbol
 from proofs.hypotheses import after, state_symbols
-from proofs.ranking import Case, Process, Promise
+from proofs.leads_to import Case, Process, Promise
 
 __all__ = [
     "can_help",

@@ -1,0 +1,52 @@
+"""What is true in every reachable state: the conjuncts of the inductive invariant.
+
+A conjunct alone is rarely inductive; together they are, and `proofs.obligations` checks that every
+rule keeps each one. The files go from the bottom up, in the order of the list below. `labels` and
+`phases` state nothing; they hold words that several others use.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from proofs.claims import Invariant
+from proofs.invariants import (
+    engines,
+    failure,
+    life,
+    lock,
+    memory,
+    receive,
+    requests,
+    speculation,
+    threads,
+    waiting,
+)
+from proofs.invariants.labels import COMMAND_LABELS, filling
+from proofs.invariants.life import submitted
+from proofs.invariants.phases import conducting, phase
+from proofs.invariants.threads import inside_call
+
+__all__ = [
+    "COMMAND_LABELS",
+    "INVARIANTS",
+    "Invariant",
+    "conducting",
+    "filling",
+    "inside_call",
+    "phase",
+    "submitted",
+]
+
+INVARIANTS: Final[tuple[Invariant, ...]] = (
+    *lock.BOOK.invariants,
+    *threads.BOOK.invariants,
+    *requests.BOOK.invariants,
+    *engines.BOOK.invariants,
+    *receive.BOOK.invariants,
+    *speculation.BOOK.invariants,
+    *waiting.BOOK.invariants,
+    *life.BOOK.invariants,
+    *memory.BOOK.invariants,
+    *failure.BOOK.invariants,
+)

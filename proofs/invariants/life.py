@@ -1,0 +1,270 @@
+"""Open and close: who does it, which rings are in use meanwhile, and by which commands."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engine.terms import And, Bool, Implies, Number, Or, constant, one_of, wrap
+from model.device_spec import running
+from model.state import Command, Flags, Label, Life, Result, Stage, State
+from model.thread_spec import at
+from proofs.claims import InvariantBook, slot_exists
+from proofs.invariants.labels import COMMAND_LABELS
+from proofs.invariants.phases import (
+    CLOSING_PHASES,
+    OPENING_PHASES,
+    QUIET,
+    RESETTING,
+    at_step,
+    conducting,
+    phase,
+)
+from proofs.invariants.requests import finished, outstanding
+
+__all__ = ["BOOK", "submitted"]
+
+BOOK: Final = InvariantBook()
+
+
+@BOOK.invariant("life.conductor", "thread")
+def one_conductor(s: State, t: Number) -> Bool:
+    """At most one thread opens or closes the card."""
+    return Implies(
+        conducting(s, t),
+        And(
+            t == s.driver.conductor,
+            one_of(s.driver.life, (Life.OPENING, Life.CLOSING)),
+        ),
+    )
+
+
+@BOOK.invariant("life.state")
+def life_state(s: State) -> Bool:
+    """What the driver is doing, who does it, and what it counts agree."""
+    driver = s.driver
+    changing = one_of(driver.life, (Life.OPENING, Life.CLOSING))
+    return And(
+        one_of(driver.life, Life),
+        one_of(s.card.flags, Flags),
+        constant(0) <= driver.polls,
+        Implies(changing, conducting(s, driver.conductor)),
+        driver.opens == driver.handles,
+        constant(0) <= driver.handles,
+        (driver.life == Life.OPEN) == (driver.handles != 0),
+        Implies((driver.life != Life.OPEN) & ~phase(s, Label.LEAVE), driver.inside == 0),
+        Implies(phase(s, *CLOSING_PHASES), driver.life == Life.CLOSING),
+        Implies(phase(s, *OPENING_PHASES), (driver.life == Life.OPENING) & ~driver.aborting),
+        slot_exists(driver.cursor),
+        Implies(driver.life == Life.OPENING, ~driver.aborting | at_step(s, Label.CLOSED)),
+    )
+
+
+@BOOK.invariant("life.rings")
+def life_rings(s: State) -> Bool:
+    """Which rings are in use in which phase."""
+    driver = s.driver
+    opened = driver.life == Life.OPEN
+    packets = Or(
+        opened,
+        phase(
+            s,
+            *CLOSING_PHASES,
+            Label.START,
+            Label.STARTED,
+            Label.ADD_UNICAST,
+            Label.ADDED_UNICAST,
+            Label.OPENED,
+        ),
+    )
+    commands = packets | phase(s, *QUIET) | (driver.life == Life.CLOSED) & ~driver.needs_reset
+    commands = commands | at_step(s, Label.CLOSED) & ~driver.needs_reset
+    none = Or(
+        phase(s, *RESETTING, *QUIET),
+        at_step(s, Label.CLOSED),
+        driver.life == Life.CLOSED,
+    )
+    return And(
+        Implies(packets, s.tx.live & s.rx.live),
+        Implies(commands, s.cmd.live & ~driver.needs_reset),
+        Implies(none, ~s.tx.live & ~s.rx.live & ~s.card.started),
+        Implies(phase(s, *RESETTING), ~s.cmd.live & ~s.cmd.based & (s.cmd.dev_i == 0)),
+        Implies(~s.tx.live, s.tx.stage == Stage.IDLE),
+        Implies(~s.cmd.live, s.cmd.stage == Stage.IDLE),
+        s.tx.live == s.rx.live,
+        Implies(s.tx.live, s.cmd.live),
+        Implies(driver.needs_reset & (driver.life != Life.OPENING) & (driver.life != Life.CLOSING),
+                ~s.cmd.live),
+        Implies(at_step(s, Label.CLOSED) & driver.needs_reset, ~s.cmd.live),
+        Implies(s.card.flags == Flags.RESETTING, ~s.cmd.live),
+        Implies(phase(s, Label.CMD_INIT, Label.CMD_FENCE, Label.CMD_BASE),
+                s.card.flags != Flags.RESETTING),
+        Implies(~s.cmd.live, ~s.cmd.based),
+    )  # fmt: skip
+
+
+def last_command_executed(s: State) -> Bool:
+    """The card has executed every command submitted, though it may not have returned the last."""
+    ring = s.cmd
+    answering = one_of(ring.stage, (Stage.WRITE_STATUS, Stage.WRITE_OWNER))
+    return (ring.dev == ring.prod) | answering & (ring.dev + 1 == ring.prod)
+
+
+def submitted(s: State, t: Number) -> Bool:
+    """Thread t has handed its command over and waits for the answer or gives up waiting."""
+    return at(s, t, Label.CMD_DOORBELL, Label.CMD_WAIT, Label.CMD_ABANDON) | at(
+        s, t, Label.CMD_LEAVE_QUEUE
+    ) & (s.threads.result[t] == Result.NONE)
+
+
+def ready_to_start(s: State) -> Bool:
+    """Both packet rings are set up and unused: the state in which START makes sense."""
+    tx, rx = s.tx, s.rx
+    return And(
+        ~s.card.started,
+        tx.live,
+        rx.live,
+        (tx.prod == tx.cons) & (tx.dev == tx.cons) & (tx.prod_i == 0) & (tx.cons_i == 0),
+        (tx.doorbells_arrived == tx.doorbells_posted)
+        & (tx.doorbells_posted == tx.prod)
+        & (tx.first == tx.prod),
+        (rx.dev == rx.cons) & (rx.cons_i == 0) & (rx.first == rx.cons),
+    )
+
+
+@BOOK.invariant("life.answers", "thread")
+def life_answers(s: State, t: Number) -> Bool:
+    """The conductor's command is the newest one; an OK answer means that all were executed."""
+    ring, threads = s.cmd, s.threads
+    back = threads.return_to[t]
+    kind_of_back = And(
+        Implies(back == Label.STOPPED, threads.kind[t] == Command.STOP),
+        Implies(back == Label.FLUSHED, threads.kind[t] == Command.FLUSHFILT),
+        Implies(back == Label.STARTED, threads.kind[t] == Command.START),
+        Implies(back == Label.ADDED_UNICAST, threads.kind[t] == Command.ADDFILT),
+    )
+    ordinary = one_of(threads.kind[t], (Command.ADDFILT, Command.RMFILT))
+    waiting = submitted(s, t) & (back != Label.EXIT)
+    answered = at(s, t, Label.STOPPED, Label.FLUSHED, Label.STARTED, Label.ADDED_UNICAST)
+    return And(
+        Implies(at(s, t, *COMMAND_LABELS) | answered, kind_of_back),
+        Implies(at(s, t, *COMMAND_LABELS, Label.FILTER_ENTER) & (back == Label.EXIT), ordinary),
+        Implies(waiting, And(threads.request[t] + 1 == ring.prod,
+                             Implies(threads.completed[t], ring.cons == ring.prod))),
+        Implies(waiting & ~threads.completed[t],
+                ring.kind_new[threads.slot[t]] == threads.kind[t]),
+        Implies(answered, back == threads.pc[t]),
+        Implies(answered & (threads.result[t] == Result.OK), ring.cons == ring.prod),
+    )  # fmt: skip
+
+
+@BOOK.invariant("life.commands", "slot")
+def life_commands(s: State, k: Number) -> Bool:
+    """START, STOP and FLUSHFILT are outstanding only while the conductor sees to them."""
+    ring = s.cmd
+    c = s.driver.conductor
+    offset = wrap(k, ring.cons_i)
+    kind = ring.kind_new[k]
+    conducted = And(
+        one_of(s.driver.life, (Life.OPENING, Life.CLOSING)),
+        ring.cons + offset + 1 == ring.prod,
+        kind == s.threads.kind[c],
+        Or(
+            submitted(s, c) & (s.threads.return_to[c] != Label.EXIT),
+            at(s, c, Label.RESET),
+            at(s, c, Label.STOPPED, Label.STARTED, Label.FLUSHED)
+            & (s.threads.result[c] != Result.OK),
+        ),
+    )
+    executed = And(
+        offset == finished(ring), one_of(ring.stage, (Stage.WRITE_STATUS, Stage.WRITE_OWNER))
+    )
+    return Implies(
+        And(ring.live, slot_exists(k), finished(ring) <= offset, offset < outstanding(ring)),
+        And(
+            one_of(kind, (Command.ADDFILT, Command.RMFILT)) | conducted,
+            Implies((kind == Command.START) & ~executed, ready_to_start(s)),
+            Implies((kind == Command.STOP) & ~executed & running(s), s.card.started),
+        ),
+    )
+
+
+@BOOK.invariant("life.started")
+def life_started(s: State) -> Bool:
+    """Packet traffic is on exactly when the driver believes so, and no command is out of order."""
+    driver, card = s.driver, s.card
+    c = driver.conductor
+    waits = submitted(s, c)
+    executed = last_command_executed(s)
+    commanding = at(s, c, *COMMAND_LABELS)
+    before = Or(
+        at_step(s, Label.LEAVE, Label.DRAIN, Label.STOP),
+        phase(s, Label.STOPPED) & at(s, c, *COMMAND_LABELS) & ~waits,
+        at_step(s, Label.ADD_UNICAST, Label.ADDED_UNICAST, Label.OPENED),
+        phase(s, Label.ADDED_UNICAST),
+        driver.life == Life.OPEN,
+    )
+    after = Or(
+        phase(s, Label.FLUSH, Label.FLUSHED),
+        at_step(s, Label.STOPPED) & (s.threads.result[c] == Result.OK),
+        at_step(s, Label.START),
+        phase(s, Label.STARTED) & at(s, c, *COMMAND_LABELS) & ~waits,
+    )
+    return And(
+        ~card.sequence_error,
+        Implies(before, card.started),
+        Implies(after, ~card.started),
+        Implies(
+            phase(s, Label.STOPPED) & commanding & waits & running(s),
+            card.started != executed,
+        ),
+        Implies(
+            phase(s, Label.STOPPED) & at(s, c, *COMMAND_LABELS) & waits & executed,
+            ~card.started,
+        ),
+        Implies(
+            phase(s, Label.STARTED) & commanding & waits & running(s),
+            card.started == executed,
+        ),
+        Implies(
+            phase(s, Label.STARTED) & at(s, c, *COMMAND_LABELS) & waits & executed,
+            card.started,
+        ),
+        Implies(at_step(s, Label.STARTED) & (s.threads.result[c] == Result.OK), card.started),
+        Implies(
+            at_step(s, Label.START)
+            | phase(s, Label.STARTED) & at(s, c, *COMMAND_LABELS) & ~waits,
+            And(s.cmd.dev == s.cmd.prod, ready_to_start(s)),
+        ),
+        Implies(
+            phase(s, *QUIET) | ((driver.life == Life.CLOSED) | at_step(s, Label.CLOSED))
+            & ~driver.needs_reset,
+            s.cmd.dev == s.cmd.prod,
+        ),
+        Implies(phase(s, *RESETTING),
+                (s.tx.doorbells_arrived == s.tx.doorbells_posted)
+                & (s.cmd.doorbells_arrived == s.cmd.doorbells_posted)),
+    )  # fmt: skip
+
+
+def without_filters(s: State) -> Bool:
+    """The card was closed or reset, and nobody has added a filter since."""
+    c = s.driver.conductor
+    return Or(
+        (s.driver.life == Life.CLOSED) & ~s.driver.needs_reset,
+        phase(s, *RESETTING, *QUIET),
+        at_step(s, Label.CLOSED) & ~s.driver.needs_reset,
+        at_step(s, Label.FLUSHED) & (s.threads.result[c] == Result.OK),
+        phase(s, Label.FLUSHED) & submitted(s, c) & last_command_executed(s),
+    )
+
+
+@BOOK.invariant("life.no-filters", "key")
+def no_filters(s: State, key: Number) -> Bool:
+    """A card that was closed or reset has no filter."""
+    return Implies(without_filters(s), s.card.filters[key] == 0)
+
+
+@BOOK.invariant("life.filter-count")
+def no_filter_count(s: State) -> Bool:
+    """A card that was closed or reset counts no filter."""
+    return Implies(without_filters(s), s.card.filter_count == 0)

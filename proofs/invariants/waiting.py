@@ -1,0 +1,182 @@
+"""Waiting: lines of callers, events that announce something, and nobody who sleeps in vain."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engine.terms import And, Bool, Implies, Number, Or, constant, one_of
+from model.device_spec import running
+from model.memory_spec import SCAN
+from model.properties import precise_readiness
+from model.ring_spec import COMMAND, TRANSMIT, RingOperations, call_must_end, my_turn
+from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life, State
+from model.thread_spec import at, holder, lock_is_held
+from proofs.claims import InvariantBook, within
+from proofs.invariants.labels import filling
+
+__all__ = ["BOOK"]
+
+BOOK: Final = InvariantBook(TRANSMIT, COMMAND)
+
+
+# Lines of callers
+
+
+@BOOK.for_each_ring("waiters")
+def line_counters(ops: RingOperations, s: State) -> Bool:
+    """The place whose turn it is exists and was not given up, except while somebody moves on."""
+    line = ops.ring(s).waiters
+    return And(
+        constant(0) <= line.next - line.head,
+        Implies(
+            line.cancelled[line.head] & (line.head != line.next),
+            lock_is_held(s) & at(s, holder(s), ops.leave),
+        ),
+    )
+
+
+@BOOK.for_each_ring("line-place", "thread")
+def line_place(ops: RingOperations, s: State, t: Number) -> Bool:
+    """Each caller that waits for a slot has a place of its own in the line."""
+    line = ops.ring(s).waiters
+    place = s.threads.queue_position[t]
+    return Implies(
+        at(s, t, ops.turn, ops.cancel, ops.doorbell, *filling(ops)),
+        And(
+            within(place, line.head, line.next - line.head),
+            line.waiter[place] == t,
+            ~line.cancelled[place],
+        ),
+    )
+
+
+@BOOK.for_each_ring("line-member", "counter")
+def line_member(ops: RingOperations, s: State, j: Number) -> Bool:
+    """Each place in the line that was not given up belongs to a caller."""
+    line = ops.ring(s).waiters
+    t = line.waiter[j]
+    return Implies(
+        within(j, line.head, line.next - line.head) & ~line.cancelled[j],
+        And(
+            at(s, t, ops.turn, ops.cancel, ops.doorbell, *filling(ops)),
+            s.threads.queue_position[t] == j,
+        ),
+    )
+
+
+# Events and sleeping
+
+
+@BOOK.for_each_ring("completion-announced")
+def completion_announced(ops: RingOperations, s: State) -> Bool:
+    """A completion that the driver has not taken is announced, or the handler will still look."""
+    ring = ops.ring(s)
+    event = constant(EVENT_THREAD)
+    before = (
+        (Label.CMD_SCAN,) if ops is COMMAND else (Label.CMD_SCAN, Label.CMD_RECLAIM, Label.TX_SCAN)
+    )
+    stale = ring.owner_speculated & ring.speculated_owner
+    return Implies(
+        And(ring.live, running(s), ring.dev != ring.cons),
+        Or(
+            ring.due,
+            ring.event,
+            at(s, event, Label.READ_EVENTS),
+            at(s, event, *before) & ~stale,
+            at(s, event, ops.reclaim) & (~stale | (ring.dev == ring.cons + 1)),
+        ),
+    )
+
+
+@BOOK.invariant("rx.delivery-announced")
+def delivery_announced(s: State) -> Bool:
+    """A packet that waits is announced, or the handler will find it, or readers will look.
+
+    Whoever found no packet, by a load that came too early, will be called again.
+    """
+    ring = s.rx
+    event = constant(EVENT_THREAD)
+    announced = ring.due | ring.event | at(s, event, Label.READ_EVENTS)
+    ahead = at(s, holder(s), Label.RX_HEADER)
+    missed = ring.owner_speculated & ring.speculated_owner & (~ahead | (ring.dev != ring.cons + 1))
+    return Implies(
+        And(ring.live, running(s), ring.dev != ring.cons),
+        And(announced | ring.ready | at(s, event, *SCAN), Implies(missed, announced)),
+    )
+
+
+@BOOK.invariant("rx.readable")
+def readable(s: State) -> Bool:
+    """The card is readable only while a packet waits, or while readers must end."""
+    return precise_readiness(s)
+
+
+@BOOK.invariant("card.interrupt-raised")
+def interrupt_raised(s: State) -> Bool:
+    """A pending event bit has its interrupt, or the handler is about to read it."""
+    return Implies(
+        s.tx.event | s.cmd.event | s.rx.event,
+        s.card.raising | s.card.vector0 | at(s, constant(EVENT_THREAD), Label.READ_EVENTS),
+    )
+
+
+@BOOK.invariant("card.fatal-announced")
+def fatal_announced(s: State) -> Bool:
+    """A fatal error is known to the driver or about to be."""
+    return Implies(
+        s.card.flags == Flags.ERROR,
+        s.driver.failed | s.card.vector1 | at(s, constant(FATAL_THREAD), Label.MARK_FAILED),
+    )
+
+
+@BOOK.for_each_ring("sleeper", "thread")
+def request_sleeper(ops: RingOperations, s: State, t: Number) -> Bool:
+    """Nobody sleeps unwoken although its condition holds."""
+    threads = s.threads
+    unwoken = threads.asleep[t] & ~ops.wait_queue(s)[t]
+    moving_on = lock_is_held(s) & at(s, holder(s), ops.leave)
+    return And(
+        Implies(
+            at(s, t, ops.turn) & threads.asleep[t],
+            ~threads.nonblocking[t],
+        ),
+        Implies(
+            at(s, t, ops.turn) & unwoken,
+            ~call_must_end(s, t) & (~my_turn(ops, s, t) | moving_on),
+        ),
+        Implies(
+            at(s, t, ops.wait) & unwoken,
+            ~call_must_end(s, t) & ~threads.completed[t],
+        ),
+    )
+
+
+@BOOK.invariant("rx.sleeper", "thread")
+def receive_sleeper(s: State, t: Number) -> Bool:
+    """No reader sleeps on a card that failed or is being closed."""
+    return And(
+        Implies(
+            at(s, t, Label.RX_OWNER) & s.threads.asleep[t],
+            ~s.threads.nonblocking[t] & (s.rx.ready | ~call_must_end(s, t)),
+        ),
+    )
+
+
+@BOOK.invariant("life.sleeper", "thread")
+def life_sleeper(s: State, t: Number) -> Bool:
+    """Nobody sleeps unwoken on the channel of open and close although its condition holds."""
+    unwoken = s.threads.asleep[t] & ~s.threads.wake_life[t]
+    handler_will_wake = at(
+        s, constant(EVENT_THREAD), Label.TX_SCAN, Label.TX_RECLAIM, Label.RX_READY
+    )
+    return And(
+        Implies(at(s, t, Label.LEAVE) & unwoken, s.driver.inside != 0),
+        Implies(
+            at(s, t, Label.DRAIN) & unwoken,
+            ~s.driver.failed & ((s.tx.cons != s.tx.prod) | handler_will_wake),
+        ),
+        Implies(
+            at(s, t, Label.OPEN_ENTER) & unwoken,
+            one_of(s.driver.life, (Life.OPENING, Life.CLOSING)),
+        ),
+    )
