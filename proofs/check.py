@@ -18,15 +18,17 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import IO, TYPE_CHECKING, Final, TypeVar
 
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style as RichStyle
 
+from engine.ladder import Page
 from model.phrases import PHRASES
 from model.properties import PROPERTIES
 from proofs.assumptions import assumption_lines
+from proofs.costs import SEARCH, cost
 from proofs.options import Options, UsageError, parse, suggest
 from proofs.progress import Progress, progress
 from proofs.report import Report, Style
@@ -82,7 +84,7 @@ def main(arguments: Sequence[str] | None = None, source: Source | None = None) -
 
 def _command(options: Options, source: Source | None) -> int:
     if options.assumptions:
-        print("\n".join(assumption_lines(WIDTH)))
+        print("\n".join(assumption_lines(_width(sys.stdout))))
         return 0
     began = time.monotonic()
     known = Source.real() if source is None else source
@@ -101,8 +103,8 @@ def _command(options: Options, source: Source | None) -> int:
         _run(report, known, console)
         report.seconds = time.monotonic() - began
         written = _write(report)
-        if options.fault is None:
-            for line in report.lines(_style(console)):
+        if options.fault is None or report.interrupted:
+            for line in report.lines(_style(console), _width(console.file)):
                 console.file.write(line + "\n")
         else:
             _show_fault(report, faults[0], console)
@@ -178,8 +180,10 @@ def _batches(report: Report, source: Source) -> list[list[Task]]:
 
 def _run(report: Report, source: Source, console: Console) -> None:
     """Do everything and note it in the report; an interrupt ends it early."""
-    answers = len(report.obligations) * len(report.options.solvers)
-    shown = progress(console, {"obligation": answers, "fault": len(report.faults)})
+    solvers, faults = len(report.options.solvers), len(report.faults)
+    work = solvers * sum(map(cost, report.obligations)) + faults * SEARCH
+    totals = {"obligation": solvers * len(report.obligations), "fault": faults}
+    shown = progress(console, totals, work)
     try:
         for event in run(source, _batches(report, source), report.options.jobs):
             if event is None:
@@ -223,12 +227,12 @@ def _show(shown: Progress, event: Event) -> None:
     if isinstance(event, Failure):
         shown.say(f"failed: {event.task}: {event.message}")
     elif isinstance(event, Proof):
-        shown.advance("obligation")
+        shown.advance("obligation", cost(event.obligation))
         if event.verdict.result != "proved":
             item = event.obligation
             shown.say(f"{event.verdict.result}: {item.id} ({item.arithmetic}, {event.solver})")
     else:
-        shown.advance("fault")
+        shown.advance("fault", SEARCH)
         if event.catch.result != "caught":
             shown.say(f"{event.catch.result}: {event.fault.id}")
 
@@ -245,6 +249,11 @@ def _style(console: Console) -> Style:
         return RichStyle.parse(STYLES[role]).render(text, color_system=ColorSystem.STANDARD)
 
     return style
+
+
+def _width(stream: IO[str]) -> int:
+    """How wide prose and tables may be."""
+    return min(WIDTH, Page.of(stream).width)
 
 
 def _write(report: Report) -> bool:
@@ -272,12 +281,15 @@ def _write(report: Report) -> bool:
 def _show_fault(report: Report, fault: Fault, console: Console) -> None:
     """Explain a fault, name the property that it breaks, and draw the run."""
     style, out = _style(console), console.file
-    out.write(style("head", f"{fault.id}: {fault.title}") + f" ({fault.origin})\n\n")
+    width = _width(out)
+    for line in textwrap.wrap(f"{fault.id}: {fault.title} ({fault.origin})", width):
+        out.write(style("head", line) + "\n")
+    out.write("\n")
     for paragraph in fault.explanation.split("\n\n"):
-        out.write(textwrap.fill(paragraph, WIDTH) + "\n\n")
+        out.write(textwrap.fill(paragraph, width) + "\n\n")
     found = report.catch(fault)
     if found is None:
-        why = report.failures[0].message if report.failures else "interrupted"
+        why = report.failures[0].message
         out.write(style("bad", f"The search did not end: {why}") + "\n")
         return
     if found.result != "caught":
@@ -286,10 +298,12 @@ def _show_fault(report: Report, fault: Fault, console: Console) -> None:
         out.write(style("bad", f"No run was found on which it shows{where}.") + f" {found.note}\n")
         return
     meaning = _meaning(found.property)
-    out.write(f"It breaks {style('bad', found.property)}{': ' if meaning else ''}{meaning}\n\n")
+    broken = textwrap.fill(f"It breaks {found.property}{': ' if meaning else ''}{meaning}", width)
+    out.write(broken.replace(found.property, style("bad", found.property), 1) + "\n\n")
     print_trace(found.trace, fold=found.boot, fold_text=found.story, console=console)
     plural = "" if found.steps == 1 else "s"
-    out.write(f"\n{found.steps} step{plural} at ring size {found.ring_size}. {found.note}\n")
+    closing = f"{found.steps} step{plural} at ring size {found.ring_size}. {found.note}"
+    out.write("\n" + textwrap.fill(closing, width) + "\n")
 
 
 def _meaning(name: str) -> str:

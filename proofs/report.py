@@ -157,12 +157,36 @@ class Report:
 
     # For people
 
-    def lines(self, style: Style = _plain) -> Iterator[str]:
-        """The closing table and what went wrong, as lines of text."""
+    def lines(self, style: Style = _plain, width: int = 100) -> Iterator[str]:
+        """The closing tables and what went wrong, as lines of text; of a broken-off run, counts.
+
+        Tables are at most `width` wide if that is 60 or more; what they say of faults is less then.
+        """
+        if self.interrupted:
+            yield style("bad", self.broken_off())
+            return
         yield from self._property_table(style)
-        yield from self._fault_table(style)
+        yield from self._fault_table(style, width)
         yield from self._trouble(style)
         yield from self._conclusion(style)
+
+    def broken_off(self) -> str:
+        """How far an interrupted run had got, in one line."""
+        summary, asked = self.summary(), len(self.obligations) * len(self.options.solvers)
+        what = "obligations" if len(self.options.solvers) == 1 else "answers"
+        parts: list[str] = []
+        if asked:
+            refuted = f", {summary['refuted']:,} refuted" if summary["refuted"] else ""
+            parts.append(f"{summary['proved']:,} of {asked:,} {what} proved{refuted}")
+        if self.faults:
+            missed = sum(self.fault_result(fault) == "missed" for fault in self.faults)
+            parts.append(
+                f"{summary['faults_caught']:,} of {len(self.faults):,} faults caught"
+                + (f", {missed:,} missed" if missed else "")
+            )
+        if self.failures:
+            parts.append(f"the tool failed {len(self.failures):,} times")
+        return f"Interrupted after {self.seconds:.1f} s: {'; '.join(parts)}."
 
     def _property_table(self, style: Style) -> Iterator[str]:
         rows = [(row["name"], row) for row in self.properties()]
@@ -176,17 +200,21 @@ class Report:
             yield f"{name:<{width}}  {row['obligations']:>11,}  {row['seconds']:>7.1f} s  {verdict}"
         yield ""
 
-    def _fault_table(self, style: Style) -> Iterator[str]:
+    def _fault_table(self, style: Style, width: int) -> Iterator[str]:
         if not self.faults:
             return
         first = max(len("fault"), *(len(fault.id) for fault in self.faults))
         second = max(len("breaks"), *(len(self._broken(fault)) for fault in self.faults))
-        yield style("head", f"{'fault':<{first}}  {'breaks':<{second}}  ring size  steps  verdict")
+        figures = "  ring size  steps"
+        if first + second + len(figures) + len("    caught") > width:
+            figures = ""
+        yield style("head", f"{'fault':<{first}}  {'breaks':<{second}}{figures}  verdict")
         for fault in self.faults:
             found, result = self.catch(fault), self.fault_result(fault)
-            figures = f"{found.ring_size:>9}  {found.steps:>5}" if found else f"{'':>9}  {'':>5}"
+            if figures:
+                figures = f"  {found.ring_size:>9}  {found.steps:>5}" if found else " " * 18
             verdict = style("good", result) if result == "caught" else style("bad", result.upper())
-            yield f"{fault.id:<{first}}  {self._broken(fault):<{second}}  {figures}  {verdict}"
+            yield f"{fault.id:<{first}}  {self._broken(fault):<{second}}{figures}  {verdict}"
         yield ""
 
     def _broken(self, fault: Fault) -> str:
@@ -234,12 +262,11 @@ class Report:
                 parts.append(f"the tool failed {len(self.failures):,} times")
             if self.disagreements():
                 parts.append(f"the solvers disagree {len(self.disagreements()):,} times")
-            if self.interrupted:
-                parts.append("interrupted")
             text = f"Not all is as it must be: {'; '.join(parts)}. {self.seconds:.1f} s."
             yield style("bad", text)
         if questions:
-            yield f"Obligations hold {self._extent()}."
+            hold = summary["proved"] == asked
+            yield f"Obligations {'hold' if hold else 'were asked'} {self._extent()}."
 
     def _extent(self) -> str:
         size = self.options.ring_size

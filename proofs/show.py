@@ -1,4 +1,4 @@
-"""Print a trace: in colours on a terminal, plain elsewhere."""
+"""Print a trace: in colours and as wide as it is on a terminal, plain elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
 
-from engine.ladder import ladder
+from engine.ladder import Page, ladder
 from engine.trace import Trace
 from model.phrases import PHRASES
 
@@ -36,5 +36,6 @@ def print_trace(
             return words
         return STYLES[role].render(words, color_system=ColorSystem.STANDARD)
 
-    for line in ladder(trace, PHRASES, fold=fold, fold_text=fold_text, style=style):
+    page = Page.of(target.file)
+    for line in ladder(trace, PHRASES, fold=fold, fold_text=fold_text, style=style, page=page):
         target.file.write(line + "\n")

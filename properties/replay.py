@@ -16,7 +16,7 @@ from typing import Any, Final
 import attrs
 
 from engine.itf import to_itf
-from engine.ladder import text
+from engine.ladder import FULL, Page, text
 from engine.trace import Trace
 from judge.judge import Deviation, Specification
 from model.phrases import PHRASES
@@ -87,12 +87,13 @@ def explanation(world: Simulation, deviation: Deviation) -> str:
     return shown(trace_of(world, deviation))
 
 
-def shown(trace: Trace) -> str:
+def shown(trace: Trace, page: Page = FULL) -> str:
     """The trace as a ladder; the first open of the card is told in one line."""
     rules = [step.rule for step in trace.steps]
     if "opened" not in rules:
-        return text(trace, PHRASES)
-    return text(trace, PHRASES, fold=rules.index("opened") + 1, fold_text="the card is opened")
+        return text(trace, PHRASES, page=page)
+    fold = rules.index("opened") + 1
+    return text(trace, PHRASES, fold=fold, fold_text="the card is opened", page=page)
 
 
 def replay(run: Run, code: DriverCode) -> tuple[Simulation, Deviation | None]:
@@ -151,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, KeyError, TypeError) as error:
         print(f"properties.replay: {options.file}: {error}", file=sys.stderr)
         return 2
-    print(shown(trace), end="")
+    print(shown(trace, Page.of(sys.stdout)), end="")
     if options.itf is not None:
         write_trace(trace, options.itf)
     return 0 if trace.verdict == RIGHT else 1

@@ -1,12 +1,18 @@
 """The command: bad input, exit status, and what it writes."""
 
+import contextlib
+import fcntl
+import io
 import itertools
 import json
 import os
+import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,7 +30,9 @@ from model.scope import Scope
 from model.system import specification
 from proofs.assumptions import ABOUT, ASSUMPTIONS, assumption_lines
 from proofs.check import file_name, main
-from proofs.work import Source
+from proofs.options import parse
+from proofs.report import Report
+from proofs.work import Failure, Proof, Search, Source
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -432,7 +440,12 @@ def test_an_interrupt_leaves_a_report_of_what_was_reached(number, tmp_path):
             time.sleep(0.02)
         out = process.stdout.read()
         assert process.wait() == 2
-    assert "interrupted" in out
+    told = out.splitlines()[-1]
+    assert re.fullmatch(
+        r"Interrupted after \d+\.\d s: 2 of 6 obligations proved; 2 of 2 faults caught\.", told
+    )
+    assert "UNKNOWN" not in out
+    assert "every ring size" not in out
     data = json.loads(path.read_text())
     assert data["interrupted"]
     assert data["exit_status"] == 2
@@ -442,6 +455,50 @@ def test_an_interrupt_leaves_a_report_of_what_was_reached(number, tmp_path):
         ("step/tx.claim", "proved", ""),
         ("step/tx.reclaim", "unknown", "not reached"),
     ]
+
+
+def test_an_interrupted_search_for_one_fault_is_told_in_one_line(monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    monkeypatch.setattr("proofs.check.run", interrupt)
+    try:
+        assert check("--fault", "no-barrier") == 2
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)
+    told = r"Interrupted after \d+\.\d s: 0 of 1 faults caught\.\n"
+    assert re.fullmatch(told, capsys.readouterr().out)
+
+
+def test_what_was_found_before_an_interrupt_is_counted():
+    options = parse(["--solver", "both"])
+    report = Report(options, QUESTIONS[:3], MISTAKES, seconds=1.25, interrupted=True)
+    for solver, result in (("z3", "proved"), ("cvc5", "refuted")):
+        report.add(Proof(QUESTIONS[0], solver, Answer(result)))
+    report.add(Search(MISTAKES[0], Found(MISTAKES[0], "missed", "tx-order", RUN)))
+    report.add(Failure("step/tx.reclaim (integer)", "its process was ended by SIGKILL"))
+    assert list(report.lines()) == [
+        "Interrupted after 1.2 s: 1 of 6 answers proved, 1 refuted; "
+        "0 of 2 faults caught, 1 missed; the tool failed 1 times."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("special", "missed", "line"),
+    [
+        ({}, (), "Obligations hold for every ring size, in "),
+        ({}, ("no-doorbell",), "Obligations hold for every ring size, in "),
+        ({"step/tx.reclaim": "refuted"}, (), "Obligations were asked for every ring size, in "),
+        ({"step/tx.reclaim": "unknown"}, (), "Obligations were asked for every ring size, in "),
+        ({"step/tx.reclaim": die}, (), "Obligations were asked for every ring size, in "),
+    ],
+    ids=["proved", "fault missed", "refuted", "unknown", "death"],
+)
+def test_obligations_are_said_to_hold_only_if_all_are_proved(special, missed, line, capsys):
+    check(source=project(special, missed))
+    assert capsys.readouterr().out.splitlines()[-1].startswith(line)
 
 
 def test_workers_end_when_the_command_is_killed(tmp_path):
@@ -625,6 +682,52 @@ def test_one_fault_is_explained_and_shown(capsys, tmp_path):
     assert out.index("no-barrier: What is done.") < out.index("Then it goes wrong.")
     assert out.index("Then it goes wrong.") < out.index("It breaks tx-order")
     assert out.index("It breaks tx-order") < out.index("host threads")
+
+
+@pytest.mark.parametrize(("encoding", "bar"), [("ascii", "|"), ("utf-8", "│")])
+def test_one_fault_is_shown_in_the_characters_that_there_are(encoding, bar, monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    assert check("--fault", "no-barrier") == 1
+    out.flush()
+    assert f"\n   1 {bar} user 2: " in out.buffer.getvalue().decode(encoding)
+
+
+def on_a_terminal(columns, *arguments):
+    """What a terminal shows of the command when it has ended; the bar is gone then."""
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
+    environment.pop("COLUMNS", None)
+    shown = b""
+    with subprocess.Popen(
+        [sys.executable, "-m", "proofs.check", *arguments],
+        stdout=terminal, cwd=ROOT, env=environment,
+    ) as process:  # fmt: skip
+        os.close(terminal)
+        with contextlib.suppress(OSError):  # so a terminal says that nobody writes to it any more
+            while part := os.read(controller, 1 << 16):
+                shown += part
+        os.close(controller)
+    return process.returncode, shown.decode().rpartition("\x1b[2K")[2].splitlines()
+
+
+def test_one_fault_fits_a_terminal_of_60_columns():
+    status, lines = on_a_terminal(60, "--fault", "unchecked-length")
+    assert status == 1
+    assert max(map(len, lines)) <= 60
+    assert "step │ host threads         │ memory         │ device" in lines
+
+
+def test_tables_fit_a_terminal_of_60_columns():
+    report = Report(parse([]), QUESTIONS, [Mistake("x" * 27, "y" * 20)])
+    wide, narrow = (list(report.lines(width=width)) for width in (100, 60))
+    heads = [[line for line in lines if line.startswith("fault ")] for lines in (wide, narrow)]
+    assert heads == [
+        ["fault                        breaks                ring size  steps  verdict"],
+        ["fault                        breaks                verdict"],
+    ]
+    assert max(len(line) for line in narrow if "  " in line) <= 60
 
 
 def test_one_fault_that_is_missed_is_told(capsys):

@@ -1,6 +1,9 @@
 """A run is its decisions: it can be saved, replayed, and shown."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,6 +93,27 @@ def test_the_run_that_the_readme_shows_is_what_the_command_prints(capsys):
     printed = capsys.readouterr().out
     shown = printed[printed.index("step │") : printed.index("What the steps mean")].rstrip()
     assert shown in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+    ids=["PYTHONIOENCODING", "LC_ALL"],
+)
+def test_a_run_is_shown_where_only_ascii_can_be(environment):
+    done = subprocess.run(
+        [sys.executable, "-m", "properties.replay", "docs/no-barrier-tx-fields.json"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert b"\n  87 | user 2: calls write " in done.stdout
+    assert done.stdout.isascii()
 
 
 def test_the_driver_as_it_is_comes_through_that_run(capsys):

@@ -1,8 +1,16 @@
 """Traces: as data, as a ladder, as ITF."""
 
+import contextlib
+import fcntl
 import functools
+import io
 import json
+import os
+import pty
 import random
+import struct
+import termios
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +21,7 @@ from hypothesis import strategies as st
 
 from engine.executor import Executor, run_to_rest
 from engine.itf import from_itf, to_itf, write_itf
-from engine.ladder import ladder, text
+from engine.ladder import Page, ladder, text
 from engine.record import record
 from engine.rules import Party
 from engine.scope import FlatState, Instance
@@ -113,6 +121,108 @@ def test_the_ladder_is_never_too_wide_and_cuts_no_phrase(seed: int) -> None:
     for line in text(record(run, path, "A walk", start=opened), PHRASES).splitlines():
         assert len(line) <= 110
         assert "…" not in line
+
+
+def cells_of(lines: Iterable[str]) -> dict[int, list[str]]:
+    """What stands in the columns of each step, however many lines it takes, without spaces."""
+    found: dict[int, list[str]] = {}
+    for line in lines:
+        number, *cells = (part.strip() for part in line.split("│"))
+        if number.isdigit():
+            step = found.setdefault(int(number), ["", "", ""])
+        if number.isdigit() or (found and not number and cells):
+            for place, cell in enumerate(cells):
+                step[place] += cell.replace(" ", "")
+    return found
+
+
+@given(st.integers(0, 2**32), st.integers(40, 109))
+@settings(max_examples=20)
+def test_a_narrow_ladder_says_the_same_and_is_never_too_wide(seed: int, width: int) -> None:
+    run = executor()
+    opened, _ = opening()
+    trace = record(run, run.walk(random.Random(seed), 100, opened), "A walk", start=opened)
+    narrow = text(trace, PHRASES, page=Page(width)).splitlines()
+    assert max(map(len, narrow)) <= width
+    assert cells_of(narrow) == cells_of(text(trace, PHRASES).splitlines())
+
+
+def test_a_cycle_and_a_verdict_fit_a_narrow_page() -> None:
+    path = [("card.spurious_vector0", {})]
+    why = "nobody ever looks at what has come, and so nothing ever gets on"
+    trace = record(executor(), path, "Nonsense " * 9, loop=1, verdict=why)
+    lines = list(ladder(trace, PHRASES, explain=False, page=Page(60)))
+    assert max(map(len, lines)) <= 60
+    assert lines[-5:] == [
+        "     └── and here it stays: no step is left that must ever",
+        "         be taken",
+        "",
+        "==> nobody ever looks at what has come, and so nothing ever",
+        "gets on",
+    ]
+
+
+def test_a_ladder_can_be_drawn_in_ascii() -> None:
+    trace = record(executor(), [("card.spurious_vector0", {})], "A naïve run", loop=0)
+    lines = list(ladder(trace, PHRASES, page=Page(ascii=True)))
+    assert "".join(lines).isascii()
+    assert lines[0] == r"A na\xefve run"
+    assert lines[3].startswith("step | host threads ")
+    assert lines[4].startswith("-----+--")
+    assert lines[5] == "     +-- from here on for ever:"
+    assert [line.replace("|", "│") for line in lines[6:7]] == list(ladder(trace, PHRASES))[6:7]
+
+
+class Terminal(io.StringIO):
+    """A stream that is the terminal behind a descriptor."""
+
+    def __init__(self, descriptor: int, encoding: str) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._encoding = encoding
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._encoding
+
+
+@pytest.mark.parametrize(
+    ("columns", "width"), [(0, 110), (1, 40), (60, 60), (109, 109), (110, 110), (300, 110)]
+)
+def test_a_page_is_as_wide_as_the_terminal(columns: int, width: int) -> None:
+    with open_terminal(columns) as descriptor:
+        assert Page.of(Terminal(descriptor, "utf-8")) == Page(width)
+
+
+def test_what_is_no_terminal_gets_a_wide_page(tmp_path: Path) -> None:
+    assert Page.of(io.StringIO()) == Page(110)
+    with (tmp_path / "file").open("w", encoding="utf-8") as file:
+        assert Page.of(file) == Page(110)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "plain"),
+    [("ascii", True), ("latin-1", True), ("utf-8", False), ("utf-16", False), ("cp437", True)],
+)
+def test_a_page_has_the_characters_that_its_stream_can_write(encoding: str, plain: bool) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding)
+    page = Page.of(stream)
+    assert page.ascii == plain
+    stream.write(text(sending(), PHRASES, page=page))
+
+
+@contextlib.contextmanager
+def open_terminal(columns: int) -> Iterator[int]:
+    master, slave = pty.openpty()
+    try:
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        yield slave
+    finally:
+        os.close(master)
+        os.close(slave)
 
 
 def test_every_text_has_the_style_of_its_role() -> None:
