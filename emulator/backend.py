@@ -20,21 +20,18 @@ from typing import Final
 
 import attrs
 
+from emulator.card_state import DEFAULT_HWADDR
 from emulator.counters import Counters
 from emulator.memory import AddressSpace
 from emulator.net import Ductnet
 from emulator.running import RunningCard
 from emulator.services import attach_services
 from impl.memory import Device, DmaRegion, Purpose
-from model.layout import IDENTITY, SERVICES, Register
+from model.layout import IDENTITY, SERVICES, UNICAST, Register
 
 __all__ = ["EmulatedDevice", "Laboratory", "default", "open_emulated"]
 
-DEFAULT_HWADDR: Final = 0x34565CAB
-"""The hardware address of the card without a name."""
-
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]*")
-_UNICAST: Final = 0x7FFF_FFFF
 
 
 @attrs.define(eq=False)
@@ -242,9 +239,9 @@ class Laboratory:
         if not name:
             return DEFAULT_HWADDR
         taken.add(DEFAULT_HWADDR)
-        address = zlib.crc32(name.encode()) & _UNICAST
+        address = zlib.crc32(name.encode()) & UNICAST
         while address in taken:
-            address = address + 1 & _UNICAST
+            address = address + 1 & UNICAST
         return address
 
 

@@ -13,7 +13,12 @@ from emulator.bus import BusError, Dma
 from emulator.card_state import FatalError
 from model.layout import FLTR, PacketSlot
 
-__all__ = ["pieces", "read_buffers", "write_buffers"]
+__all__ = ["first_half", "pieces", "read_buffers", "write_buffers"]
+
+
+def first_half(size: int) -> int:
+    """How many of a packet's bytes are read or written first, the larger part of them."""
+    return (size + 1) // 2
 
 
 def pieces(slot: PacketSlot, start: int, size: int) -> Iterator[tuple[int, int]]:

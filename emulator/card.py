@@ -27,6 +27,7 @@ import attrs
 
 from emulator.card_state import CardState, FatalError
 from emulator.command import CommandEngine
+from emulator.hook import Hook
 from emulator.packet import Packet
 from emulator.receive import Arrival, ReceiveEngine
 from emulator.ring_engine import Engine
@@ -62,27 +63,8 @@ __all__ = ["Card", "NotEnabledError"]
 OPTIONAL: Final = frozenset({"tx.look_ahead", "cmd.look_ahead"})
 """Steps that the specification allows and never demands."""
 
-NEEDS_BUS: Final = frozenset(
-    {
-        "card.raise_vector0",
-        "tx.examine",
-        "tx.fetch",
-        "tx.read_first_word",
-        "tx.read_last_word",
-        "tx.complete",
-        "cmd.examine",
-        "cmd.fetch",
-        "cmd.write_status",
-        "cmd.complete",
-        "rx.examine",
-        "rx.fetch",
-        "rx.write_first_word",
-        "rx.write_last_word",
-        "rx.write_header",
-        "rx.complete",
-    }
-)
-"""Steps that access memory or raise a vector: without bus mastering they wait."""
+NO_BUS: Final = frozenset({"tx.send", "cmd.execute", "cmd.stopped"})
+"""Steps at a stage that access no memory: without bus mastering all others wait, and vectors."""
 
 
 class NotEnabledError(Exception):
@@ -102,50 +84,36 @@ class Card(CardState):
     tx: TransmitEngine = attrs.field(init=False)
     cmd: CommandEngine = attrs.field(init=False)
     rx: ReceiveEngine = attrs.field(init=False)
-    _steps: dict[str, Callable[[], None]] = attrs.field(init=False, repr=False)
-    _readers: dict[int, Callable[[], int]] = attrs.field(init=False, repr=False)
+    _needs_bus: frozenset[str] = attrs.field(init=False, repr=False)
+    _steps: dict[str, Hook[None]] = attrs.field(init=False, repr=False)
+    _readers: dict[int, Hook[int]] = attrs.field(init=False, repr=False)
     _writers: dict[int, Callable[[int], None]] = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.tx = tx = TransmitEngine(self, TRANSMIT_RING)
         self.rx = rx = ReceiveEngine(self, RECEIVE_RING)
         self.cmd = cmd = CommandEngine(self, COMMAND_RING, tx=tx, rx=rx)
-        self._steps = {
+        steps = {
             "card.reset_over": self._reset_over,
             "tx.set_event": tx.set_event,
             "cmd.set_event": cmd.set_event,
             "rx.set_event": rx.set_event,
             "card.raise_vector0": self._raise_vector0,
-            "tx.look": tx.begin,
-            "tx.look_ahead": tx.begin_unasked,
-            "tx.examine": tx.examine,
-            "tx.fetch": tx.fetch,
-            "tx.read_first_word": tx.read_first_word,
-            "tx.read_last_word": tx.read_last_word,
-            "tx.send": tx.send,
-            "tx.complete": tx.complete,
-            "cmd.look": cmd.begin,
-            "cmd.look_ahead": cmd.begin_unasked,
-            "cmd.examine": cmd.examine,
-            "cmd.fetch": cmd.fetch,
-            "cmd.execute": cmd.execute,
-            "cmd.stopped": cmd.stopped,
-            "cmd.write_status": cmd.write_status,
-            "cmd.complete": cmd.complete,
-            "rx.examine": rx.examine,
-            "rx.fetch": rx.fetch,
-            "rx.write_first_word": rx.write_first_word,
-            "rx.write_last_word": rx.write_last_word,
-            "rx.write_header": rx.write_header,
-            "rx.complete": rx.complete,
+            **tx.steps(),
+            **cmd.steps(),
+            **rx.steps(),
         }
-        self._readers = {
-            VMAJ.offset: lambda: self.version[0],
-            VMIN.offset: lambda: self.version[1],
-            FLAGS.offset: lambda: self.flag_bits,
-            HWADDR.offset: lambda: self.hwaddr,
-            EVFLAGS.offset: self._take_events,
+        at_stages = (name for engine in (tx, cmd, rx) for name in engine.next.values())
+        self._needs_bus = frozenset({"card.raise_vector0", *at_stages} - NO_BUS)
+        self._steps = {name: Hook(do) for name, do in steps.items()}
+        readers: dict[Register, Callable[[], int]] = {
+            VMAJ: lambda: self.version[0],
+            VMIN: lambda: self.version[1],
+            FLAGS: lambda: self.flag_bits,
+            HWADDR: lambda: self.hwaddr,
+            EVFLAGS: self._take_events,
         }
+        self._readers = {register.offset: Hook(do) for register, do in readers.items()}
         self._writers = {FLAGS.offset: self._write_flags, DBELL.offset: self._receive_doorbell}
         for engine in (cmd, tx, rx):
             self._writers[engine.ring.base.offset] = self._base_writer(engine)
@@ -190,7 +158,7 @@ class Card(CardState):
             if self.raising:
                 steps.append("card.raise_vector0")
         if not self.bus_master:
-            return [name for name in steps if name not in NEEDS_BUS]
+            return [name for name in steps if name not in self._needs_bus]
         return steps
 
     def take(self, name: str) -> None:
@@ -205,9 +173,13 @@ class Card(CardState):
                 f"{name} may not be taken now; these may: {', '.join(enabled) or 'none'}"
             )
         try:
-            self._steps[name]()
+            self._steps[name].do()
         except FatalError as fault:
             self.halt(fault.bit)
+
+    def step(self, name: str) -> Hook[None]:
+        """A step, to put something around it. Raises `KeyError` if there is none of this name."""
+        return self._steps[name]
 
     def _reset_over(self) -> None:
         """The reset is over: FLAGS reads 0."""
@@ -265,7 +237,15 @@ class Card(CardState):
     def read(self, register: Register) -> int:
         """Read a register; EVFLAGS is cleared by it."""
         reader = self._readers.get(register.offset)
-        return reader() if reader else 0
+        return reader.do() if reader else 0
+
+    def reading(self, register: Register) -> Hook[int]:
+        """The reading of a register, to put something around it.
+
+        Raises:
+            KeyError: It is one that cannot be read.
+        """
+        return self._readers[register.offset]
 
     def write(self, register: Register, value: int) -> None:
         """Write a register.

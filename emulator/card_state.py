@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import attrs
 
@@ -11,7 +12,10 @@ from emulator.packet import Packet
 from model.layout import Bit, filter_accepts
 from model.state import Flags
 
-__all__ = ["CardState", "FatalError"]
+__all__ = ["DEFAULT_HWADDR", "CardState", "FatalError"]
+
+DEFAULT_HWADDR: Final = 0x34565CAB
+"""The hardware address of a card that was given no other."""
 
 
 class FatalError(Exception):
@@ -47,7 +51,7 @@ class CardState:
 
     dma: Dma
     transmit: Callable[[Packet], None]
-    hwaddr: int = 0x34565CAB
+    hwaddr: int = DEFAULT_HWADDR
     version: tuple[int, int] = (2, 1)
     bus_master: bool = True
     refuse_filters: int = 0

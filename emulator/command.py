@@ -6,6 +6,7 @@ the host must take for a device error.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -24,14 +25,7 @@ REFUSED: Final = 1
 UNKNOWN_COMMAND: Final = 0xFF
 """The answer to a command that does not exist."""
 
-_ERROR: Final = COMMAND_SLOT["error"].offset
-_NEXT: Final = {
-    Stage.LOOK: "cmd.examine",
-    Stage.FETCH: "cmd.fetch",
-    Stage.EXECUTE: "cmd.execute",
-    Stage.WRITE_STATUS: "cmd.write_status",
-    Stage.WRITE_OWNER: "cmd.complete",
-}
+_ERROR: Final = COMMAND_SLOT.part("error")
 
 
 @attrs.define(eq=False)
@@ -50,14 +44,23 @@ class CommandEngine(RequestEngine):
     slot: CommandSlot = attrs.field(default=CommandSlot(Owner.HOST), init=False)
     answer: int = attrs.field(default=DONE, init=False)
 
+    def stages(self) -> dict[Stage, Callable[[], None]]:
+        """The step at each stage."""
+        return {
+            Stage.LOOK: self.examine,
+            Stage.FETCH: self.fetch,
+            Stage.EXECUTE: self.execute,
+            Stage.STOPPING: self.stopped,
+            Stage.WRITE_STATUS: self.write_status,
+            Stage.WRITE_OWNER: self.complete,
+        }
+
     def add_steps(self, steps: list[str]) -> None:
         """Append the names of the steps that the engine may take, while the card works."""
         stage = self.stage
-        if stage is Stage.STOPPING:
-            if self.tx.stage is Stage.IDLE and self.rx.stage is Stage.IDLE:
-                steps.append("cmd.stopped")
-        elif stage is not Stage.IDLE:
-            steps.append(_NEXT[stage])
+        if stage is not Stage.IDLE:
+            if stage is not Stage.STOPPING or self.tx.stage is self.rx.stage is Stage.IDLE:
+                steps.append(self.next[stage])
         elif self.based:
             if self.look:
                 steps.append("cmd.look")
@@ -82,7 +85,7 @@ class CommandEngine(RequestEngine):
 
     def write_status(self) -> None:
         """Write the error byte."""
-        self.write_slot(_ERROR, bytes([self.answer]))
+        self.write_slot(_ERROR, self.answer)
         self.stage = Stage.WRITE_OWNER
 
     def _carry_out(self, slot: CommandSlot) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
+from struct import Struct
 from typing import Final
 
 import attrs
@@ -21,7 +21,7 @@ import attrs
 from emulator.bus import BusError
 from emulator.counters import Counters
 from impl.memory import Data, DmaRegion, Purpose
-from model.layout import LIMITS
+from model.layout import LIMITS, WORDS
 
 __all__ = ["GARBAGE", "AddressSpace", "Region"]
 
@@ -31,9 +31,6 @@ GARBAGE: Final = 0xA5
 _WINDOW_BITS: Final = 32
 _OFFSET_MASK: Final = (1 << _WINDOW_BITS) - 1
 _PAGE: Final = LIMITS.page_size
-_WORDS: Final = {1: struct.Struct("<B"), 2: struct.Struct("<H"), 4: struct.Struct("<I")} | {
-    8: struct.Struct("<Q")
-}
 _SCATTERED: Final = frozenset({Purpose.TRANSMIT_BUFFERS, Purpose.RECEIVE_BUFFERS})
 
 
@@ -101,8 +98,8 @@ class Region(DmaRegion):
                 f"for {self.purpose.value}"
             )
 
-    def _word(self, offset: int, width: int) -> struct.Struct:
-        word = _WORDS.get(width)
+    def _word(self, offset: int, width: int) -> Struct:
+        word = WORDS.get(width)
         if word is None:
             raise ValueError(f"a load or store is 1, 2, 4 or 8 bytes wide, not {width}")
         self._check(offset, width)
@@ -153,6 +150,11 @@ class AddressSpace:
         self._regions[self._next] = region
         self._next += 1
         return region
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """Those that the card reaches now."""
+        return tuple(self._regions.values())
 
     def free(self, region: DmaRegion) -> None:
         """Let the card reach a region no more. Raises `ValueError` if it does not anyway."""

@@ -10,7 +10,7 @@ import attrs
 
 from emulator.packet import Packet
 
-__all__ = ["Ductnet", "Net", "Station"]
+__all__ = ["Ductnet", "Net", "Station", "Stations"]
 
 
 class Station(Protocol):
@@ -41,27 +41,37 @@ class Net(Protocol):
 
 
 @attrs.define(eq=False)
-class Ductnet:
+class Stations:
+    """Those who are attached to a net.
+
+    Attributes:
+        stations: Who they are. It is replaced and never changed in place.
+    """
+
+    stations: tuple[Station, ...] = attrs.field(default=(), init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
+
+    def attach(self, station: Station) -> None:
+        """Add a station."""
+        with self._lock:
+            self.stations = (*self.stations, station)
+
+    def detach(self, station: Station) -> None:
+        """Remove a station; a packet that is on the net just now may still reach it."""
+        with self._lock:
+            self.stations = tuple(other for other in self.stations if other is not station)
+
+
+@attrs.define(eq=False)
+class Ductnet(Stations):
     """A bus that any number of cards and services share, from any number of threads.
 
     All stations see all packets in the same order. One packet is on the bus at a time: what is sent
     meanwhile, by another thread or in answer to it, waits its turn.
     """
 
-    _stations: tuple[Station, ...] = attrs.field(default=(), init=False)
     _waiting: deque[Packet] = attrs.field(factory=deque, init=False, repr=False)
     _busy: bool = attrs.field(default=False, init=False)
-    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
-
-    def attach(self, station: Station) -> None:
-        """Add a station."""
-        with self._lock:
-            self._stations = (*self._stations, station)
-
-    def detach(self, station: Station) -> None:
-        """Remove a station; a packet that is on the net just now may still reach it."""
-        with self._lock:
-            self._stations = tuple(other for other in self._stations if other is not station)
 
     def send(self, packet: Packet) -> None:
         """Put a packet on the net. It may be delivered later, by whoever uses the net now."""
@@ -76,7 +86,7 @@ class Ductnet:
                     self._busy = False
                     return
                 packet = self._waiting.popleft()
-                stations = self._stations
+                stations = self.stations
             try:
                 for station in stations:
                     station.deliver(packet)

@@ -11,8 +11,9 @@ from typing import Any, Final, NoReturn
 
 import attrs
 
-from emulator.backend import DEFAULT_HWADDR
 from emulator.behaviour import Behaviour
+from emulator.card_state import DEFAULT_HWADDR
+from model.layout import UNICAST
 
 __all__ = ["NAME", "Options", "parse"]
 
@@ -46,7 +47,6 @@ An answer is "ok", "ok JSON" or "error TEXT".
 SIGTERM or SIGINT ends the card and removes its sockets.
 
 exit status: 0 ended by SIGTERM or SIGINT; 1 it cannot be served; 2 wrong usage"""
-_UNICAST: Final = 0x7FFF_FFFF
 _LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -194,7 +194,7 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
 
 
 def _hwaddr(text: str) -> int:
-    if not re.fullmatch(r"(?:0[xX])?[0-9a-fA-F]{1,8}", text) or int(text, 16) > _UNICAST:
+    if not re.fullmatch(r"(?:0[xX])?[0-9a-fA-F]{1,8}", text) or int(text, 16) > UNICAST:
         raise argparse.ArgumentTypeError(
             f"1 to 8 hexadecimal digits, not above 7fffffff, not {text!r}"
         )
@@ -203,7 +203,7 @@ def _hwaddr(text: str) -> int:
 
 def _hwaddr_of(path: str) -> int:
     """An address that another socket's path hardly leads to."""
-    return zlib.crc32(os.path.abspath(path).encode()) & _UNICAST
+    return zlib.crc32(os.path.abspath(path).encode()) & UNICAST
 
 
 def _version(text: str) -> tuple[int, int]:

@@ -7,12 +7,12 @@ the slot is read; the packet is dropped then, RXJUMBO, and the slot is used for 
 from __future__ import annotations
 
 import enum
-import struct
+from collections.abc import Callable
 from typing import Final
 
 import attrs
 
-from emulator.buffers import write_buffers
+from emulator.buffers import first_half, write_buffers
 from emulator.packet import Packet
 from emulator.ring_engine import Engine
 from model.layout import LIMITS, PACKET_SLOT, Owner, PacketSlot, unpack
@@ -20,18 +20,8 @@ from model.state import Flags, Stage
 
 __all__ = ["Arrival", "ReceiveEngine"]
 
-_NEXT: Final = {
-    Stage.LOOK: "rx.examine",
-    Stage.FETCH: "rx.fetch",
-    Stage.WRITE_FIRST_WORD: "rx.write_first_word",
-    Stage.WRITE_LAST_WORD: "rx.write_last_word",
-    Stage.WRITE_HEADER: "rx.write_header",
-    Stage.WRITE_OWNER: "rx.complete",
-}
-_PKTLEN: Final = PACKET_SLOT["pktlen"].offset
-_DEST: Final = PACKET_SLOT["dest"].offset
-# One write for both addresses: they stand next to each other.
-_ADDRESSES: Final = struct.Struct("<II")
+_LENGTH: Final = PACKET_SLOT.part("pktlen")
+_ADDRESSES: Final = PACKET_SLOT.part("dest", "src")
 
 
 class Arrival(enum.Enum):
@@ -70,10 +60,21 @@ class ReceiveEngine(Engine):
         self.no_slot = False
         self.jumbo = False
 
+    def stages(self) -> dict[Stage, Callable[[], None]]:
+        """The step at each stage."""
+        return {
+            Stage.LOOK: self.examine,
+            Stage.FETCH: self.fetch,
+            Stage.WRITE_FIRST_WORD: self.write_first_word,
+            Stage.WRITE_LAST_WORD: self.write_last_word,
+            Stage.WRITE_HEADER: self.write_header,
+            Stage.WRITE_OWNER: self.complete,
+        }
+
     def add_steps(self, steps: list[str]) -> None:
         """Append the name of the step that the engine may take, while the card works."""
         if self.stage is not Stage.IDLE:
-            steps.append(_NEXT[self.stage])
+            steps.append(self.next[self.stage])
 
     def may_arrive(self) -> bool:
         """Whether the engine is at rest and may take a packet."""
@@ -120,21 +121,21 @@ class ReceiveEngine(Engine):
     def write_first_word(self) -> None:
         """Write the first half of the payload, the longer one, to the buffers."""
         payload = self.arriving.payload
-        write_buffers(self.card.dma, self.slot, 0, payload[: (len(payload) + 1) // 2])
+        write_buffers(self.card.dma, self.slot, 0, payload[: first_half(len(payload))])
         self.stage = Stage.WRITE_LAST_WORD
 
     def write_last_word(self) -> None:
         """Write the second half of the payload to the buffers."""
         payload = self.arriving.payload
-        half = (len(payload) + 1) // 2
+        half = first_half(len(payload))
         write_buffers(self.card.dma, self.slot, half, payload[half:])
         self.stage = Stage.WRITE_HEADER
 
     def write_header(self) -> None:
         """Write length, destination and source to the slot."""
         packet = self.arriving
-        self.write_slot(_PKTLEN, len(packet.payload).to_bytes(4, "little"))
-        self.write_slot(_DEST, _ADDRESSES.pack(packet.destination, packet.source))
+        self.write_slot(_LENGTH, len(packet.payload))
+        self.write_slot(_ADDRESSES, packet.destination, packet.source)
         self.stage = Stage.WRITE_OWNER
 
     def complete(self) -> None:

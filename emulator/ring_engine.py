@@ -1,29 +1,34 @@
 """What the card's three engines have in common: a ring, an index, and one slot at a time.
 
 An engine's methods are the steps of `model.device_spec`, under the same names, without their
-guards: `Card.take` sees to those. A ring that cannot be reached shows when its memory is accessed,
-not when its address is written, and is FLTB: the address came from a BAR register.
+guards: `Card.take` sees to those. `Engine.stages` says which of them comes at which stage. A ring
+that cannot be reached shows when its memory is accessed, not when its address is written, and is
+FLTB: the address came from a BAR register.
 """
 
 from __future__ import annotations
 
+import abc
+from collections.abc import Callable
 from typing import Final
 
 import attrs
 
 from emulator.bus import BusError
 from emulator.card_state import CardState, FatalError
-from model.layout import FLTB, Owner, Ring
+from model.layout import FLTB, PACKET_SLOT, Owner, Part, Ring
 from model.state import Stage
 
 __all__ = ["Engine", "RequestEngine"]
 
 _DEVICE: Final = int(Owner.DEVICE)
-_HOST_BYTE: Final = bytes([Owner.HOST])
+_HOST: Final = int(Owner.HOST)
+_OWNER: Final = PACKET_SLOT.part("owner")
+"""The first byte of every slot, whichever ring it is on."""
 
 
 @attrs.define(eq=False)
-class Engine:
+class Engine(abc.ABC):
     """A ring and the engine that walks it; names and meanings are those of `model.state`.
 
     Attributes:
@@ -36,6 +41,7 @@ class Engine:
         based: The card was given the ring's address.
         due: A completion whose event bit is still to be set.
         event: The event bit.
+        next: The name of the step at each stage.
     """
 
     card: CardState = attrs.field(repr=False)
@@ -47,6 +53,21 @@ class Engine:
     based: bool = attrs.field(default=False, init=False)
     due: bool = attrs.field(default=False, init=False)
     event: bool = attrs.field(default=False, init=False)
+    next: dict[Stage, str] = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.next = {stage: self._name(do.__name__) for stage, do in self.stages().items()}
+
+    @abc.abstractmethod
+    def stages(self) -> dict[Stage, Callable[[], None]]:
+        """The step at each stage."""
+
+    def steps(self) -> dict[str, Callable[[], None]]:
+        """The steps of its walk along the ring, by name, in a fixed order."""
+        return {self._name(do.__name__): do for do in self.stages().values()}
+
+    def _name(self, step: str) -> str:
+        return f"{self.ring.name.lower()}.{step}"
 
     def forget(self) -> None:
         """What a reset does."""
@@ -78,34 +99,34 @@ class Engine:
 
     def owned(self) -> bool:
         """Read the owner byte: whether the slot is the card's."""
-        return self._read(0, 1)[0] == _DEVICE
+        return self._read(_OWNER.size)[0] == _DEVICE
 
     def read_slot(self) -> bytes:
         """Read the slot."""
-        return self._read(0, self.ring.slot.size)
+        return self._read(self.ring.slot.size)
 
-    def write_slot(self, offset: int, data: bytes) -> None:
-        """Write a part of the slot."""
+    def write_slot(self, part: Part, *numbers: int) -> None:
+        """Write a part of the slot, in one access."""
         try:
-            self.card.dma.write(self._address(offset), data)
+            self.card.dma.write(self._address() + part.offset, part.codec.pack(*numbers))
         except BusError as error:
             raise FatalError(FLTB) from error
 
     def return_slot(self) -> None:
         """Write owner = HOST and move on to the next slot."""
-        self.write_slot(0, _HOST_BYTE)
+        self.write_slot(_OWNER, _HOST)
         self.dev_i = self.dev_i + 1 & (1 << self.shift) - 1
         self.due = True
         self.stage = Stage.IDLE
 
-    def _read(self, offset: int, size: int) -> bytes:
+    def _read(self, size: int) -> bytes:
         try:
-            return self.card.dma.read(self._address(offset), size)
+            return self.card.dma.read(self._address(), size)
         except BusError as error:
             raise FatalError(FLTB) from error
 
-    def _address(self, offset: int) -> int:
-        return self.base + self.ring.slot.size * self.dev_i + offset
+    def _address(self) -> int:
+        return self.base + self.ring.offset(self.dev_i)
 
 
 @attrs.define(eq=False)
@@ -119,6 +140,11 @@ class RequestEngine(Engine):
 
     look: bool = attrs.field(default=False, init=False)
     doorbell_i: int = attrs.field(default=0, init=False)
+
+    def steps(self) -> dict[str, Callable[[], None]]:
+        """The steps of its walk along the ring, by name, in a fixed order."""
+        looks = {self._name("look"): self.begin, self._name("look_ahead"): self.begin_unasked}
+        return {**looks, **super().steps()}
 
     def forget(self) -> None:
         """What a reset does."""

@@ -24,6 +24,7 @@ from emulator.bus import Dma
 from emulator.card import Card
 from emulator.counters import Counters
 from emulator.fair_lock import FairLock
+from emulator.hook import Hook
 from emulator.net import Net
 from emulator.packet import Packet
 from model.layout import HWERR, IDENTITY, Bit, Register
@@ -51,6 +52,11 @@ class RunningCard:
         hwaddr: Its address there.
         behaviour: How it behaves; may be changed at any time.
         counters: Where its doings are counted.
+
+    Attributes:
+        card: The card that takes the steps.
+        counters: What was counted.
+        choice: The steps of which one is taken next, to put something around.
     """
 
     def __init__(
@@ -79,6 +85,7 @@ class RunningCard:
         self._off = False
         self._queue: deque[Packet] = deque()
         # the choice of the next step
+        self.choice = Hook(self._choices)
         self._behaviour = behaviour or Behaviour()
         self._random = random.Random(self._behaviour.seed).random
         self._untold = 0
@@ -260,7 +267,7 @@ class RunningCard:
         for _ in range(_BATCH):
             if self._queue:
                 self._feed()
-            choices = self._choices()
+            choices = self.choice.do()
             if not choices:
                 late = self._raise_at - time.monotonic()
                 return None if self._raise_at == _NOT_YET else max(late, 0.0)

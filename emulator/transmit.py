@@ -6,11 +6,11 @@ packet of more than 16384 bytes is no packet; the datasheet has no error bit for
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
 
 import attrs
 
-from emulator.buffers import read_buffers
+from emulator.buffers import first_half, read_buffers
 from emulator.card_state import FatalError
 from emulator.packet import Packet
 from emulator.ring_engine import RequestEngine
@@ -18,15 +18,6 @@ from model.layout import HWERR, LIMITS, Owner, PacketSlot, unpack
 from model.state import Stage
 
 __all__ = ["TransmitEngine"]
-
-_NEXT: Final = {
-    Stage.LOOK: "tx.examine",
-    Stage.FETCH: "tx.fetch",
-    Stage.READ_FIRST_WORD: "tx.read_first_word",
-    Stage.READ_LAST_WORD: "tx.read_last_word",
-    Stage.SEND: "tx.send",
-    Stage.WRITE_OWNER: "tx.complete",
-}
 
 
 @attrs.define(eq=False)
@@ -45,11 +36,22 @@ class TransmitEngine(RequestEngine):
     head: bytes = attrs.field(default=b"", init=False)
     tail: bytes = attrs.field(default=b"", init=False)
 
+    def stages(self) -> dict[Stage, Callable[[], None]]:
+        """The step at each stage."""
+        return {
+            Stage.LOOK: self.examine,
+            Stage.FETCH: self.fetch,
+            Stage.READ_FIRST_WORD: self.read_first_word,
+            Stage.READ_LAST_WORD: self.read_last_word,
+            Stage.SEND: self.send,
+            Stage.WRITE_OWNER: self.complete,
+        }
+
     def add_steps(self, steps: list[str]) -> None:
         """Append the names of the steps that the engine may take, while the card works."""
         card = self.card
         if self.stage is not Stage.IDLE:
-            steps.append(_NEXT[self.stage])
+            steps.append(self.next[self.stage])
         elif card.started:
             if not card.stopping:
                 if self.look:
@@ -79,12 +81,12 @@ class TransmitEngine(RequestEngine):
 
     def read_first_word(self) -> None:
         """Read the first half of the payload."""
-        self.head = read_buffers(self.card.dma, self.slot, 0, (self.size + 1) // 2)
+        self.head = read_buffers(self.card.dma, self.slot, 0, first_half(self.size))
         self.stage = Stage.READ_LAST_WORD
 
     def read_last_word(self) -> None:
         """Read the second half of the payload."""
-        half = (self.size + 1) // 2
+        half = first_half(self.size)
         self.tail = read_buffers(self.card.dma, self.slot, half, self.size - half)
         self.stage = Stage.SEND
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
@@ -10,7 +9,7 @@ import attrs
 
 from impl.errors import CardError, InvalidArgumentError, PacketTooLongError
 from impl.memory import Data
-from model.layout import LIMITS, PACKET_SLOT, USER_HEADER, Structure
+from model.layout import LIMITS, PACKET_SLOT, USER_HEADER, is_multicast
 
 __all__ = [
     "FIELDS",
@@ -37,29 +36,12 @@ Payload: TypeAlias = Data | Sequence[Data]
 """The bytes of a packet: one buffer, or several that are sent one after the other."""
 
 WORD_LIMIT: Final = 1 << 32
-MULTICAST_BIT: Final = 1 << 31
-
-
-@attrs.frozen
-class Span:
-    """Bytes of a slot: where they begin, and how many they are."""
-
-    offset: int
-    size: int
-
-
-def _span(structure: Structure, first: str, last: str) -> Span:
-    offset = structure[first].offset
-    return Span(offset, structure[last].end - offset)
-
-
-FIELDS: Final = _span(PACKET_SLOT, "length", "pointer")
-"""What the host writes of a packet slot: lengths, destination, source, pointers."""
-HEADER: Final = _span(PACKET_SLOT, "pktlen", "src")
+FIELDS: Final = PACKET_SLOT.part("length", "dest", "pointer")
+"""What the host writes of a packet slot: from the lengths to the pointers. The source, which is the
+card's own, is written as 0."""
+HEADER: Final = PACKET_SLOT.part("pktlen", "dest", "src")
 """What the host reads of a receive slot, in one load: from the packet's length to its source."""
 
-_FIELDS: Final = struct.Struct("<4I2I4Q")
-_HEADER: Final = struct.Struct("<I16x2I")
 _MESSAGE: Final = USER_HEADER.codec
 
 
@@ -129,13 +111,13 @@ def split(size: int) -> tuple[int, int, int, int]:
 
 
 def pack_fields(lengths: Sequence[int], destination: int, pointers: Sequence[int]) -> bytes:
-    """The bytes of a packet slot from its lengths to its pointers; the source is the card's own."""
-    return _FIELDS.pack(*lengths, destination, 0, *pointers)
+    """The bytes of a packet slot from its lengths to its pointers."""
+    return FIELDS.codec.pack(*lengths, destination, *pointers)
 
 
 def unpack_header(data: bytes) -> Header:
     """What the card wrote of a packet: the `HEADER` bytes of its slot."""
-    length, destination, source = _HEADER.unpack(data)
+    length, destination, source = HEADER.codec.unpack(data)
     return Header(length, destination, source)
 
 
@@ -175,7 +157,7 @@ def check_filter(mask: int, address: int) -> tuple[int, int]:
     """
     check_word(mask, "a filter's mask")
     check_word(address, "a filter's address")
-    if not mask & address & MULTICAST_BIT:
+    if not is_multicast(mask & address):
         raise InvalidArgumentError(
             "a multicast filter has bit 31 set in mask and address, "
             f"and mask {mask:#010x}, address {address:#010x} were given"

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
 from impl.memory import Purpose
-from impl.packet import Outgoing
+from impl.packet import FIELDS, Outgoing
 from judge.filters import Filters
 from judge.judge import Deviation, Judge
 from judge.peek import Rings
 from judge.words import BUFFER_SIZE
-from model.layout import LIMITS, Command
+from model.layout import LIMITS, Command, CommandSlot, unpack
 from model.state import Label
 
 __all__ = ["SlotCheck"]
 
-FIELDS: Final = struct.Struct("<4I2I4Q")
 PAGE: Final = LIMITS.page_size
 
 
@@ -49,9 +47,8 @@ class SlotCheck:
                 self._check_buffers(t, slot)
 
     def _check_packet(self, t: int, slot: int, packet: Outgoing) -> None:
-        values = FIELDS.unpack(self._rings.fields("tx", slot))
-        lengths, destination, pointers = values[:4], values[4], values[6:]
-        wanted = tuple(min(max(packet.size - page * PAGE, 0), PAGE) for page in range(4))
+        lengths, destination, pointers = self._fields("tx", slot)
+        wanted = tuple(min(max(packet.size - at, 0), PAGE) for at in range(0, BUFFER_SIZE, PAGE))
         if lengths != wanted:
             self._wrong(t, f"lengths {lengths} in transmit slot {slot}, and not {wanted}")
         if destination != packet.destination:
@@ -62,9 +59,13 @@ class SlotCheck:
             )
         self._check_pointers(t, slot, lengths, pointers, Purpose.TRANSMIT_BUFFERS)
 
+    def _fields(self, ring: str, slot: int) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
+        """Lengths, destination and pointers of a packet slot."""
+        values = FIELDS.codec.unpack(self._rings.fields(ring, slot))
+        return values[: LIMITS.buffers], values[LIMITS.buffers], values[-LIMITS.buffers :]
+
     def _check_buffers(self, t: int, slot: int) -> None:
-        values = FIELDS.unpack(self._rings.fields("rx", slot))
-        lengths, pointers = values[:4], values[6:]
+        lengths, _, pointers = self._fields("rx", slot)
         if lengths != (PAGE,) * LIMITS.buffers:
             self._wrong(t, f"lengths {lengths} in receive slot {slot}, and not {PAGE} each")
         self._check_pointers(t, slot, lengths, pointers, Purpose.RECEIVE_BUFFERS)
@@ -88,17 +89,17 @@ class SlotCheck:
                 )
 
     def _check_command(self, t: int, slot: int) -> None:
-        _, kind, _, mask, address = struct.unpack_from("<BBB5xII", self._rings.command(slot))
+        command = unpack(CommandSlot, self._rings.command(slot))
         wanted = Command(self._now["threads_kind"][t])
-        if kind != wanted:
-            self._wrong(t, f"command {kind} in slot {slot}, and not {wanted.name}")
+        if command.type != wanted:
+            self._wrong(t, f"command {command.type} in slot {slot}, and not {wanted.name}")
         if wanted in {Command.ADDFILT, Command.RMFILT}:
             right = self._filters.of(self._now["threads_key"][t])
-            if (mask, address) != right:
+            if (command.filtmask, command.filtaddr) != right:
                 self._wrong(
                     t,
-                    f"{wanted.name} of mask {mask:#010x}, address {address:#010x}, and not of "
-                    f"{right[0]:#010x}, {right[1]:#010x}",
+                    f"{wanted.name} of mask {command.filtmask:#010x}, address "
+                    f"{command.filtaddr:#010x}, and not of {right[0]:#010x}, {right[1]:#010x}",
                 )
 
     def _wrong(self, t: int, what: str) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 import errno
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -60,9 +60,11 @@ __all__ = [
     "TXBASE",
     "TXCOMP",
     "TXSHIFT",
+    "UNICAST",
     "USER_HEADER",
     "VMAJ",
     "VMIN",
+    "WORDS",
     "Access",
     "Bit",
     "Command",
@@ -77,6 +79,7 @@ __all__ = [
     "MulticastFilter",
     "Owner",
     "PacketSlot",
+    "Part",
     "Register",
     "Ring",
     "Service",
@@ -293,6 +296,8 @@ class Owner(enum.IntEnum):
 
 
 _CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
+WORDS: Final = {width: struct.Struct(f"<{code}") for width, code in _CODES.items()}
+"""A number in memory, by its bytes: little endian."""
 
 
 @attrs.frozen
@@ -335,8 +340,32 @@ class Field:
 
 
 @attrs.frozen
+class Part:
+    """Some fields of a structure as one run of bytes, from the first of them to the last.
+
+    Fields in between that are not among them are written as zeros, and ignored when read.
+
+    Attributes:
+        offset: Where the run begins.
+        size: Its bytes.
+        codec: Between these bytes and the fields' elements, one after the other.
+    """
+
+    offset: int
+    size: int
+    codec: struct.Struct
+
+
+@attrs.frozen
 class Structure:
-    """A structure in memory: fields that follow each other without gap or overlap."""
+    """A structure in memory: fields that follow each other without gap or overlap.
+
+    Attributes:
+        name: What it is called.
+        size: Its bytes.
+        fields: Its fields.
+        codec: Between its bytes and all elements that carry something, one after the other.
+    """
 
     name: str
     size: int
@@ -356,14 +385,28 @@ class Structure:
             end = field.end
         if end != self.size:
             raise ValueError(f"the fields of the {self.name} end at byte {end}, not {self.size}")
-        object.__setattr__(self, "codec", struct.Struct(self._format()))
+        carrying = [field for field in self.fields if not field.reserved]
+        object.__setattr__(self, "codec", self._codec(carrying, 0, end))
 
-    def _format(self) -> str:
-        parts = (
-            f"{field.size}x" if field.reserved else f"{field.count}{_CODES[field.width]}"
-            for field in self.fields
-        )
-        return "<" + "".join(parts)
+    def part(self, *names: str) -> Part:
+        """The part of it that these fields are, which are named in their order.
+
+        Raises:
+            KeyError: There is no such field.
+            ValueError: They are named in another order.
+        """
+        fields = [self[name] for name in names]
+        if not fields or fields != [field for field in self.fields if field.name in names]:
+            raise ValueError(f"a part of the {self.name} is fields in their order, not {names}")
+        begin, end = fields[0].offset, fields[-1].end
+        return Part(begin, end - begin, self._codec(fields, begin, end))
+
+    def _codec(self, fields: Iterable[Field], begin: int, end: int) -> struct.Struct:
+        """From `begin` to `end`; what does not belong to `fields` is padding."""
+        codes = {field.offset: f"{field.count}{_CODES[field.width]}" for field in fields}
+        within = (field for field in self.fields if begin <= field.offset < end)
+        parts = (codes.get(field.offset, f"{field.size}x") for field in within)
+        return struct.Struct("<" + "".join(parts))
 
     def __getitem__(self, name: str) -> Field:
         for field in self.fields:
@@ -672,6 +715,8 @@ def errno_of(command: Command, error: int) -> int:
 EXACT_MASK: Final = 0xFFFF_FFFF
 """The mask of a filter for one address; with HWADDR, the filter of the card's own. A fact."""
 _MULTICAST: Final = 1 << 31
+UNICAST: Final = EXACT_MASK & ~_MULTICAST
+"""The bits that the address of a single card may have. A fact."""
 
 
 def is_multicast(address: int) -> bool:

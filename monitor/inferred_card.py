@@ -37,6 +37,7 @@ from model.layout import (
 from model.state import Flags, Result, Stage
 from monitor.events import Events
 from monitor.path import LongPath, Mark
+from monitor.stages import steps_by_stage
 from monitor.stores import PendingStores
 from monitor.unchanged import Unchanged
 
@@ -45,32 +46,6 @@ __all__ = ["InferredCard"]
 ANSWERS: Final = {0: Result.OK, errno.ENOSPC: Result.ENOSPC, errno.ENOENT: Result.ENOENT}
 """What an answer of the card means, by what it is for a caller."""
 
-PACKET_STEPS: Final = {
-    Stage.IDLE: "tx.look_ahead",
-    Stage.LOOK: "tx.examine",
-    Stage.FETCH: "tx.fetch",
-    Stage.READ_FIRST_WORD: "tx.read_first_word",
-    Stage.READ_LAST_WORD: "tx.read_last_word",
-    Stage.SEND: "tx.send",
-    Stage.WRITE_OWNER: "tx.complete",
-}
-COMMAND_STEPS: Final = {
-    Stage.IDLE: "cmd.look_ahead",
-    Stage.LOOK: "cmd.examine",
-    Stage.FETCH: "cmd.fetch",
-    Stage.EXECUTE: "cmd.execute",
-    Stage.STOPPING: "cmd.stopped",
-    Stage.WRITE_STATUS: "cmd.write_status",
-    Stage.WRITE_OWNER: "cmd.complete",
-}
-RECEIVE_STEPS: Final = {
-    Stage.LOOK: "rx.examine",
-    Stage.FETCH: "rx.fetch",
-    Stage.WRITE_FIRST_WORD: "rx.write_first_word",
-    Stage.WRITE_LAST_WORD: "rx.write_last_word",
-    Stage.WRITE_HEADER: "rx.write_header",
-    Stage.WRITE_OWNER: "rx.complete",
-}
 COMPLETIONS: Final = {"cmd": CMDCOMP, "tx": TXCOMP, "rx": RXCOMP}
 EXECUTED: Final = frozenset({Stage.WRITE_STATUS, Stage.WRITE_OWNER})
 """A command was carried out, and is not returned yet."""
@@ -98,6 +73,8 @@ class InferredCard:
         self._events = Events(judge, path)
         self._removed: dict[int, Mark] = {}
         self._receiving = False
+        system = judge.stepper.layout.system
+        self._steps = {ring: steps_by_stage(system, ring) for ring in COMPLETIONS}
 
     # What is seen
 
@@ -198,9 +175,13 @@ class InferredCard:
         while not now["card_started"] and self._go_on_with_commands():
             pass
         self._stores.seen("tx", now["tx_dev_i"])
+        self._hand_back("tx")
+
+    def _hand_back(self, ring: str) -> None:
+        """A packet engine goes on until it has handed its slot back."""
         rule = ""
-        while rule != "tx.complete":
-            rule = PACKET_STEPS[now["tx_stage"]]
+        while rule != f"{ring}.complete":
+            rule = self._steps[ring][self._now[f"{ring}_stage"]]
             self._take(rule)
 
     def _receive(self) -> None:
@@ -218,10 +199,7 @@ class InferredCard:
             self._arrive(header.destination, int(header.length > 0))
         finally:
             self._receiving = False
-        rule = ""
-        while rule != "rx.complete":
-            rule = RECEIVE_STEPS[now["rx_stage"]]
-            self._take(rule)
+        self._hand_back("rx")
         self._removed.clear()
 
     def _arrive(self, destination: int, length: int) -> None:
@@ -272,7 +250,7 @@ class InferredCard:
                 self._before_execution(Command(now["cmd_seen_kind"]))
             elif stage == Stage.WRITE_OWNER:
                 self._check_answer()
-            rule = COMMAND_STEPS[stage]
+            rule = self._steps["cmd"][stage]
             self._take(rule)
             if rule == "cmd.complete":
                 return

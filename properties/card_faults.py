@@ -27,6 +27,7 @@ from model.layout import (
     TXCOMP,
     Command,
     Owner,
+    Register,
 )
 from model.state import Flags
 
@@ -34,6 +35,9 @@ __all__ = ["CARD_FAULTS", "CardFault"]
 
 HOST: Final = bytes([Owner.HOST])
 DEVICE: Final = bytes([Owner.DEVICE])
+LENGTH: Final = PACKET_SLOT.part("pktlen")
+DESTINATION: Final = PACKET_SLOT.part("dest")
+ERROR: Final = COMMAND_SLOT.part("error")
 Body = Callable[[], None]
 
 
@@ -54,36 +58,33 @@ class CardFault:
 
 def before(card: Card, step: str, body: Body) -> None:
     """Do something in front of a step of the card."""
-    take = card._steps[step]
 
-    def both() -> None:
+    def both(take: Body) -> None:
         body()
         take()
 
-    card._steps[step] = both
+    card.step(step).around(both)
 
 
 def behind(card: Card, step: str, body: Body) -> None:
     """Do something right behind a step of the card."""
-    take = card._steps[step]
 
-    def both() -> None:
+    def both(take: Body) -> None:
         take()
         body()
 
-    card._steps[step] = both
+    card.step(step).around(both)
 
 
-def reads(card: Card, offset: int, change: Callable[[int], int]) -> None:
+def reads(card: Card, register: Register, change: Callable[[int], int]) -> None:
     """Change what a register reads as."""
-    reader = card._readers[offset]
-    card._readers[offset] = lambda: change(reader())
+    card.reading(register).around(lambda read: change(read()))
 
 
 def address(engine: Engine, ahead: int, offset: int = 0) -> int:
     """The bus address of a byte of the slot so many slots ahead of the engine's index."""
     slot = engine.dev_i + ahead & (1 << engine.shift) - 1
-    return engine.base + slot * engine.ring.slot.size + offset
+    return engine.base + engine.ring.offset(slot) + offset
 
 
 # What the card does wrong
@@ -91,10 +92,9 @@ def address(engine: Engine, ahead: int, offset: int = 0) -> int:
 
 def _returns_out_of_order(running: RunningCard) -> None:
     card = running.card
-    send = card._steps["tx.send"]
     stuck: list[int] = []
 
-    def overtake() -> None:
+    def overtake(send: Body) -> None:
         if not stuck and card.dma.read(address(card.tx, 1), 1) == DEVICE:
             card.dma.write(address(card.tx, 1), HOST)
             card.spurious()
@@ -102,7 +102,7 @@ def _returns_out_of_order(running: RunningCard) -> None:
         if not stuck:
             send()
 
-    card._steps["tx.send"] = overtake
+    card.step("tx.send").around(overtake)
 
 
 def _returns_without_a_packet(running: RunningCard) -> None:
@@ -118,19 +118,12 @@ def _returns_without_a_packet(running: RunningCard) -> None:
 
 def _too_long(running: RunningCard) -> None:
     card = running.card
-    length = (LIMITS.max_packet + 1).to_bytes(4, "little")
-    behind(
-        card, "rx.write_header", lambda: card.rx.write_slot(PACKET_SLOT["pktlen"].offset, length)
-    )
+    behind(card, "rx.write_header", lambda: card.rx.write_slot(LENGTH, LIMITS.max_packet + 1))
 
 
 def _for_a_stranger(running: RunningCard) -> None:
     card = running.card
-    behind(
-        card,
-        "rx.write_header",
-        lambda: card.rx.write_slot(PACKET_SLOT["dest"].offset, (0x0BAD).to_bytes(4, "little")),
-    )
+    behind(card, "rx.write_header", lambda: card.rx.write_slot(DESTINATION, 0x0BAD))
 
 
 def _before_start(running: RunningCard) -> None:
@@ -138,8 +131,7 @@ def _before_start(running: RunningCard) -> None:
 
     def fill() -> None:
         if card.rx.based and not card.started:
-            header = (1).to_bytes(4, "little")
-            card.dma.write(address(card.rx, 0, PACKET_SLOT["pktlen"].offset), header)
+            card.rx.write_slot(LENGTH, 1)
             card.dma.write(address(card.rx, 0), HOST)
             card.rx.event = True
             card.spurious()
@@ -163,7 +155,7 @@ def _answers(running: RunningCard, command: Command, error: int) -> None:
     def answer() -> None:
         kind = card.dma.read(address(card.cmd, 0, COMMAND_SLOT["type"].offset), 1)[0]
         if kind == command:
-            card.cmd.write_slot(COMMAND_SLOT["error"].offset, bytes([error]))
+            card.cmd.write_slot(ERROR, error)
 
     behind(card, "cmd.write_status", answer)
 
@@ -182,7 +174,7 @@ def _changes_header(running: RunningCard) -> None:
     card = running.card
 
     def change() -> None:
-        length = address(card.rx, -1, PACKET_SLOT["pktlen"].offset)
+        length = address(card.rx, -1, LENGTH.offset)
         if card.dma.read(address(card.rx, -1), 1) == HOST:
             card.dma.write(length, bytes([card.dma.read(length, 1)[0] ^ 1]))
 
@@ -190,7 +182,7 @@ def _changes_header(running: RunningCard) -> None:
 
 
 def _event(running: RunningCard, bits: int) -> None:
-    reads(running.card, EVFLAGS.offset, lambda value: value | bits * running.card.started)
+    reads(running.card, EVFLAGS, lambda value: value | bits * running.card.started)
 
 
 def _recovers_by_itself(running: RunningCard) -> None:
@@ -202,13 +194,13 @@ def _recovers_by_itself(running: RunningCard) -> None:
         seen.append(value)
         return 0 if failed and seen.count(value) > 1 else value
 
-    reads(card, FLAGS.offset, read)
+    reads(card, FLAGS, read)
     card.spurious()
 
 
 def _resets_unasked(running: RunningCard) -> None:
     card = running.card
-    reads(card, FLAGS.offset, lambda value: RST.mask if card.started else value)
+    reads(card, FLAGS, lambda value: RST.mask if card.started else value)
 
 
 CARD_FAULTS: Final = (
@@ -245,7 +237,7 @@ CARD_FAULTS: Final = (
     CardFault("drops-with-room", lambda running: _event(running, RXDROP.mask), "RXDROP was set"),
     CardFault(
         "drops-when-stopped",
-        lambda running: reads(running.card, EVFLAGS.offset, lambda value: value | RXJUMBO.mask),
+        lambda running: reads(running.card, EVFLAGS, lambda value: value | RXJUMBO.mask),
         "while packet traffic was off",
     ),
     CardFault("strange-event", lambda running: _event(running, 1 << 9), "bits 0x200"),

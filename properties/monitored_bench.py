@@ -17,7 +17,7 @@ from impl.errors import DuctError, SpecificationError
 from impl.settings import Monitoring, Settings
 from impl.threads import ThreadRuntime
 from impl.watch import Watch
-from model.layout import Command
+from model.layout import IDENTITY, Command
 from model.state import Stage as Phase
 from monitor.watch import watch
 from properties.driver_source import DriverCode
@@ -97,38 +97,40 @@ class Stage:
     @contextlib.contextmanager
     def _never(self, forbidden: Callable[[str], bool]) -> Iterator[None]:
         """The card takes no step that is forbidden."""
-        before = self.card._choices
-        self.card._choices = lambda: [name for name in before() if not forbidden(name)]  # type: ignore[method-assign]
+        undo = self.card.choice.around(
+            lambda choose: [name for name in choose() if not forbidden(name)]
+        )
         try:
             yield
         finally:
-            self.card._choices = before  # type: ignore[method-assign]
+            undo()
             with self.card.held():
                 pass
 
     @contextlib.contextmanager
     def answering_start_only(self) -> Iterator[None]:
         """The card stands still once packet traffic is on."""
-        steps = self.card.card._steps
-        complete = steps["cmd.complete"]
+        card = self.card.card
 
-        def and_no_more() -> None:
+        def and_no_more(complete: Callable[[], None]) -> None:
             complete()
-            self.card.card.bus_master = not self.card.card.started
+            card.bus_master = not card.started
 
-        steps["cmd.complete"] = and_no_more
+        undo = card.step("cmd.complete").around(and_no_more)
         try:
             yield
         finally:
-            steps["cmd.complete"] = complete
+            undo()
             self.card.go_on()
 
     def interrupt(self, vector: int) -> None:
         """A vector is raised for no reason, and served."""
-        interrupt = self.card._interrupt
-        assert interrupt is not None
         before = self.watch.accesses
-        interrupt(vector)
+        with self.card.held() as card:
+            if vector == IDENTITY.fatal_vector:
+                card.vector1 = True
+            else:
+                card.vector0 = True
         for _ in range(200):
             if self.watch.accesses > before + vector:
                 return

@@ -303,15 +303,15 @@ def test_a_card_that_is_dead_keeps_its_memory(world):
     )
     assert duct.closed
     duct.close()
-    regions = world.laboratory.memory()._regions
-    assert len(regions) == 5
+    memory = world.laboratory.memory()
+    assert len(memory.regions) == 5
     with pytest.raises(CardFailedError) as caught:
         world.open()
     assert caught.value.strerror == (
         "the card does not start: the card is not back after 1001 reads of FLAGS, which says RST; "
         "its memory is kept, and the next open tries again"
     )
-    assert len(regions) == 5
+    assert len(memory.regions) == 5
 
 
 def test_a_close_goes_on_whatever_one_of_its_steps_raises(world, monkeypatch):
@@ -346,13 +346,14 @@ def test_two_threads_may_close_the_same_driver(world):
 
 
 def test_nothing_is_left_of_a_card_that_was_closed(world):
-    before = set(threading.enumerate()) | {world.card._thread}
+    world.laboratory.card()
+    before = set(threading.enumerate())
     with world.open() as duct:
         duct.fileno()
         asyncio.run(duct.send_async(ECHO.address, b""))
     assert set(threading.enumerate()) <= before
     assert not world.attachments._cards
-    assert not world.laboratory.memory()._regions
+    assert not world.laboratory.memory().regions
 
 
 def test_an_iteration_that_begins_while_the_driver_is_closed_ends(world):

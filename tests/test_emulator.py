@@ -660,3 +660,59 @@ def test_bad_buffers_are_faults_of_the_descriptor():
 
 def test_the_slot_of_the_datasheet_has_as_many_buffers_as_the_limits_say():
     assert PACKET_SLOT["pointer"].count == LIMITS.buffers
+
+
+# What a test puts around a step or the reading of a register
+
+
+def test_what_is_put_around_a_step_last_is_outermost_and_is_undone_first(started):
+    told = []
+
+    def around(name):
+        return lambda take: (told.append(f"before {name}"), take(), told.append(f"behind {name}"))
+
+    sending = started.card.step("tx.send")
+    undo_inner = sending.around(around("inner"))
+    undo_outer = sending.around(around("outer"))
+    started.send(0, 9, (3, 0, 0, 0))
+    assert told == ["before outer", "before inner", "behind inner", "behind outer"]
+    undo_outer()
+    started.send(1, 9, (3, 0, 0, 0))
+    assert told[4:] == ["before inner", "behind inner"]
+    undo_inner()
+    started.send(2, 9, (3, 0, 0, 0))
+    assert len(told) == 6
+    assert len(started.sent) == 3
+
+
+def test_a_step_may_be_left_out_and_may_be_a_fault(started):
+    card = started.card
+    undo = card.step("tx.complete").around(lambda complete: card.halt(SEQ))
+    started.send(0, 9, (3, 0, 0, 0))
+    assert is_halted(card, SEQ)
+    undo()
+
+    def fault(reset_over):
+        raise FatalError(HWERR)
+
+    card.step("card.reset_over").around(fault)
+    card.write(FLAGS, RST.mask)
+    card.take("card.reset_over")
+    assert is_halted(card, HWERR)
+
+
+def test_a_register_may_read_as_something_else(started):
+    undo = started.card.reading(HWADDR).around(lambda read: read() ^ 1)
+    right = started.card.hwaddr
+    assert started.card.read(HWADDR) == right ^ 1
+    undo()
+    assert started.card.read(HWADDR) == right
+
+
+def test_there_are_hooks_for_what_there_is():
+    card = Host().card
+    assert all(card.step(name) for name in card.steps)
+    with pytest.raises(KeyError):
+        card.step("tx.fly")
+    with pytest.raises(KeyError):
+        card.reading(DBELL)

@@ -43,6 +43,7 @@ from model.layout import (
     PacketSlot,
     doorbell,
 )
+from model.state import Stage
 from tests.host import EVENT, FATAL, PAGE, SHIFT, SLOTS, Host
 
 
@@ -260,11 +261,11 @@ def walk(seed):
     running = laboratory.card()
     assert running.wait_until_idle()
     taken = []
-    take = running._take
     running.behaviour = Behaviour(seed=seed)
     assert running.wait_until_idle()
     with running.held() as card:
-        running._take = lambda name: (taken.append(name), take(name))
+        for name in card.steps:
+            card.step(name).around(lambda take, name=name: (taken.append(name), take()))
         for _ in range(SLOTS):
             index = host.fill(DEFAULT_HWADDR, b"abc")
         # In place of the host, whose write would have to wait.
@@ -277,6 +278,19 @@ def walk(seed):
 def test_the_same_seed_takes_the_same_steps():
     assert walk(5) == walk(5)
     assert walk(5) != walk(6)
+
+
+def test_a_card_takes_only_steps_that_are_chosen(laboratory):
+    host = host_of(laboratory)
+    running = laboratory.card()
+    undo = running.choice.around(lambda choose: [name for name in choose() if name != "tx.send"])
+    host.send(ECHO.address, b"hello")
+    assert running.wait_until_idle()
+    assert running.card.tx.stage is Stage.SEND
+    undo()
+    with running.held():
+        pass
+    assert host.receive().payload == b"hello"
 
 
 # Failing and recovering

@@ -18,7 +18,7 @@ from emulator.packet import Packet
 from emulator.receive import Arrival
 from engine.executor import Executor
 from engine.rules import Choice, Parameter, Party, Rule
-from engine.terms import TRUE
+from engine.terms import TRUE, variables
 from impl.memory import Purpose
 from model import device_spec
 from model.layout import (
@@ -45,6 +45,7 @@ from model.ring_spec import COMMAND, TRANSMIT
 from model.scope import Scope
 from model.state import Flags, Result, Stage
 from model.system import DUCT, specification
+from monitor.stages import steps_by_stage
 
 SHIFT = 1
 SLOTS = 1 << SHIFT
@@ -362,6 +363,40 @@ def test_every_step_is_a_rule_of_the_specification():
 
 def test_every_device_rule_is_a_step():
     assert set(Pair(0).card.steps) == OWN_STEPS
+
+
+@pytest.mark.parametrize("ring", ["tx", "cmd", "rx"])
+def test_each_stage_of_an_engine_has_the_step_of_the_specification(ring):
+    steps = steps_by_stage(specification(), ring)
+    steps.pop(Stage.IDLE, None)
+    assert getattr(Pair(0).card, ring).next == steps
+
+
+def reaches_memory(item):
+    """Whether a rule of the card reads or writes a slot or a buffer."""
+    read = {symbol.name for term in item.updates.values() for symbol in variables(term)}
+    return bool(item.accesses) or any(name.endswith(".owner") for name in {*read, *item.updates})
+
+
+@pytest.mark.parametrize("ring", ["tx", "cmd", "rx"])
+def test_without_bus_mastering_steps_that_reach_memory_wait(ring):
+    card = Pair(0).card
+    engine = getattr(card, ring)
+    for stage, name in engine.next.items():
+        engine.stage = stage
+        card.bus_master = True
+        assert name in card.enabled()
+        card.bus_master = False
+        waits = name not in card.enabled()
+        assert waits == reaches_memory(specification().named(name)), name
+
+
+def test_without_bus_mastering_vectors_wait():
+    card = Pair(0).card
+    card.raising = True
+    assert "card.raise_vector0" in card.enabled()
+    card.bus_master = False
+    assert "card.raise_vector0" not in card.enabled()
 
 
 def test_optional_steps_are_those_that_no_fair_process_has_to_take():

@@ -39,6 +39,7 @@ class Puppet:
         self.running = laboratory.card()
         self.duct = duct
         self._threads = []
+        self._undo = None
 
     @contextlib.contextmanager
     def strings(self):
@@ -51,12 +52,12 @@ class Puppet:
     def stands_still(self):
         """The card takes no steps of its own from now on."""
         self.running.wait_until_idle()
-        self.running._choices = list
+        self._undo = self.running.choice.around(lambda choose: [])
 
     def goes_on(self):
         """The card takes its own steps again."""
-        with self.running.held(), contextlib.suppress(AttributeError):
-            del self.running._choices
+        with self.running.held():
+            self._undo()
 
     def beside(self, body):
         thread = threading.Thread(target=body, daemon=True)
@@ -120,9 +121,8 @@ def puppet():
 def test_a_bit_that_was_set_between_two_completions_leaves_the_second_to_be_told(puppet):
     puppet.duct.send_batch([(NOBODY, b"1"), (NOBODY, b"2")], blocking=False)
     card = puppet.running.card
-    read = card._readers[EVFLAGS.offset]
 
-    def read_and_go_on():
+    def read_and_go_on(read):
         value = read()
         if card.tx.dev_i == 0:
             engine(card, "tx.", "tx.complete")
@@ -130,7 +130,7 @@ def test_a_bit_that_was_set_between_two_completions_leaves_the_second_to_be_told
             engine(card, "tx.", "tx.complete")
         return value
 
-    card._readers[EVFLAGS.offset] = read_and_go_on
+    card.reading(EVFLAGS).around(read_and_go_on)
     with puppet.strings():
         card.spurious()
     puppet.served(lambda now: now["tx_cons"] == 2)

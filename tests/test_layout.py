@@ -394,6 +394,48 @@ def test_the_datasheet_lists_facts_and_decisions():
     assert {register.name for register in REGISTERS} <= set(names)
 
 
+@given(st.data())
+def test_a_part_is_some_fields_of_the_whole(data):
+    kind = data.draw(st.sampled_from([p.values[0] for p in STRUCTURES]))
+    structure = kind.structure
+    known = [field for field in structure.fields if not field.reserved]
+    chosen = data.draw(st.sets(st.sampled_from(known), min_size=1))
+    fields = [field for field in known if field in chosen]
+    part = structure.part(*(field.name for field in fields))
+    assert (part.offset, part.offset + part.size) == (fields[0].offset, fields[-1].end)
+    before = data.draw(st.binary(min_size=structure.size, max_size=structure.size))
+    inside = before[part.offset :][: part.size]
+    numbers = part.codec.unpack(inside)
+    whole = unpack(kind, before)
+    values = [getattr(whole, field.name) for field in fields]
+    assert numbers == tuple(n for v in values for n in (v if isinstance(v, tuple) else (v,)))
+    expected = bytearray(inside)
+    for field in structure.fields:
+        if field not in fields and part.offset <= field.offset < part.offset + part.size:
+            at = field.offset - part.offset
+            expected[at : at + field.size] = bytes(field.size)
+    assert part.codec.pack(*numbers) == expected
+
+
+@pytest.mark.parametrize(
+    "names", [(), ("dest", "pktlen"), ("dest", "dest")], ids=["none", "order", "twice"]
+)
+def test_a_part_is_named_in_order(names):
+    with pytest.raises(ValueError) as caught:
+        PACKET_SLOT.part(*names)
+    assert str(caught.value) == f"a part of the packet slot is fields in their order, not {names}"
+
+
+def test_a_part_has_fields_that_there_are():
+    with pytest.raises(KeyError, match="the packet slot has no field 'type'"):
+        PACKET_SLOT.part("type")
+
+
+@pytest.mark.parametrize(("width", "format_"), [(1, "<B"), (2, "<H"), (4, "<I"), (8, "<Q")])
+def test_a_number_in_memory_is_little_endian(width, format_):
+    assert layout.WORDS[width].format == format_
+
+
 def test_structures_have_no_hidden_padding():
     for kind in (CommandSlot, PacketSlot, UserHeader, Info, MulticastFilter):
         assert struct.calcsize(kind.structure.codec.format) == kind.structure.size

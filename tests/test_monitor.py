@@ -56,9 +56,7 @@ def attachments(laboratory):
 
 def sets_for_nothing(laboratory, bits=RXCOMP.mask):
     """From now on the card says that packets came, and none do."""
-    readers = laboratory.card().card._readers
-    read = readers[EVFLAGS.offset]
-    readers[EVFLAGS.offset] = lambda: read() | bits
+    laboratory.card().card.reading(EVFLAGS).around(lambda read: read() | bits)
 
 
 # No false alarm

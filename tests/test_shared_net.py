@@ -162,8 +162,8 @@ def test_a_hub_that_is_killed_is_replaced(path):
     net.close()
 
 
-def test_without_a_hub_packets_are_lost_and_counted(members):
-    members[1]._socket.close()
+def test_packets_of_who_has_left_are_lost_and_counted(members):
+    members[1].close()
     members[1].send(Packet(1, 2))
     assert members[1].lost == 1
 
@@ -190,7 +190,7 @@ def test_who_sends_what_is_no_packet_is_made_to_leave(members, path, caplog, rec
 
 
 def test_who_does_not_listen_keeps_nobody_waiting(members, path, monkeypatch):
-    monkeypatch.setattr(hub, "_WAITING", 10)
+    monkeypatch.setattr(hub, "WAITING", 10)
     listener = Listener(members[0])
     packets = [Packet(n, 0, bytes(10_000)) for n in range(200)]
     with stranger(path) as deaf:

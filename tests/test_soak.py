@@ -2,7 +2,7 @@
 
 import pytest
 
-from emulator.running import RunningCard
+from emulator.backend import Laboratory
 from properties.soak import main, soak
 
 
@@ -19,15 +19,24 @@ def test_the_command_says_that_all_is_accounted_for(capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "all packets are accounted for"
 
 
-def test_packets_that_vanish_are_noticed(monkeypatch, capsys):
-    def deliver(self, packet):
-        """A card that loses every other packet without a word."""
-        self.odd = not getattr(self, "odd", False)
-        if self.odd:
-            original(self, packet)
+class Lossy:
+    """A card that loses every other packet without a word."""
 
-    original = RunningCard.deliver
-    monkeypatch.setattr(RunningCard, "deliver", deliver)
+    def __init__(self, card):
+        self.card = card
+        self.odd = False
+
+    def deliver(self, packet):
+        self.odd = not self.odd
+        if self.odd:
+            self.card.deliver(packet)
+
+
+def test_packets_that_vanish_are_noticed(monkeypatch, capsys):
+    laboratory = Laboratory()
+    laboratory.net.detach(laboratory.card())
+    laboratory.net.attach(Lossy(laboratory.card()))
+    monkeypatch.setattr("properties.soak.Laboratory", lambda: laboratory)
     assert main(["--seconds", "30", "--seed", "2"]) == 1
     assert "packets were given" in capsys.readouterr().out
 

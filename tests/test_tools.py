@@ -181,7 +181,7 @@ def test_ductclient_skips_packets_that_are_no_answer(call):
 
 @pytest.mark.parametrize(("option", "service"), [("-e", "echo"), ("-q", "quote")])
 def test_ductclient_does_not_wait_for_ever_for_a_service(call, option, service, monkeypatch):
-    monkeypatch.setattr(default().net, "_stations", ())
+    monkeypatch.setattr(default().net, "stations", ())
     for text in ("0.05", "0"):
         message = f"ductclient: the {service} service did not answer within {text} s\n"
         result = call("ductclient", "-d", CARD, option, "-t", text, given=b"hello\n")

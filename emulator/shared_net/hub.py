@@ -31,7 +31,7 @@ from emulator.unix_socket import ListeningSocket
 __all__ = ["Hub"]
 
 _LOG: Final = logging.getLogger(__name__)
-_WAITING: Final = 1024
+WAITING: Final = 1024
 """Packets that may wait for one member."""
 
 
@@ -45,7 +45,7 @@ class _Member:
 
     def deliver(self, packet: Packet) -> None:
         """Send the packet to the member, or keep it until there is room."""
-        if len(self._waiting) < _WAITING:
+        if len(self._waiting) < WAITING:
             self._waiting.append(encode(packet))
             self.flush()
 

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Final
 
-from emulator.net import Station
+from emulator.net import Stations
 from emulator.packet import Packet
 from emulator.shared_net.frames import MAX_FRAME, WELCOME, decode, encode
 from emulator.shared_net.hub import Hub
@@ -28,7 +28,7 @@ _FIRST: Final = 5.0
 """Seconds until whoever joins for the first time gives up."""
 
 
-class SharedNet:
+class SharedNet(Stations):
     """The net at a path, as the stations of this process see it (`emulator.net.Net`).
 
     Args:
@@ -42,10 +42,9 @@ class SharedNet:
     """
 
     def __init__(self, path: str) -> None:
+        super().__init__()
         self._path = path
-        self._stations: tuple[Station, ...] = ()
         self.lost = 0
-        self._lock = threading.Lock()
         self._hub: Hub | None = None
         self._closed = threading.Event()
         try:
@@ -60,16 +59,6 @@ class SharedNet:
     def is_hub(self) -> bool:
         """Whether this process has the net."""
         return self._hub is not None
-
-    def attach(self, station: Station) -> None:
-        """Add a station of this process."""
-        with self._lock:
-            self._stations = (*self._stations, station)
-
-    def detach(self, station: Station) -> None:
-        """Remove one; a packet that is on the net just now may still reach it."""
-        with self._lock:
-            self._stations = tuple(other for other in self._stations if other is not station)
 
     def send(self, packet: Packet) -> None:
         """Put a packet on the net. It is lost if nobody reads it soon."""
@@ -105,7 +94,7 @@ class SharedNet:
                 packet = decode(self._socket.recv(MAX_FRAME))
             except (OSError, ValueError):
                 return
-            for station in self._stations:
+            for station in self.stations:
                 station.deliver(packet)
 
     def _rejoin(self) -> None:

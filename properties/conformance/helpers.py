@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import random
 import select
-import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Generic, TypeVar
@@ -14,7 +13,7 @@ from impl.driver import DuctDriver, PacketView
 from impl.errors import DuctError
 from impl.memory import Data
 from impl.packet import Packet
-from model.layout import ECHO, LIMITS
+from model.layout import ECHO, LIMITS, USER_HEADER, UserHeader, pack
 
 __all__ = [
     "EXACT",
@@ -171,4 +170,6 @@ def view_of(duct: DuctDriver, payload: bytes) -> PacketView:
 def device_message(destination: int, payload: bytes, length: int | None = None) -> bytes:
     """What a program writes to the character device to send a packet, or with a wrong length."""
     size = len(payload) if length is None else length
-    return struct.pack("<4I", 0xDEAD_BEEF, destination, size, 0xFFFF_FFFF) + payload
+    header = pack(UserHeader(0xDEAD_BEEF, destination, size))
+    nothing = USER_HEADER["reserved0"]
+    return header[: nothing.offset] + b"\xff" * nothing.size + payload

@@ -40,7 +40,7 @@ from impl.memory import Purpose
 from impl.settings import Settings
 from model.layout import COMMAND_SLOT, IDENTITY, PACKET_SLOT, Owner
 from properties.driver_source import PRESENT, DriverCode
-from properties.simulation.card_port import VisibleMemory
+from properties.simulation.card_port import EmulatedPort, VisibleMemory
 from properties.simulation.host import Ending, Host
 from properties.simulation.hostile_choices import SLOT_SIZES, Decision, Setup
 from properties.simulation.hostile_port import BoundsReferee, HostilePort
@@ -197,9 +197,8 @@ class HostileWorld:
         lifecycle = self.attachment.lifecycle
         known = not (lifecycle.needs_reset or self.controller.failed)
         hwaddr = self.controller.info.hwaddr
-        self.port.card = card = Card(
-            dma=VisibleMemory(host.memory), transmit=self.sent.append, hwaddr=hwaddr
-        )
+        card = Card(dma=VisibleMemory(host.memory), transmit=self.sent.append, hwaddr=hwaddr)
+        self.port.instead = EmulatedPort(card)
         for _ in range(1 + known):
             if not self.handles:
                 self._do_open()
@@ -475,11 +474,12 @@ class HostileWorld:
             )
 
     def _something_happens(self) -> bool:
-        host, card = self.host, self.port.card
-        if card is not None:
+        host, instead = self.host, self.port.instead
+        if instead is not None:
             if host.posted:
                 host.arrive()
                 return True
+            card = instead.card
             for step in card.enabled():
                 if step not in card.optional:
                     card.take(step)
@@ -498,7 +498,7 @@ class HostileWorld:
                 ending = Ending.CANCELLED if thread.sleep.cancelled else Ending.NOTIFIED
                 host.get_up(thread, ending)
                 return True
-        if card is None and self.setup.obliging and sleeping and self._oblige():
+        if instead is None and self.setup.obliging and sleeping and self._oblige():
             return True
         for store in host.memory.pending:
             host.show(store)

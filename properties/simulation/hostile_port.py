@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import attrs
 
-from emulator.card import Card
 from impl.dma import BUFFER_SIZE
 from impl.memory import Purpose
 from impl.packet import HEADER, Header, unpack_header
 from judge.words import Piece, StrayAccessError
-from model.layout import FLAGS, IDENTITY, PACKET_SLOT, Register
+from model.layout import FLAGS, PACKET_SLOT, Register
+from properties.simulation.card_port import EmulatedPort
 from properties.simulation.host import CardPort, JudgedHost
 from properties.simulation.threads import HostThread
 from properties.simulation.weak_memory import Region
@@ -28,43 +28,39 @@ class HostilePort(CardPort):
         others: What all other registers read as.
         vectors: Those that were raised.
         behaves: FLAGS reads 0 as long as this holds.
-        card: What stands here instead, once there is one.
+        instead: Where a card stands instead, once there is one.
     """
 
     flags: Iterator[int]
     others: Iterator[int]
     vectors: set[int] = attrs.field(factory=set)
     behaves: bool = False
-    card: Card | None = None
+    instead: EmulatedPort | None = None
 
     def read(self, register: Register) -> int:
         """What it reads as now."""
-        if self.card is not None:
-            return self.card.read(register)
+        if self.instead is not None:
+            return self.instead.read(register)
         if register is FLAGS:
             return 0 if self.behaves else next(self.flags)
         return next(self.others)
 
     def write(self, register: Register, value: int) -> None:
         """Nothing follows from a write, unless a card stands here."""
-        if self.card is not None:
-            self.card.write(register, value)
+        if self.instead is not None:
+            self.instead.write(register, value)
 
     def raised(self, vector: int) -> bool:
         """Whether a vector was raised and not delivered yet."""
-        card = self.card
-        if card is None:
-            return vector in self.vectors
-        return card.vector1 if vector == IDENTITY.fatal_vector else card.vector0
+        if self.instead is not None:
+            return self.instead.raised(vector)
+        return vector in self.vectors
 
     def deliver(self, vector: int) -> None:
         """The vector is delivered."""
         self.vectors.discard(vector)
-        if self.card is not None:
-            if vector == IDENTITY.fatal_vector:
-                self.card.vector1 = False
-            else:
-                self.card.vector0 = False
+        if self.instead is not None:
+            self.instead.deliver(vector)
 
 
 @attrs.define(eq=False)

@@ -46,6 +46,7 @@ SIZES: Final = (0, 1, 2, 3, 4096, 5000, 16384)
 """The sizes of packets that occur."""
 TOO_LONG: Final = 20_000
 """More bytes than a receive slot's buffers hold: what a card that lies may announce."""
+LENGTH: Final = PACKET_SLOT.part("pktlen")
 HANDLERS: Final = 2
 READING: Final = frozenset({Label.RX_OWNER, Label.RX_HEADER, Label.RX_NEXT})
 BELLS: Final = 16
@@ -301,8 +302,8 @@ class Simulation:
         self.judge.fire("rx.lie", slot, length)
         for region in self.host.memory.regions.values():
             if region.purpose is Purpose.RECEIVE_RING:
-                begin = slot * PACKET_SLOT.size + PACKET_SLOT["pktlen"].offset
-                region.visible[begin : begin + 4] = length.to_bytes(4, "little")
+                begin = slot * PACKET_SLOT.size + LENGTH.offset
+                LENGTH.codec.pack_into(region.visible, begin, length)
 
     def _do_packet(self) -> None:
         packet = self.arriving.popleft()

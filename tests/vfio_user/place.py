@@ -29,6 +29,7 @@ class Place:
         if net is None:
             net = Ductnet()
             attach_services(net)
+        self.net = net
         self.counters = Counters()
         memory = ClientMemory(self.counters)
         self.running = RunningCard(

@@ -50,12 +50,19 @@ def test_a_socket_that_can_be_seen_can_be_connected_to(tmp_path, monkeypatch):
 def test_of_two_that_want_a_path_one_gets_it(tmp_path, monkeypatch):
     """Both have seen that nobody is there."""
     path = str(tmp_path / "socket")
-    first = ListeningSocket.at(path, socket.SOCK_STREAM)
-    monkeypatch.setattr("emulator.unix_socket._remove_what_was_left", lambda *_: None)
+    first = []
+
+    class Late(socket.socket):
+        def listen(self):
+            monkeypatch.undo()
+            first.append(ListeningSocket.at(path, socket.SOCK_STREAM))
+            super().listen()
+
+    monkeypatch.setattr("emulator.unix_socket.socket", Late)
     with pytest.raises(FileExistsError):
         ListeningSocket.at(path, socket.SOCK_STREAM)
     assert os.listdir(tmp_path) == ["socket"]
-    first.close()
+    first[0].close()
 
 
 def test_a_file_is_not_taken_for_a_socket(tmp_path, place):

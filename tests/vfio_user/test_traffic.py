@@ -189,7 +189,7 @@ def test_after_a_client_is_gone_nothing_is_written_to_its_memory(place, by_messa
         before, content = place.counters.dma_writes, bytes(host.device.content)
         # There is more to receive than ever before.
         for _ in range(SLOTS):
-            place.running._net.send(Packet(ADDRESS, 1, b"too late"))
+            place.net.send(Packet(ADDRESS, 1, b"too late"))
         assert place.running.wait_until_idle()
         time.sleep(0.01)
         assert place.counters.dma_writes == before

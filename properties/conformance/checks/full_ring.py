@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import select
-import struct
 from functools import partial
 
 from impl.errors import CardFailedError, ClosedError, WaitTimeoutError, WouldBlockError
-from model.layout import ECHO
+from model.layout import ECHO, UserHeader, pack
 from properties.conformance.backends import Clogged
 from properties.conformance.check import clogged_check
 from properties.conformance.helpers import (
@@ -35,7 +34,7 @@ def a_full_ring_blocks(clogged: Clogged) -> None:
     with refused(WouldBlockError, message):
         duct.send(ECHO.address, b"", timeout=0)
     with refused(WouldBlockError, message):
-        duct.write(struct.pack("<4I", 0, ECHO.address, 0, 0), blocking=False)
+        duct.write(pack(UserHeader(0, ECHO.address, 0)), blocking=False)
     with refused(
         WaitTimeoutError, "waited 0.05 s for a transmit slot, or the completion of a packet"
     ):

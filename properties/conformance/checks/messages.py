@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import struct
-
 from impl.errors import InvalidArgumentError, PacketTooLongError, WouldBlockError
-from model.layout import ECHO, LIMITS
+from model.layout import ECHO, LIMITS, UserHeader, pack
 from properties.conformance.backends import Backend
 from properties.conformance.check import check
 from properties.conformance.helpers import (
@@ -25,14 +23,14 @@ def a_message_that_is_written_comes_back_as_one_that_is_read(backend: Backend) -
             payload = some_bytes(size)
             message = device_message(ECHO.address, payload)
             assert duct.write(message) == len(message)
-            header = struct.pack("<4I", ECHO.address, address_of(duct), size, 0)
+            header = pack(UserHeader(ECHO.address, address_of(duct), size))
             assert duct.read(timeout=SOON) == header + payload
 
 
 @check
 def reading_cuts_a_message_and_loses_its_rest(backend: Backend) -> None:
     with backend.make() as duct:
-        whole = struct.pack("<4I", ECHO.address, address_of(duct), 5, 0) + b"hello"
+        whole = pack(UserHeader(ECHO.address, address_of(duct), 5)) + b"hello"
         for size in (0, 1, 16, 17, 20, 21, 100):
             duct.write(device_message(ECHO.address, b"hello"))
             assert duct.read(size, timeout=SOON) == whole[:size]
