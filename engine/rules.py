@@ -1,10 +1,10 @@
 """What a rule of the specification is: a guarded step of one party, written as plain assignments.
 
 A rule's body is a function of the state and of its parameters. It says when the step may happen
-(`state.require`, `state.barrier`), which shared memory it reads or writes (`state.reads`,
-`state.writes`) and what it changes (ordinary assignments, in order). Calling the body on symbolic
-variables once yields a `Transition`: guards and updates as terms, from which the executor, the
-proofs and the monitors are all derived.
+(`state.require`, `state.barrier`), what it does that can be seen (`state.load`, `state.store`,
+`state.sleeps`, ...) and what it changes (ordinary assignments, in order). Calling the body on
+symbolic variables once yields a `Transition`: guards and updates as terms and the operations seen,
+from which the executor, the proofs and the monitors are all derived.
 """
 
 from __future__ import annotations
@@ -23,18 +23,21 @@ from engine.terms import (
     Array,
     Bool,
     Domain,
+    If,
     Number,
     Sort,
     Term,
     constant,
     symbol,
 )
+from engine.words import Word
 
 __all__ = [
-    "Access",
     "Choice",
     "Group",
     "Guard",
+    "Kind",
+    "Operation",
     "Parameter",
     "Party",
     "Recorder",
@@ -80,15 +83,71 @@ class Parameter:
     choice: Choice
 
 
-@attrs.frozen
-class Access:
-    """One access to shared memory: which word of which slot, whether it writes, and when."""
+class Kind(enum.Enum):
+    """What a step does that can be seen from outside."""
 
-    ring: str
-    word: str
-    slot: Number
-    write: bool
+    LOAD = "load"
+    STORE = "store"
+    ALLOCATE = "allocate"
+    FREE = "free"
+    LOCK = "lock"
+    UNLOCK = "unlock"
+    SLEEP = "sleep"
+    WAKE = "wake"
+    READ = "read"
+    WRITE = "write"
+    ARRIVE = "arrive"
+    DOORBELL = "doorbell"
+    FENCE = "fence"
+
+
+MEMORY_ACCESSES: Final = frozenset({Kind.LOAD, Kind.STORE})
+
+
+@attrs.frozen
+class Operation:
+    """Something that a step does and that can be seen from outside.
+
+    Attributes:
+        kind: What is done.
+        name: To what: a word such as `tx.owner`, a register, a wait queue, or "".
+        slot: The slot that it is done to; None where there is none.
+        value: The name of the value that is stored, or that a load must yield for this step; "" if
+            any is possible or nobody could tell.
+        when: It is done only if this holds, of the state before the step.
+        present: The memory accessed is allocated, at this point of the step.
+        atomic: Both sides may access the word at once.
+    """
+
+    kind: Kind
+    name: str = ""
+    slot: Number | None = None
+    value: str = ""
     when: Bool = TRUE
+    present: Bool = TRUE
+    atomic: bool = False
+
+    @property
+    def ring(self) -> str:
+        """The ring whose memory is accessed."""
+        return self.name.partition(".")[0]
+
+    @property
+    def word(self) -> str:
+        """The word of it."""
+        return self.name.partition(".")[2]
+
+    @property
+    def write(self) -> bool:
+        """Whether memory is written."""
+        return self.kind is Kind.STORE
+
+    @property
+    def place(self) -> Number:
+        """The slot of an access to memory. Raises `ValueError` where there is none."""
+        if self.slot is None:
+            raise ValueError(f"{self.kind.value} {self.name} is of no slot")
+        return self.slot
 
 
 @attrs.frozen
@@ -135,7 +194,12 @@ class Transition:
     rule: Rule
     guards: tuple[Guard, ...]
     updates: dict[str, Term]
-    accesses: tuple[Access, ...]
+    operations: tuple[Operation, ...]
+
+    @property
+    def accesses(self) -> tuple[Operation, ...]:
+        """The loads and stores of shared memory."""
+        return tuple(item for item in self.operations if item.kind in MEMORY_ACCESSES)
 
     @property
     def guard(self) -> Bool:
@@ -244,10 +308,18 @@ class Group:
 
 @attrs.define(eq=False)
 class Recorder(Group):
-    """The whole state while a rule runs on it: it notes what the rule requires and touches."""
+    """The whole state while a rule runs on it: it notes what the rule requires and does.
+
+    Loads and stores happen where they are written: a load yields what the processor or the device
+    may see, a store of the host's waits in the store buffer. The other operations are only noted;
+    what they change is assigned.
+    """
 
     _guards: list[Guard] = attrs.field(factory=list, init=False)
-    _accesses: list[Access] = attrs.field(factory=list, init=False)
+    _operations: list[Operation] = attrs.field(factory=list, init=False)
+    _party: Party = attrs.field(default=Party.HOST, init=False)
+
+    # When the step may happen
 
     def require(self, condition: Bool, name: str = "") -> None:
         """The step may only happen where `condition` holds (of the state before the step)."""
@@ -257,13 +329,142 @@ class Recorder(Group):
         """Like `require`, for a condition that a memory barrier of the driver enforces."""
         self._guards.append(Guard(name, condition, barrier=True))
 
-    def reads(self, ring: str, word: str, slot: Number, when: Bool = TRUE) -> None:
-        """The step reads `word` of `slot`, memory that host and device share, if `when` holds."""
-        self._accesses.append(Access(ring, word, slot, write=False, when=when))
+    # Shared memory
 
-    def writes(self, ring: str, word: str, slot: Number) -> None:
-        """The step writes `word` of `slot`, memory that host and device share."""
-        self._accesses.append(Access(ring, word, slot, write=True))
+    def load(self, word: Word, slot: Number, value: int | None = None, when: Bool = TRUE) -> Any:
+        """Load a word of `slot`: the terms that it yields, one for each variable that holds it.
+
+        The host sees its own store while that is pending, and a load that was satisfied early has
+        its value already; the device sees memory.
+
+        Args:
+            word: The word.
+            slot: The slot.
+            value: What the load must yield for this step, where `word.values` names it; whether it
+                does is for the rule to require.
+            when: The word is loaded only if this holds.
+
+        Returns:
+            A term if one variable holds the word, else a tuple of terms.
+        """
+        self.note(Kind.LOAD, word.path, slot, self._name_of(word, value), when, word)
+        group = getattr(self, word.ring)
+        seen = [getattr(group, name)[slot] for name in word.holds]
+        if self._party is not Party.DEVICE:
+            seen = self._forwarded(group, word, slot, seen)
+            early = word.speculation
+            if early is not None:
+                flag = getattr(group, early.flag)
+                seen = [
+                    If(flag, getattr(group, name), item)
+                    for name, item in zip(early.holds, seen, strict=True)
+                ]
+                setattr(group, early.flag, FALSE)
+        return seen[0] if len(seen) == 1 else tuple(seen)
+
+    @staticmethod
+    def _forwarded(group: Any, word: Word, slot: Number, seen: list[Any]) -> list[Any]:
+        """What the host's processor sees: its own store, as long as that is pending."""
+        if not word.buffered:
+            return seen
+        pending = getattr(group, word.pending)[slot]
+        return [
+            If(pending, getattr(group, name)[slot], item)
+            for name, item in zip(word.buffered, seen, strict=True)
+        ]
+
+    def store(self, word: Word, slot: Number, **values: Any) -> None:
+        """Store a word of `slot`; `values` are named by the variables that hold it.
+
+        A store of the host's to a variable without a value puts there what its buffer variable
+        says, which an earlier step has noted.
+        """
+        unknown = set(values) - set(word.holds)
+        if unknown:
+            raise ValueError(f"{word.path} holds no {', '.join(sorted(unknown))}")
+        first = values.get(word.holds[0])
+        known = int(first) if isinstance(first, (bool, int)) else None
+        self.note(Kind.STORE, word.path, slot, self._name_of(word, known), TRUE, word)
+        group = getattr(self, word.ring)
+        if self._party is Party.HOST:
+            if not word.buffered:
+                raise ValueError(f"{word.path} is declared as a word that the host never stores to")
+            for name, buffer in zip(word.holds, word.buffered, strict=True):
+                if name in values:
+                    getattr(group, buffer)[slot] = values[name]
+            getattr(group, word.pending)[slot] = True
+        else:
+            for name, value in values.items():
+                getattr(group, name)[slot] = value
+
+    def allocate(self, word: Word, slot: Number, **contents: Any) -> None:
+        """The word's memory is allocated, and holds anything."""
+        self.note(Kind.ALLOCATE, word.path, slot, "", TRUE, word)
+        group = getattr(self, word.ring)
+        for name in word.holds:
+            getattr(group, name)[slot] = contents[name]
+
+    @staticmethod
+    def _name_of(word: Word, value: int | None) -> str:
+        return "" if value is None else word.values.get(value, "")
+
+    # What else can be seen
+
+    def locks(self) -> None:
+        """The thread asks for the lock."""
+        self.note(Kind.LOCK)
+
+    def unlocks(self, when: Bool = TRUE) -> None:
+        """The thread gives up the lock."""
+        self.note(Kind.UNLOCK, when=when)
+
+    def sleeps(self, queue: str, when: Bool = TRUE) -> None:
+        """The thread gives up the lock and starts to wait on a wait queue."""
+        self.note(Kind.SLEEP, queue, when=when)
+
+    def wakes(self, queue: str, when: Bool = TRUE) -> None:
+        """Everyone who sleeps on a wait queue is woken."""
+        self.note(Kind.WAKE, queue, when=when)
+
+    def reads_register(self, name: str) -> None:
+        """A register is read."""
+        self.note(Kind.READ, name)
+
+    def writes_register(self, name: str) -> None:
+        """A register, or several that mean one thing, are written."""
+        self.note(Kind.WRITE, name)
+
+    def register_write_arrives(self, name: str) -> None:
+        """A register write, which was issued before, takes effect."""
+        self.note(Kind.ARRIVE, name)
+
+    def rings_doorbell(self, ring: str, slot: Number) -> None:
+        """The doorbell of a slot is written."""
+        self.note(Kind.DOORBELL, ring, slot)
+
+    def fences(self) -> None:
+        """A full barrier."""
+        self.note(Kind.FENCE)
+
+    def frees(self) -> None:
+        """Memory is given back."""
+        self.note(Kind.FREE)
+
+    def note(
+        self,
+        kind: Kind,
+        name: str = "",
+        slot: Number | None = None,
+        value: str = "",
+        when: Bool = TRUE,
+        word: Word | None = None,
+    ) -> None:
+        """Note an operation; see the methods above."""
+        present: Bool = TRUE
+        if word is not None and word.exists and slot is not None:
+            present = getattr(getattr(self, word.ring), word.exists)[slot]
+        atomic = word is not None and word.synchronises
+        self._operations.append(Operation(kind, name, slot, value, when, present, atomic))
 
 
 StateType = TypeVar("StateType", bound=Recorder)
@@ -325,7 +526,8 @@ def _term(value: object, sort: Sort) -> Term:
 def transition(rule: Rule, kind: type[StateType]) -> Transition:
     """Run a rule's body on symbols and collect what it requires and changes."""
     state = symbolic(kind)
+    state._party = rule.party
     rule.body(state, *(parameter_symbol(item) for item in rule.parameters))
     before = {variable.name: variable.term for variable in describe(kind)}
     updates = {name: term for name, term in contents(state) if term is not before[name]}
-    return Transition(rule, tuple(state._guards), updates, tuple(state._accesses))
+    return Transition(rule, tuple(state._guards), updates, tuple(state._operations))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.rules import Choice, Parameter, Party, RuleBook
 from engine.terms import FALSE, TRUE, And, Array, Bool, If, Number, constant, next_index, ring_size
+from engine.words import Word
 from model.layout import Command
 from model.state import (
     CAPACITY,
@@ -24,6 +25,7 @@ from model.state import (
     Stage,
     State,
 )
+from model.words import CMD, HOST, RX, TX
 
 if TYPE_CHECKING:
     from model.ring_spec import RingOperations
@@ -36,7 +38,7 @@ __all__ = [
 ]
 
 BOOK: Final = RuleBook()
-DEVICE: Final = Party.DEVICE
+CARD: Final = Party.DEVICE
 REGISTERS: Final = "Registers"
 COMMANDS: Final = "Rings: commands"
 KEY: Final = Parameter("key", Choice.KEY)
@@ -63,7 +65,7 @@ def protocol_error(s: State, when: Bool) -> None:
     fail(s, when)
 
 
-@BOOK.rule(REGISTERS, DEVICE, name="card.fatal_error")
+@BOOK.rule(REGISTERS, CARD, name="card.fatal_error")
 def fatal_error(s: State) -> None:
     """The card fails: it halts, sets FLAGS.HWERR and raises vector 1."""
     s.require(s.card.flags != Flags.ERROR)
@@ -97,7 +99,7 @@ def card_resets(s: State) -> None:
     s.rx.dev_i = constant(0)
 
 
-@BOOK.rule(REGISTERS, DEVICE, fair="card", name="card.reset_over")
+@BOOK.rule(REGISTERS, CARD, fair="card", name="card.reset_over")
 def reset_over(s: State) -> None:
     """The reset is over: FLAGS reads 0."""
     s.require(s.card.flags == Flags.RESETTING)
@@ -114,25 +116,25 @@ def _set_event(s: State, source: RequestRing | ReceiveRing) -> None:
     s.card.raising = TRUE
 
 
-@BOOK.rule("Rings: Events", DEVICE, fair="tx.event", name="tx.set_event")
+@BOOK.rule("Rings: Events", CARD, fair="tx.event", name="tx.set_event")
 def tx_set_event(s: State) -> None:
     """Set TXCOMP, after the completion is visible."""
     _set_event(s, s.tx)
 
 
-@BOOK.rule("Rings: Events", DEVICE, fair="cmd.event", name="cmd.set_event")
+@BOOK.rule("Rings: Events", CARD, fair="cmd.event", name="cmd.set_event")
 def cmd_set_event(s: State) -> None:
     """Set CMDCOMP, after the completion is visible."""
     _set_event(s, s.cmd)
 
 
-@BOOK.rule("Rings: Events", DEVICE, fair="rx.event", name="rx.set_event")
+@BOOK.rule("Rings: Events", CARD, fair="rx.event", name="rx.set_event")
 def rx_set_event(s: State) -> None:
     """Set RXCOMP, after the packet is visible."""
     _set_event(s, s.rx)
 
 
-@BOOK.rule("Rings: Events", DEVICE, fair="vector0", name="card.raise_vector0")
+@BOOK.rule("Rings: Events", CARD, fair="vector0", name="card.raise_vector0")
 def raise_vector0(s: State) -> None:
     """Raise vector 0 for the event bits set so far."""
     s.require(s.card.raising)
@@ -172,7 +174,7 @@ def receive_doorbell(ops: RingOperations, s: State, slot: Number) -> None:
 # The transmit engine
 
 
-@BOOK.rule("Rings: Transmit", DEVICE, fair="tx.engine", name="tx.look")
+@BOOK.rule("Rings: Transmit", CARD, fair="tx.engine", name="tx.look")
 def tx_look(s: State) -> None:
     """A doorbell rang: forget it, then look at the slot at the card's index."""
     s.require(running(s) & s.card.started & ~s.card.stopping)
@@ -181,53 +183,51 @@ def tx_look(s: State) -> None:
     s.tx.stage = constant(Stage.LOOK)
 
 
-@BOOK.rule("Rings: Transmit", DEVICE, name="tx.look_ahead")
+@BOOK.rule("Rings: Transmit", CARD, name="tx.look_ahead")
 def tx_look_ahead(s: State) -> None:
     """Look at the next slot without a doorbell, or finish a slot although a STOP was fetched."""
     s.require(running(s) & s.card.started & (s.tx.stage == Stage.IDLE))
-    s.require(~s.card.stopping | s.tx.owner[s.tx.dev_i])
+    s.require(~s.card.stopping | s.load(TX.owner, s.tx.dev_i, when=s.card.stopping))
     s.tx.stage = constant(Stage.LOOK)
 
 
-@BOOK.rule("Rings: Transmit", DEVICE, fair="tx.engine", name="tx.examine")
+@BOOK.rule("Rings: Transmit", CARD, fair="tx.engine", name="tx.examine")
 def tx_examine(s: State) -> None:
     """Read the owner byte: only a slot of the card's is touched."""
     s.require(running(s) & (s.tx.stage == Stage.LOOK))
-    s.tx.stage = If(s.tx.owner[s.tx.dev_i], Stage.FETCH, Stage.IDLE)
+    s.tx.stage = If(s.load(TX.owner, s.tx.dev_i), Stage.FETCH, Stage.IDLE)
 
 
-@BOOK.rule("Rings: Transmit", DEVICE, fair="tx.engine", name="tx.fetch")
+@BOOK.rule("Rings: Transmit", CARD, fair="tx.engine", name="tx.fetch")
 def tx_fetch(s: State) -> None:
     """Read the slot's fields: length and buffer pointers."""
     slot = s.tx.dev_i
     s.require(running(s) & (s.tx.stage == Stage.FETCH))
-    s.reads("tx", "fields", slot)
-    s.tx.seen_fields = s.tx.fields[slot]
-    s.tx.seen_zero = s.tx.zero[slot]
-    s.tx.stage = If(s.tx.zero[slot], Stage.SEND, Stage.READ_FIRST_WORD)
+    fields, zero = s.load(TX.fields, slot)
+    s.tx.seen_fields = fields
+    s.tx.seen_zero = zero
+    s.tx.stage = If(zero, Stage.SEND, Stage.READ_FIRST_WORD)
 
 
-@BOOK.rule("Rings: Transmit", DEVICE, fair="tx.engine", name="tx.read_first_word")
+@BOOK.rule("Rings: Transmit", CARD, fair="tx.engine", name="tx.read_first_word")
 def tx_read_first_word(s: State) -> None:
     """Read an early word of the payload."""
     slot = s.tx.dev_i
     s.require(running(s) & (s.tx.stage == Stage.READ_FIRST_WORD))
-    s.reads("tx", "first_word", slot)
-    s.tx.seen_first_word = s.tx.first_word[slot]
+    s.tx.seen_first_word = s.load(TX.first_word, slot)
     s.tx.stage = constant(Stage.READ_LAST_WORD)
 
 
-@BOOK.rule("Rings: Transmit", DEVICE, fair="tx.engine", name="tx.read_last_word")
+@BOOK.rule("Rings: Transmit", CARD, fair="tx.engine", name="tx.read_last_word")
 def tx_read_last_word(s: State) -> None:
     """Read a late word of the payload."""
     slot = s.tx.dev_i
     s.require(running(s) & (s.tx.stage == Stage.READ_LAST_WORD))
-    s.reads("tx", "last_word", slot)
-    s.tx.seen_last_word = s.tx.last_word[slot]
+    s.tx.seen_last_word = s.load(TX.last_word, slot)
     s.tx.stage = constant(Stage.SEND)
 
 
-@BOOK.rule("Rings: Transmit", DEVICE, fair="tx.engine", name="tx.send")
+@BOOK.rule("Rings: Transmit", CARD, fair="tx.engine", name="tx.send")
 def tx_send(s: State) -> None:
     """Put the packet on the net."""
     s.require(running(s) & (s.tx.stage == Stage.SEND))
@@ -235,9 +235,9 @@ def tx_send(s: State) -> None:
     s.tx.stage = constant(Stage.WRITE_OWNER)
 
 
-def _return_slot(ring: RequestRing) -> None:
+def _return_slot(s: State, ring: RequestRing, owner: Word) -> None:
     slot = ring.dev_i
-    ring.owner[slot] = False
+    s.store(owner, slot, owner=HOST)
     ring.look = ring.look | (slot != ring.doorbell_i)
     ring.dev = ring.dev + 1
     ring.dev_i = next_index(slot)
@@ -245,17 +245,17 @@ def _return_slot(ring: RequestRing) -> None:
     ring.stage = constant(Stage.IDLE)
 
 
-@BOOK.rule("Rings: Transmit", DEVICE, fair="tx.engine", name="tx.complete")
+@BOOK.rule("Rings: Transmit", CARD, fair="tx.engine", name="tx.complete")
 def tx_complete(s: State) -> None:
     """Write owner = HOST; go on unless this was the slot that the newest doorbell named."""
     s.require(running(s) & (s.tx.stage == Stage.WRITE_OWNER))
-    _return_slot(s.tx)
+    _return_slot(s, s.tx, TX.owner)
 
 
 # The command engine
 
 
-@BOOK.rule(COMMANDS, DEVICE, fair="cmd.engine", name="cmd.look")
+@BOOK.rule(COMMANDS, CARD, fair="cmd.engine", name="cmd.look")
 def cmd_look(s: State) -> None:
     """A doorbell rang: forget it, then look at the slot at the card's index."""
     s.require(running(s) & s.cmd.based & (s.cmd.stage == Stage.IDLE) & s.cmd.look)
@@ -263,29 +263,29 @@ def cmd_look(s: State) -> None:
     s.cmd.stage = constant(Stage.LOOK)
 
 
-@BOOK.rule(COMMANDS, DEVICE, name="cmd.look_ahead")
+@BOOK.rule(COMMANDS, CARD, name="cmd.look_ahead")
 def cmd_look_ahead(s: State) -> None:
     """Look at the next slot without a doorbell."""
     s.require(running(s) & s.cmd.based & (s.cmd.stage == Stage.IDLE))
     s.cmd.stage = constant(Stage.LOOK)
 
 
-@BOOK.rule(COMMANDS, DEVICE, fair="cmd.engine", name="cmd.examine")
+@BOOK.rule(COMMANDS, CARD, fair="cmd.engine", name="cmd.examine")
 def cmd_examine(s: State) -> None:
     """Read the owner byte: only a slot of the card's is touched."""
     s.require(running(s) & (s.cmd.stage == Stage.LOOK))
-    s.cmd.stage = If(s.cmd.owner[s.cmd.dev_i], Stage.FETCH, Stage.IDLE)
+    s.cmd.stage = If(s.load(CMD.owner, s.cmd.dev_i), Stage.FETCH, Stage.IDLE)
 
 
-@BOOK.rule(COMMANDS, DEVICE, fair="cmd.engine", name="cmd.fetch")
+@BOOK.rule(COMMANDS, CARD, fair="cmd.engine", name="cmd.fetch")
 def cmd_fetch(s: State) -> None:
     """Read the slot's fields: the command, its mask and address."""
     slot = s.cmd.dev_i
     s.require(running(s) & (s.cmd.stage == Stage.FETCH))
-    s.reads("cmd", "fields", slot)
-    s.cmd.seen_fields = s.cmd.fields[slot]
-    s.cmd.seen_kind = s.cmd.kind[slot]
-    s.cmd.seen_key = s.cmd.key[slot]
+    fields, kind, key = s.load(CMD.fields, slot)
+    s.cmd.seen_fields = fields
+    s.cmd.seen_kind = kind
+    s.cmd.seen_key = key
     s.cmd.stage = constant(Stage.EXECUTE)
 
 
@@ -310,7 +310,7 @@ def _change_filters(kind: Number, key: Number, filters: Array[Number], count: Nu
     return If(flushed, 0, If(added, count + 1, If(removed, count - 1, count)))
 
 
-@BOOK.rule(COMMANDS, DEVICE, fair="cmd.engine", name="cmd.execute")
+@BOOK.rule(COMMANDS, CARD, fair="cmd.engine", name="cmd.execute")
 def cmd_execute(s: State) -> None:
     """Execute the command fetched; STOP first lets the packet engines come to rest."""
     card, cmd = s.card, s.cmd
@@ -335,7 +335,7 @@ def cmd_execute(s: State) -> None:
     protocol_error(s, broken)
 
 
-@BOOK.rule(COMMANDS, DEVICE, fair="cmd.engine", name="cmd.stopped")
+@BOOK.rule(COMMANDS, CARD, fair="cmd.engine", name="cmd.stopped")
 def cmd_stopped(s: State) -> None:
     """Both packet engines are at rest: packet traffic is off."""
     s.require(running(s) & (s.cmd.stage == Stage.STOPPING))
@@ -345,22 +345,20 @@ def cmd_stopped(s: State) -> None:
     s.cmd.stage = constant(Stage.WRITE_STATUS)
 
 
-@BOOK.rule(COMMANDS, DEVICE, fair="cmd.engine", name="cmd.write_status")
+@BOOK.rule(COMMANDS, CARD, fair="cmd.engine", name="cmd.write_status")
 def cmd_write_status(s: State) -> None:
     """Write the error byte."""
     slot = s.cmd.dev_i
     s.require(running(s) & (s.cmd.stage == Stage.WRITE_STATUS))
-    s.writes("cmd", "status", slot)
-    s.cmd.status_sequence[slot] = s.cmd.seen_fields
-    s.cmd.status[slot] = s.cmd.computed_status
+    s.store(CMD.status, slot, status_sequence=s.cmd.seen_fields, status=s.cmd.computed_status)
     s.cmd.stage = constant(Stage.WRITE_OWNER)
 
 
-@BOOK.rule(COMMANDS, DEVICE, fair="cmd.engine", name="cmd.complete")
+@BOOK.rule(COMMANDS, CARD, fair="cmd.engine", name="cmd.complete")
 def cmd_complete(s: State) -> None:
     """Write owner = HOST; go on unless this was the slot that the newest doorbell named."""
     s.require(running(s) & (s.cmd.stage == Stage.WRITE_OWNER))
-    _return_slot(s.cmd)
+    _return_slot(s, s.cmd, CMD.owner)
 
 
 # The receive engine
@@ -386,61 +384,56 @@ def rx_arrive_jumbo(s: State) -> None:
     s.card.raising = TRUE
 
 
-@BOOK.rule("Rings: Receive", DEVICE, fair="rx.engine", name="rx.examine")
+@BOOK.rule("Rings: Receive", CARD, fair="rx.engine", name="rx.examine")
 def rx_examine(s: State) -> None:
     """Read the owner byte: a slot of the card's is filled; without one the packet is dropped."""
     s.require(running(s) & (s.rx.stage == Stage.LOOK))
-    mine = s.rx.owner[s.rx.dev_i]
+    mine = s.load(RX.owner, s.rx.dev_i)
     s.rx.stage = If(mine, Stage.FETCH, Stage.IDLE)
     s.rx.dropped = s.rx.dropped | ~mine
     s.card.raising = s.card.raising | ~mine
 
 
-@BOOK.rule("Rings: Receive", DEVICE, fair="rx.engine", name="rx.fetch")
+@BOOK.rule("Rings: Receive", CARD, fair="rx.engine", name="rx.fetch")
 def rx_fetch(s: State) -> None:
     """Read the slot's buffer pointer."""
     slot = s.rx.dev_i
     s.require(running(s) & (s.rx.stage == Stage.FETCH))
-    s.reads("rx", "pointer", slot)
-    s.rx.target = s.rx.pointer[slot]
+    s.rx.target = s.load(RX.pointer, slot)
     s.rx.stage = If(s.rx.arriving == 0, Stage.WRITE_HEADER, Stage.WRITE_FIRST_WORD)
 
 
-@BOOK.rule("Rings: Receive", DEVICE, fair="rx.engine", name="rx.write_first_word")
+@BOOK.rule("Rings: Receive", CARD, fair="rx.engine", name="rx.write_first_word")
 def rx_write_first_word(s: State) -> None:
     """Write an early word of the payload to the buffer."""
     s.require(running(s) & (s.rx.stage == Stage.WRITE_FIRST_WORD))
-    s.writes("rx", "first_word", s.rx.target)
-    s.rx.first_word[s.rx.target] = s.rx.dev
+    s.store(RX.first_word, s.rx.target, first_word=s.rx.dev)
     s.rx.stage = constant(Stage.WRITE_LAST_WORD)
 
 
-@BOOK.rule("Rings: Receive", DEVICE, fair="rx.engine", name="rx.write_last_word")
+@BOOK.rule("Rings: Receive", CARD, fair="rx.engine", name="rx.write_last_word")
 def rx_write_last_word(s: State) -> None:
     """Write a late word of the payload to the buffer."""
     s.require(running(s) & (s.rx.stage == Stage.WRITE_LAST_WORD))
-    s.writes("rx", "last_word", s.rx.target)
-    s.rx.last_word[s.rx.target] = s.rx.dev
+    s.store(RX.last_word, s.rx.target, last_word=s.rx.dev)
     s.rx.stage = constant(Stage.WRITE_HEADER)
 
 
-@BOOK.rule("Rings: Receive", DEVICE, fair="rx.engine", name="rx.write_header")
+@BOOK.rule("Rings: Receive", CARD, fair="rx.engine", name="rx.write_header")
 def rx_write_header(s: State) -> None:
     """Write length, destination and source to the slot."""
     slot = s.rx.dev_i
     s.require(running(s) & (s.rx.stage == Stage.WRITE_HEADER))
-    s.writes("rx", "header", slot)
-    s.rx.header[slot] = s.rx.dev
-    s.rx.length[slot] = s.rx.arriving
+    s.store(RX.header, slot, header=s.rx.dev, length=s.rx.arriving)
     s.rx.stage = constant(Stage.WRITE_OWNER)
 
 
-@BOOK.rule("Rings: Receive", DEVICE, fair="rx.engine", name="rx.complete")
+@BOOK.rule("Rings: Receive", CARD, fair="rx.engine", name="rx.complete")
 def rx_complete(s: State) -> None:
     """Write owner = HOST: the packet is the host's."""
     slot = s.rx.dev_i
     s.require(running(s) & (s.rx.stage == Stage.WRITE_OWNER))
-    s.rx.owner[slot] = False
+    s.store(RX.owner, slot, owner=HOST)
     s.rx.dev = s.rx.dev + 1
     s.rx.dev_i = next_index(slot)
     s.rx.due = TRUE
@@ -451,4 +444,4 @@ def rx_complete(s: State) -> None:
 def rx_lie(s: State, k: Number, length: Number) -> None:
     """A faulty or hostile card overwrites a length, whoever owns the slot."""
     s.require(s.card.lies)
-    s.rx.length[k] = length
+    s.store(RX.header, k, length=length)

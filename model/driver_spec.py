@@ -18,6 +18,7 @@ from model.device_spec import card_resets, protocol_error
 from model.layout import Command
 from model.ring_spec import COMMAND, TRANSMIT, ZERO, join_queue, packet_waits
 from model.state import (
+    NOBODY,
     POLLS,
     UNICAST,
     Flags,
@@ -27,6 +28,10 @@ from model.state import (
     State,
 )
 from model.thread_spec import (
+    COMMANDS,
+    LIFE,
+    READERS,
+    SENDERS,
     at,
     draw_ticket,
     enter_call,
@@ -37,11 +42,12 @@ from model.thread_spec import (
     user,
     wake_everyone,
 )
+from model.words import CMD, DEVICE, HOST, RX, TX
 
 __all__ = ["BOOK", "events_served"]
 
 BOOK: Final = RuleBook()
-HOST: Final = Party.HOST
+DRIVER: Final = Party.HOST
 REGISTERS: Final = "Registers"
 CALLS: Final = "What the character device offers"
 NONBLOCKING: Final = Parameter("nonblocking", Choice.FLAG)
@@ -115,7 +121,7 @@ def usable(s: State) -> Bool:
     return And(s.driver.life == Life.OPEN, ~s.driver.failed)
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def turn_away(s: State, t: Number) -> None:
     """The card is not open or has failed: the call ends with EIO."""
     s.require(holds(s, t, Label.WRITE_ENTER, Label.READ_ENTER, Label.FILTER_ENTER) & ~usable(s))
@@ -124,7 +130,7 @@ def turn_away(s: State, t: Number) -> None:
     unlock(s)
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def enter_write(s: State, t: Number) -> None:
     """The sender gets a place in the line for a slot."""
     s.require(holds(s, t, Label.WRITE_ENTER) & usable(s))
@@ -133,7 +139,7 @@ def enter_write(s: State, t: Number) -> None:
     s.threads.pc[t] = Label.TX_TURN
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def enter_filter(s: State, t: Number) -> None:
     """The caller gets a place in the line for a command slot."""
     s.require(holds(s, t, Label.FILTER_ENTER) & usable(s))
@@ -142,7 +148,7 @@ def enter_filter(s: State, t: Number) -> None:
     s.threads.pc[t] = Label.CMD_TURN
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def enter_read(s: State, t: Number) -> None:
     """The reader goes to look for a packet."""
     s.require(holds(s, t, Label.READ_ENTER) & usable(s))
@@ -150,12 +156,14 @@ def enter_read(s: State, t: Number) -> None:
     s.threads.pc[t] = Label.RX_OWNER
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def exit_call(s: State, t: Number) -> None:
     """The call ends; the last one to leave a card that is being closed wakes whoever closes it."""
     s.require(holds(s, t, Label.EXIT))
     leave_call(s, t)
-    s.threads.wake_life.choose_fill(s.driver.life == Life.CLOSING, True)
+    closing = s.driver.life == Life.CLOSING
+    s.wakes(LIFE, when=closing)
+    s.threads.wake_life.choose_fill(closing, True)
     s.threads.pc[t] = Label.IDLE
     unlock(s)
 
@@ -163,7 +171,7 @@ def exit_call(s: State, t: Number) -> None:
 # The event handler (vector 0)
 
 
-@BOOK.rule("Rings: Events", HOST, THREAD, fair="thread")
+@BOOK.rule("Rings: Events", DRIVER, THREAD, fair="thread")
 def event_interrupt(s: State, t: Number) -> None:
     """Vector 0 is delivered: the handler asks for the lock."""
     s.require(at(s, t, Label.EVENT_IDLE) & s.card.vector0)
@@ -172,10 +180,11 @@ def event_interrupt(s: State, t: Number) -> None:
     draw_ticket(s, t)
 
 
-@BOOK.rule("Rings: Events", HOST, THREAD, fair="thread")
+@BOOK.rule("Rings: Events", DRIVER, THREAD, fair="thread")
 def read_events(s: State, t: Number) -> None:
     """Read EVFLAGS, which clears it, and do not rely on what it says: look at all rings."""
     s.require(holds(s, t, Label.READ_EVENTS))
+    s.reads_register("EVFLAGS")
     s.tx.event = FALSE
     s.cmd.event = FALSE
     s.rx.event = FALSE
@@ -183,24 +192,26 @@ def read_events(s: State, t: Number) -> None:
     s.threads.pc[t] = Label.CMD_SCAN
 
 
-@BOOK.rule("Rings: Events", HOST, THREAD, fair="thread")
+@BOOK.rule("Rings: Events", DRIVER, THREAD, fair="thread")
 def mark_readable(s: State, t: Number) -> None:
     """Load the next receive slot's owner byte: a packet waits, so the card is readable; done."""
-    s.require(holds(s, t, Label.RX_READY) & s.rx.live & packet_waits(s))
+    s.require(holds(s, t, Label.RX_READY) & s.rx.live & packet_waits(s, HOST))
+    s.wakes(READERS)
     s.rx.ready = TRUE
     events_served(s, t)
 
 
-@BOOK.rule("Rings: Events", HOST, THREAD, fair="thread")
+@BOOK.rule("Rings: Events", DRIVER, THREAD, fair="thread")
 def no_packet_waits(s: State, t: Number) -> None:
     """No packet waits, or the receive ring is not in use: it may be freed, so do not look; done."""
-    s.require(holds(s, t, Label.RX_READY) & ~(s.rx.live & packet_waits(s, when=s.rx.live)))
+    s.require(holds(s, t, Label.RX_READY) & ~(s.rx.live & packet_waits(s, DEVICE, when=s.rx.live)))
     events_served(s, t)
 
 
 def events_served(s: State, t: Number) -> None:
     """Wake whoever drains the card."""
     s.rx.owner_speculated = FALSE
+    s.wakes(LIFE)
     s.threads.wake_life.fill(True)
     s.threads.pc[t] = Label.EVENT_IDLE
     unlock(s)
@@ -209,7 +220,7 @@ def events_served(s: State, t: Number) -> None:
 # The fatal handler (vector 1)
 
 
-@BOOK.rule(REGISTERS, HOST, THREAD, fair="thread")
+@BOOK.rule(REGISTERS, DRIVER, THREAD, fair="thread")
 def fatal_interrupt(s: State, t: Number) -> None:
     """Vector 1 is delivered: the handler asks for the lock."""
     s.require(at(s, t, Label.FATAL_IDLE) & s.card.vector1)
@@ -218,14 +229,17 @@ def fatal_interrupt(s: State, t: Number) -> None:
     draw_ticket(s, t)
 
 
-@BOOK.rule(REGISTERS, HOST, THREAD, fair="thread")
+@BOOK.rule(REGISTERS, DRIVER, THREAD, fair="thread")
 def mark_failed(s: State, t: Number) -> None:
     """Read FLAGS; if it names an error, every call ends with EIO and every sleeper wakes."""
     s.require(holds(s, t, Label.MARK_FAILED))
+    s.reads_register("FLAGS")
     error = s.card.flags == Flags.ERROR
     s.driver.failed = s.driver.failed | error
-    for channel in (s.threads.wake_tx, s.threads.wake_cmd, s.threads.wake_life):
-        channel.choose_fill(error, True)
+    for queue in (SENDERS, COMMANDS, READERS, LIFE):
+        s.wakes(queue, when=error)
+    for woken in (s.threads.wake_tx, s.threads.wake_cmd, s.threads.wake_life):
+        woken.choose_fill(error, True)
     s.rx.ready = s.rx.ready | error
     s.threads.pc[t] = Label.FATAL_IDLE
     unlock(s)
@@ -262,7 +276,7 @@ def _start_reset(s: State, t: Number) -> None:
     s.threads.pc[t] = Label.RESET
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def open_shared(s: State, t: Number) -> None:
     """The card is open already: share it, unless it has failed."""
     driver = s.driver
@@ -272,16 +286,16 @@ def open_shared(s: State, t: Number) -> None:
     _finish(s, t, If(driver.failed, Result.EIO, Result.OK))
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def open_waits(s: State, t: Number) -> None:
     """Somebody else opens or closes the card: wait until that is over."""
     life = s.driver.life
     s.require(holds(s, t, Label.OPEN_ENTER))
     s.require((life == Life.OPENING) | (life == Life.CLOSING))
-    sleep(s, t)
+    sleep(s, t, LIFE)
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def open_first(s: State, t: Number) -> None:
     """The first open starts the card; one that failed or was never used is reset first."""
     driver = s.driver
@@ -296,7 +310,7 @@ def open_first(s: State, t: Number) -> None:
     s.threads.pc[t] = If(dirty, Label.RESET, Label.INIT_TX)
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def close_shared(s: State, t: Number) -> None:
     """Others still have the card open: only count."""
     s.require(holds(s, t, Label.CLOSE_ENTER) & (s.driver.handles > 1))
@@ -305,14 +319,14 @@ def close_shared(s: State, t: Number) -> None:
     _finish(s, t, Result.OK)
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def close_nothing(s: State, t: Number) -> None:
     """Another thread closed the same open in the meantime."""
     s.require(holds(s, t, Label.CLOSE_ENTER) & (s.driver.handles == 0))
     _finish(s, t, Result.EBADF)
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def close_last(s: State, t: Number) -> None:
     """The last close: no new calls, and those under way are woken to end."""
     s.require(holds(s, t, Label.CLOSE_ENTER) & (s.driver.handles == 1))
@@ -326,28 +340,28 @@ def close_last(s: State, t: Number) -> None:
     s.threads.pc[t] = Label.LEAVE
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def wait_for_leavers(s: State, t: Number) -> None:
     """Calls are still under way: sleep until the last one has left."""
     s.require(holds(s, t, Label.LEAVE) & (s.driver.inside != 0))
-    sleep(s, t)
+    sleep(s, t, LIFE)
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def all_left(s: State, t: Number) -> None:
     """No call is under way any more."""
     s.require(holds(s, t, Label.LEAVE) & (s.driver.inside == 0))
     s.threads.pc[t] = Label.DRAIN
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def drain(s: State, t: Number) -> None:
     """Packets are still being sent: sleep until the handler has taken back another slot."""
     s.require(holds(s, t, Label.DRAIN) & ~s.driver.failed & (s.tx.cons != s.tx.prod))
-    sleep(s, t)
+    sleep(s, t, LIFE)
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def drained(s: State, t: Number) -> None:
     """All packets were sent, or the card failed."""
     s.require(holds(s, t, Label.DRAIN) & (s.driver.failed | (s.tx.cons == s.tx.prod)))
@@ -362,14 +376,14 @@ def stop_draining(s: State, t: Number) -> None:
     s.threads.pc[t] = Label.STOP
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def submit_stop(s: State, t: Number) -> None:
     """Tell the card to STOP."""
     s.require(holds(s, t, Label.STOP))
     _submit(s, t, Command.STOP, Label.STOPPED)
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def stop_completed(s: State, t: Number) -> None:
     """Only an answered STOP lets the buffers go; anything else needs a reset."""
     s.require(holds(s, t, Label.STOPPED))
@@ -377,14 +391,14 @@ def stop_completed(s: State, t: Number) -> None:
     s.threads.pc[t] = If(s.threads.result[t] == Result.OK, Label.FLUSH, Label.RESET)
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def submit_flush(s: State, t: Number) -> None:
     """Tell the card to FLUSHFILT."""
     s.require(holds(s, t, Label.FLUSH))
     _submit(s, t, Command.FLUSHFILT, Label.FLUSHED)
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def flush_completed(s: State, t: Number) -> None:
     """No filter is left: the packet rings are out of use and can be freed."""
     s.require(holds(s, t, Label.FLUSHED))
@@ -405,7 +419,7 @@ def _retire_packet_rings(s: State, when: Bool) -> None:
 # Reset
 
 
-@BOOK.rule(REGISTERS, HOST, THREAD, fair="thread")
+@BOOK.rule(REGISTERS, DRIVER, THREAD, fair="thread")
 def write_reset(s: State, t: Number) -> None:
     """Write FLAGS.RST: the card forgets everything, and the driver all that was outstanding."""
     s.require(holds(s, t, Label.RESET))
@@ -414,6 +428,7 @@ def write_reset(s: State, t: Number) -> None:
         & (s.cmd.doorbells_arrived == s.cmd.doorbells_posted),
         "register writes in order",
     )
+    s.register_write_arrives("RST")
     card_resets(s)
     _retire_packet_rings(s, TRUE)
     s.cmd.live = FALSE
@@ -422,58 +437,61 @@ def write_reset(s: State, t: Number) -> None:
     s.threads.pc[t] = Label.POLL
 
 
-@BOOK.rule(REGISTERS, HOST, THREAD, fair="thread")
+@BOOK.rule(REGISTERS, DRIVER, THREAD, fair="thread")
 def reset_done(s: State, t: Number) -> None:
     """FLAGS reads 0: set up the command ring anew."""
     s.require(holds(s, t, Label.POLL) & (s.card.flags == Flags.CLEAR))
+    s.reads_register("FLAGS")
     s.driver.failed = FALSE
     s.driver.cursor = constant(0)
     s.threads.pc[t] = Label.CMD_INIT
 
 
-@BOOK.rule(REGISTERS, HOST, THREAD, fair="thread")
+@BOOK.rule(REGISTERS, DRIVER, THREAD, fair="thread")
 def poll_again(s: State, t: Number) -> None:
     """FLAGS does not read 0 yet; if it names a new error, write RST once more."""
     s.require(holds(s, t, Label.POLL) & (s.card.flags != Flags.CLEAR) & (s.driver.polls != 0))
+    s.reads_register("FLAGS")
     s.card.flags = constant(Flags.RESETTING)
     s.driver.polls = s.driver.polls - 1
 
 
-@BOOK.rule(REGISTERS, HOST, THREAD, fair="thread")
+@BOOK.rule(REGISTERS, DRIVER, THREAD, fair="thread")
 def give_up_reset(s: State, t: Number) -> None:
     """The card does not come back: keep the memory, fail the call; the next open tries again."""
     s.require(holds(s, t, Label.POLL) & (s.card.flags != Flags.CLEAR) & (s.driver.polls == 0))
+    s.reads_register("FLAGS")
     s.driver.needs_reset = TRUE
     s.driver.aborting = TRUE
     s.threads.pc[t] = Label.CLOSED
 
 
-@BOOK.rule("Rings", HOST, THREAD, fair="thread")
+@BOOK.rule("Rings", DRIVER, THREAD, fair="thread")
 def init_command_slot(s: State, t: Number) -> None:
     """Store owner = HOST to a slot of the command ring.
 
     No barrier is needed first: doorbells arrive after the stores that they announce, and the reset
     was written after them, so no older store to the ring is pending.
     """
-    ring, slot = s.cmd, s.driver.cursor
     s.require(holds(s, t, Label.CMD_INIT))
-    ring.owner_new[slot] = False
-    ring.owner_pending[slot] = True
+    s.store(CMD.owner, s.driver.cursor, owner=HOST)
     _walk_ring(s, t, Label.CMD_INIT, Label.CMD_FENCE)
 
 
-@BOOK.rule("Rings", HOST, THREAD, fair="thread")
+@BOOK.rule("Rings", DRIVER, THREAD, fair="thread")
 def fence_command_slot(s: State, t: Number) -> None:
     """A full barrier, one slot a step: the stores to this slot are visible."""
     s.require(holds(s, t, Label.CMD_FENCE))
+    s.fences()
     s.barrier("command ring before its base", ~s.cmd.owner_pending[s.driver.cursor])
     _walk_ring(s, t, Label.CMD_FENCE, Label.CMD_BASE)
 
 
-@BOOK.rule(REGISTERS, HOST, THREAD, fair="thread")
+@BOOK.rule(REGISTERS, DRIVER, THREAD, fair="thread")
 def write_command_base(s: State, t: Number) -> None:
     """Write CMDBASE and CMDSHIFT, from slot 0 on; then free what a failure left over."""
     s.require(holds(s, t, Label.CMD_BASE))
+    s.writes_register("command base")
     s.cmd.prod_i = constant(0)
     s.cmd.cons_i = constant(0)
     s.cmd.first = s.cmd.prod
@@ -488,11 +506,12 @@ def write_command_base(s: State, t: Number) -> None:
 # Memory of the packet rings
 
 
-@BOOK.rule("Rings", HOST, THREAD, fair="thread")
+@BOOK.rule("Rings", DRIVER, THREAD, fair="thread")
 def free_slot(s: State, t: Number) -> None:
     """Free a slot's buffers, all stores to them being visible."""
     slot = s.driver.cursor
     s.require(holds(s, t, Label.FREE))
+    s.frees()
     s.barrier("stores before transmit memory is freed", ~tx_pending(s, slot))
     s.barrier("stores before receive memory is freed", ~rx_pending(s, slot))
     s.tx.exists[slot] = False
@@ -517,60 +536,61 @@ def rx_pending(s: State, slot: Number) -> Bool:
     return s.rx.owner_pending[slot] | s.rx.pointer_pending[slot]
 
 
-@BOOK.rule("Rings", HOST, THREAD, GARBAGE, STALE, fair="thread")
+@BOOK.rule("Rings", DRIVER, THREAD, GARBAGE, STALE, fair="thread")
 def init_transmit_slot(s: State, t: Number, garbage: Number, stale: Number) -> None:
     """Allocate a transmit slot, whose memory holds anything, and store owner = HOST."""
     ring, slot = s.tx, s.driver.cursor
     s.require(holds(s, t, Label.INIT_TX))
     ring.exists[slot] = True
-    ring.owner[slot] = stale != 0
-    for word in (ring.fields, ring.first_word, ring.last_word):
-        word[slot] = garbage
-    ring.owner_new[slot] = False
-    ring.owner_pending[slot] = True
-    ring.waiter[slot] = 0
+    s.allocate(TX.owner, slot, owner=stale != 0)
+    s.allocate(TX.fields, slot, fields=garbage, zero=garbage != 0)
+    s.allocate(TX.first_word, slot, first_word=garbage)
+    s.allocate(TX.last_word, slot, last_word=garbage)
+    s.store(TX.owner, slot, owner=HOST)
+    ring.waiter[slot] = NOBODY
     s.threads.pc[t] = Label.INIT_POINTER
 
 
-@BOOK.rule("Rings", HOST, THREAD, GARBAGE, STALE, fair="thread")
+@BOOK.rule("Rings", DRIVER, THREAD, GARBAGE, STALE, fair="thread")
 def init_receive_pointer(s: State, t: Number, garbage: Number, stale: Number) -> None:
     """Allocate a receive slot, whose memory holds anything, and store its buffer pointers."""
     ring, slot = s.rx, s.driver.cursor
     s.require(holds(s, t, Label.INIT_POINTER))
     ring.exists[slot] = True
-    ring.owner[slot] = stale != 0
-    for word in (ring.pointer, ring.header, ring.length, ring.first_word, ring.last_word):
-        word[slot] = garbage
-    ring.pointer_new[slot] = slot
-    ring.pointer_pending[slot] = True
+    s.allocate(RX.owner, slot, owner=stale != 0)
+    s.allocate(RX.pointer, slot, pointer=garbage)
+    s.allocate(RX.header, slot, header=garbage, length=garbage)
+    s.allocate(RX.first_word, slot, first_word=garbage)
+    s.allocate(RX.last_word, slot, last_word=garbage)
+    s.store(RX.pointer, slot, pointer=slot)
     ring.held[slot] = False
     s.threads.pc[t] = Label.INIT_RX
 
 
-@BOOK.rule("Rings", HOST, THREAD, fair="thread")
+@BOOK.rule("Rings", DRIVER, THREAD, fair="thread")
 def init_receive_owner(s: State, t: Number) -> None:
     """Store owner = DEVICE to the receive slot: it is the card's once traffic starts."""
-    ring, slot = s.rx, s.driver.cursor
     s.require(holds(s, t, Label.INIT_RX))
-    ring.owner_new[slot] = True
-    ring.owner_pending[slot] = True
+    s.store(RX.owner, s.driver.cursor, owner=DEVICE)
     _walk_ring(s, t, Label.INIT_TX, Label.INIT_FENCE)
 
 
-@BOOK.rule("Rings", HOST, THREAD, fair="thread")
+@BOOK.rule("Rings", DRIVER, THREAD, fair="thread")
 def fence_packet_slot(s: State, t: Number) -> None:
     """A full barrier, one slot a step: the stores to this slot are visible."""
     slot = s.driver.cursor
     s.require(holds(s, t, Label.INIT_FENCE))
+    s.fences()
     s.barrier("transmit ring before its base", ~tx_pending(s, slot))
     s.barrier("receive ring before its base", ~rx_pending(s, slot))
     _walk_ring(s, t, Label.INIT_FENCE, Label.BASE)
 
 
-@BOOK.rule(REGISTERS, HOST, THREAD, fair="thread")
+@BOOK.rule(REGISTERS, DRIVER, THREAD, fair="thread")
 def write_packet_bases(s: State, t: Number) -> None:
     """Write TXBASE, TXSHIFT, RXBASE and RXSHIFT; the driver starts at slot 0."""
     s.require(holds(s, t, Label.BASE))
+    s.writes_register("packet bases")
     s.require(s.tx.doorbells_arrived == s.tx.doorbells_posted, "register writes in order")
     protocol_error(s, s.card.started & (s.card.flags == Flags.CLEAR))
     s.tx.prod_i = constant(0)
@@ -592,14 +612,14 @@ def write_packet_bases(s: State, t: Number) -> None:
 # Starting packet traffic
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def submit_start(s: State, t: Number) -> None:
     """Tell the card to START."""
     s.require(holds(s, t, Label.START))
     _submit(s, t, Command.START, Label.STARTED)
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def start_completed(s: State, t: Number) -> None:
     """A START that failed or was interrupted may have started the card: reset it first."""
     s.require(holds(s, t, Label.STARTED))
@@ -610,14 +630,14 @@ def start_completed(s: State, t: Number) -> None:
     s.threads.pc[t] = If(good, Label.ADD_UNICAST, Label.RESET)
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def submit_unicast(s: State, t: Number) -> None:
     """Tell the card to receive packets for its own address."""
     s.require(holds(s, t, Label.ADD_UNICAST))
     _submit(s, t, Command.ADDFILT, Label.ADDED_UNICAST)
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def unicast_completed(s: State, t: Number) -> None:
     """If the filter command failed the card is running: stop it, or reset it, before freeing."""
     s.require(holds(s, t, Label.ADDED_UNICAST))
@@ -628,22 +648,24 @@ def unicast_completed(s: State, t: Number) -> None:
     s.threads.pc[t] = If(good, Label.OPENED, If(s.driver.failed, Label.RESET, Label.STOP))
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def opened(s: State, t: Number) -> None:
     """The card is open."""
     s.require(holds(s, t, Label.OPENED))
     s.driver.life = constant(Life.OPEN)
     s.driver.opens = s.driver.opens + 1
     s.driver.handles = s.driver.handles + 1
+    s.wakes(LIFE)
     s.threads.wake_life.fill(True)
     _finish(s, t, Result.OK)
 
 
-@BOOK.rule(CALLS, HOST, THREAD, fair="thread")
+@BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def closed(s: State, t: Number) -> None:
     """The card is closed: after a last close, or after an open that failed."""
     s.require(holds(s, t, Label.CLOSED))
     s.driver.life = constant(Life.CLOSED)
+    s.wakes(LIFE)
     s.threads.wake_life.fill(True)
     _finish(s, t, If(s.driver.aborting, Result.EIO, Result.OK))
     s.driver.aborting = FALSE

@@ -25,7 +25,6 @@ from engine.terms import (
 )
 from model.device_spec import running
 from model.driver_spec import rx_pending, tx_pending
-from model.memory_spec import SCAN
 from model.ring_spec import COMMAND, HOLDING, TRANSMIT, RingOperations, call_must_end, my_turn
 from model.state import (
     CAPACITY,
@@ -39,6 +38,7 @@ from model.state import (
     State,
 )
 from model.thread_spec import at, holder, lock_is_held
+from model.words import SCAN
 
 __all__ = ["PROPERTIES", "Property"]
 
@@ -292,7 +292,7 @@ def turn_order(s: State, t: Number) -> Bool:
 
 
 def _sleeper_right(ops: RingOperations, s: State, t: Number) -> Bool:
-    unwoken = s.threads.asleep[t] & ~ops.wait_queue(s)[t]
+    unwoken = s.threads.asleep[t] & ~ops.woken(s)[t]
     moving_on = lock_is_held(s) & at(s, holder(s), ops.leave)
     return And(
         Implies(

@@ -33,6 +33,7 @@ import attrs
 
 from engine.rules import THREAD, Choice, Parameter, Party, Rule, bind
 from engine.terms import FALSE, TRUE, And, Array, Bool, If, Number, constant, next_index, ring_size
+from engine.words import Word
 from model.state import (
     CAPACITY,
     EVENT_THREAD,
@@ -44,7 +45,8 @@ from model.state import (
     Result,
     State,
 )
-from model.thread_spec import draw_ticket, holds, sleep, unlock
+from model.thread_spec import COMMANDS, READERS, SENDERS, draw_ticket, holds, sleep, unlock
+from model.words import CMD, DEVICE, HOST, RX, TX
 
 __all__ = [
     "COMMAND",
@@ -64,12 +66,15 @@ ZERO: Final = Parameter("zero", Choice.FLAG)
 
 @attrs.frozen
 class RingOperations:
-    """What differs between the two request rings: names, labels, channel."""
+    """What differs between the two request rings: names, labels, words, wait queue."""
 
     name: str
     section: str
     ring: Callable[[State], RequestRing]
-    wait_queue: Callable[[State], Array[Bool]]
+    owner_byte: Word
+    fields: Word
+    wait_queue: str
+    woken: Callable[[State], Array[Bool]]
     turn: Label
     first_word: Label
     owner: Label
@@ -87,7 +92,10 @@ TRANSMIT: Final = RingOperations(
     name="tx",
     section="Rings: Transmit",
     ring=lambda s: s.tx,
-    wait_queue=lambda s: s.threads.wake_tx,
+    owner_byte=TX.owner,
+    fields=TX.fields,
+    wait_queue=SENDERS,
+    woken=lambda s: s.threads.wake_tx,
     turn=Label.TX_TURN,
     first_word=Label.TX_FIRST_WORD,
     owner=Label.TX_OWNER,
@@ -104,7 +112,10 @@ COMMAND: Final = RingOperations(
     name="cmd",
     section="Rings: commands",
     ring=lambda s: s.cmd,
-    wait_queue=lambda s: s.threads.wake_cmd,
+    owner_byte=CMD.owner,
+    fields=CMD.fields,
+    wait_queue=COMMANDS,
+    woken=lambda s: s.threads.wake_cmd,
     turn=Label.CMD_TURN,
     first_word=Label.CMD_FIELDS,
     owner=Label.CMD_OWNER,
@@ -122,6 +133,12 @@ COMMAND: Final = RingOperations(
 def call_must_end(s: State, t: Number) -> Bool:
     """The card failed, or it is being closed and t is not the thread that closes it."""
     return s.driver.failed | And(s.driver.life != Life.OPEN, s.threads.return_to[t] == Label.EXIT)
+
+
+def wake_queue(ops: RingOperations, s: State) -> None:
+    """Wake everyone who waits for a slot of the ring, or for a completion."""
+    s.wakes(ops.wait_queue)
+    ops.woken(s).fill(True)
 
 
 # A caller waits for its turn and for a free slot
@@ -154,7 +171,6 @@ def claim(ops: RingOperations, s: State, t: Number) -> None:
     s.threads.completed[t] = False
     ring.sequence[slot] = ring.prod
     if ops is TRANSMIT:
-        s.tx.zero[slot] = s.threads.zero[t]
         s.threads.pc[t] = If(s.threads.zero[t], Label.TX_FIELDS, Label.TX_FIRST_WORD)
     else:
         s.threads.pc[t] = ops.first_word
@@ -164,7 +180,7 @@ def wait_for_turn(ops: RingOperations, s: State, t: Number) -> None:
     """It is not the caller's turn, or the ring is full: sleep."""
     s.require(holds(s, t, ops.turn) & ~call_must_end(s, t) & ~my_turn(ops, s, t))
     s.require(~s.threads.nonblocking[t])
-    sleep(s, t)
+    sleep(s, t, ops.wait_queue)
 
 
 def refuse(ops: RingOperations, s: State, t: Number) -> None:
@@ -195,7 +211,7 @@ def leave_queue(ops: RingOperations, s: State, t: Number) -> None:
     line = ops.ring(s).waiters
     s.require(holds(s, t, ops.leave))
     s.require((line.head == line.next) | ~line.cancelled[line.head])
-    ops.wait_queue(s).fill(True)
+    wake_queue(ops, s)
     queued = s.threads.result[t] == Result.NONE
     waits = queued & ~s.threads.nonblocking[t]
     s.threads.pc[t] = If(waits, ops.wait, s.threads.return_to[t])
@@ -208,16 +224,14 @@ def leave_queue(ops: RingOperations, s: State, t: Number) -> None:
 def store_first_word(s: State, t: Number) -> None:
     """Store an early word of the payload."""
     s.require(holds(s, t, Label.TX_FIRST_WORD))
-    s.writes("tx", "first_word", s.tx.prod_i)
-    s.tx.first_word_pending[s.tx.prod_i] = True
+    s.store(TX.first_word, s.tx.prod_i)
     s.threads.pc[t] = Label.TX_LAST_WORD
 
 
 def store_last_word(s: State, t: Number) -> None:
     """Store a late word of the payload."""
     s.require(holds(s, t, Label.TX_LAST_WORD))
-    s.writes("tx", "last_word", s.tx.prod_i)
-    s.tx.last_word_pending[s.tx.prod_i] = True
+    s.store(TX.last_word, s.tx.prod_i)
     s.threads.pc[t] = Label.TX_FIELDS
 
 
@@ -225,12 +239,10 @@ def store_fields(ops: RingOperations, s: State, t: Number) -> None:
     """Store the slot's fields."""
     fields = Label.TX_FIELDS if ops is TRANSMIT else Label.CMD_FIELDS
     s.require(holds(s, t, fields))
-    ring = ops.ring(s)
-    s.writes(ops.name, "fields", ring.prod_i)
-    ring.fields_pending[ring.prod_i] = True
-    if ops is COMMAND:
-        s.cmd.kind_new[ring.prod_i] = s.threads.kind[t]
-        s.cmd.key_new[ring.prod_i] = s.threads.key[t]
+    if ops is TRANSMIT:
+        s.store(TX.fields, s.tx.prod_i, zero=s.threads.zero[t])
+    else:
+        s.store(CMD.fields, s.cmd.prod_i, kind=s.threads.kind[t], key=s.threads.key[t])
     s.threads.pc[t] = ops.owner
 
 
@@ -239,9 +251,7 @@ def store_owner(ops: RingOperations, s: State, t: Number) -> None:
     s.require(holds(s, t, ops.owner))
     ring = ops.ring(s)
     slot = ring.prod_i
-    s.writes(ops.name, "owner", slot)
-    ring.owner_new[slot] = True
-    ring.owner_pending[slot] = True
+    s.store(ops.owner_byte, slot, owner=DEVICE)
     ring.waiter[slot] = If(s.threads.nonblocking[t], NOBODY, t)
     ring.prod = ring.prod + 1
     ring.prod_i = next_index(slot)
@@ -263,6 +273,7 @@ def post_doorbell(ops: RingOperations, s: State, t: Number) -> None:
     s.require(holds(s, t, ops.doorbell))
     ring = ops.ring(s)
     s.require(ring.doorbells_posted - ring.doorbells_arrived < POSTED, "room for a posted write")
+    s.rings_doorbell(ops.name, s.threads.slot[t])
     ring.doorbell_value[ring.doorbells_posted] = s.threads.slot[t]
     ring.doorbells_posted = ring.doorbells_posted + 1
 
@@ -290,7 +301,7 @@ def next_of_batch(s: State, t: Number, zero: Number) -> None:
 def wait_for_completion(ops: RingOperations, s: State, t: Number) -> None:
     """The request is still on its way: sleep."""
     s.require(holds(s, t, ops.wait) & ~s.threads.completed[t] & ~call_must_end(s, t))
-    sleep(s, t)
+    sleep(s, t, ops.wait_queue)
 
 
 def completed(ops: RingOperations, s: State, t: Number) -> None:
@@ -319,25 +330,13 @@ def abandon(ops: RingOperations, s: State, t: Number) -> None:
 # The event handler takes slots back
 
 
-def loaded_owner(ops: RingOperations, s: State) -> Bool:
-    """What the handler's load of the owner byte at cons yields: true = DEVICE.
-
-    A load that was satisfied early has its value already; otherwise the handler's own store to the
-    slot, if it is still pending, is what it sees; otherwise memory.
-    """
-    ring = ops.ring(s)
-    slot = ring.cons_i
-    s.reads(ops.name, "owner", slot, when=ring.cons != ring.prod)
-    present = If(ring.owner_pending[slot], ring.owner_new[slot], ring.owner[slot])
-    return If(ring.owner_speculated, ring.speculated_owner, present)
-
-
 def completion_found(ops: RingOperations, s: State, t: Number) -> None:
     """Load the owner byte of the oldest request's slot: the card returned it."""
     ring = ops.ring(s)
     s.require(holds(s, t, ops.scan) & (t == EVENT_THREAD))
-    s.require((ring.cons != ring.prod) & ~loaded_owner(ops, s))
-    ring.owner_speculated = FALSE
+    outstanding = ring.cons != ring.prod
+    owner = s.load(ops.owner_byte, ring.cons_i, HOST, when=outstanding)
+    s.require(outstanding & ~owner)
     s.threads.pc[t] = ops.reclaim
 
 
@@ -345,8 +344,8 @@ def no_completion(ops: RingOperations, s: State, t: Number) -> None:
     """Nothing is outstanding, or the oldest request is still the card's: done with this ring."""
     ring = ops.ring(s)
     s.require(holds(s, t, ops.scan) & (t == EVENT_THREAD))
-    s.require((ring.cons == ring.prod) | loaded_owner(ops, s))
-    ring.owner_speculated = FALSE
+    owner = s.load(ops.owner_byte, ring.cons_i, DEVICE, when=ring.cons != ring.prod)
+    s.require((ring.cons == ring.prod) | owner)
     s.threads.pc[t] = ops.scanned
 
 
@@ -357,21 +356,18 @@ def reclaim(ops: RingOperations, s: State, t: Number) -> None:
     slot = ring.cons_i
     waiter = ring.waiter[slot]
     threads = s.threads
-    tag: Number = ring.cons
-    code: Number = constant(Result.OK)
+    sequence: Number = ring.cons
+    status: Number = constant(Result.OK)
     if ops is COMMAND:
-        s.reads("cmd", "status", slot)
-        tag = If(s.cmd.status_speculated, s.cmd.speculated_sequence, s.cmd.status_sequence[slot])
-        code = If(s.cmd.status_speculated, s.cmd.speculated_status, s.cmd.status[slot])
-        s.cmd.status_speculated = FALSE
+        sequence, status = s.load(CMD.status, slot)
     told = waiter != NOBODY
     threads.completed[waiter] = If(told, True, threads.completed[waiter])
-    threads.completed_sequence[waiter] = If(told, tag, threads.completed_sequence[waiter])
-    threads.status[waiter] = If(told, code, threads.status[waiter])
+    threads.completed_sequence[waiter] = If(told, sequence, threads.completed_sequence[waiter])
+    threads.status[waiter] = If(told, status, threads.status[waiter])
     ring.waiter[slot] = NOBODY
     ring.cons = ring.cons + 1
     ring.cons_i = next_index(slot)
-    ops.wait_queue(s).fill(True)
+    wake_queue(ops, s)
     threads.pc[t] = ops.scan
 
 
@@ -419,38 +415,34 @@ HOLDING: Final = (
 """Labels at which a reader holds a receive slot."""
 
 
-def loaded_rx_owner(s: State, when: Bool = TRUE) -> Bool:
-    """What a load of the owner byte at cons by reader or handler yields: true = DEVICE."""
-    ring = s.rx
-    slot = ring.cons_i
-    s.reads("rx", "owner", slot, when)
-    present = If(ring.owner_pending[slot], ring.owner_new[slot], ring.owner[slot])
-    return If(ring.owner_speculated, ring.speculated_owner, present)
-
-
-def packet_waits(s: State, when: Bool = TRUE) -> Bool:
+def packet_waits(s: State, value: int | None = None, when: Bool = TRUE) -> Bool:
     """The slot at cons holds a packet, by its owner byte as loaded; no slow reader holds it.
 
-    `when`: the byte is loaded only if this holds.
+    Args:
+        s: The state.
+        value: What the owner byte must be, where it is loaded: see `Recorder.load`.
+        when: The byte is loaded only if this holds, and if no reader holds the slot.
     """
-    return ~s.rx.held[s.rx.cons_i] & ~loaded_rx_owner(s, when)
+    slot = s.rx.cons_i
+    held = s.rx.held[slot]
+    owner: Bool = s.load(RX.owner, slot, value, when=when & ~held)
+    return ~held & ~owner
 
 
 def packet_found(s: State, t: Number) -> None:
     """Load the owner byte: the card filled the slot, and no slow reader still holds it."""
     s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
-    s.require(packet_waits(s))
-    s.rx.owner_speculated = FALSE
+    s.require(packet_waits(s, HOST))
     s.threads.pc[t] = Label.RX_HEADER
 
 
 def nothing_to_read(s: State, t: Number) -> None:
     """No packet: not readable any more; return EAGAIN or sleep until the handler says otherwise."""
     s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
-    s.require(~packet_waits(s))
-    s.rx.owner_speculated = FALSE
+    s.require(~packet_waits(s, DEVICE))
     s.rx.ready = FALSE
     returns = s.threads.nonblocking[t]
+    s.sleeps(READERS, when=~returns)
     s.threads.result[t] = If(returns, Result.EAGAIN, s.threads.result[t])
     s.threads.pc[t] = If(returns, Label.EXIT, Label.RX_OWNER)
     s.threads.asleep[t] = ~returns
@@ -465,23 +457,12 @@ def read_must_end(s: State, t: Number) -> None:
     s.threads.pc[t] = Label.EXIT
 
 
-def load_header(s: State) -> tuple[Number, Number]:
-    """Load the header at cons once: the packet that it belongs to, and its length."""
-    ring = s.rx
-    slot = ring.cons_i
-    s.reads("rx", "header", slot)
-    tag = If(ring.header_speculated, ring.speculated_sequence, ring.header[slot])
-    length = If(ring.header_speculated, ring.speculated_length, ring.length[slot])
-    ring.header_speculated = FALSE
-    return tag, length
-
-
 def peek_packet(s: State, t: Number) -> None:
     """Load the header once, check its length, and return that; the packet stays where it is."""
     s.require(holds(s, t, Label.RX_HEADER) & s.threads.peek[t])
-    tag, length = load_header(s)
+    sequence, length = s.load(RX.header, s.rx.cons_i)
     s.rx.owner_speculated = FALSE
-    s.threads.got[t] = tag
+    s.threads.got[t] = sequence
     s.threads.length[t] = length
     s.threads.result[t] = If(length <= CAPACITY, Result.OK, Result.EIO)
     s.threads.pc[t] = Label.EXIT
@@ -492,11 +473,11 @@ def receive_packet(s: State, t: Number) -> None:
     s.require(holds(s, t, Label.RX_HEADER) & ~s.threads.peek[t])
     ring = s.rx
     slot = ring.cons_i
-    tag, length = load_header(s)
+    sequence, length = s.load(RX.header, slot)
     legal = length <= CAPACITY
     s.threads.slot[t] = slot
     s.threads.packet[t] = ring.cons
-    s.threads.got[t] = tag
+    s.threads.got[t] = sequence
     s.threads.copied[t] = If(legal, length, 0)
     s.threads.result[t] = If(legal, Result.OK, Result.EIO)
     ring.held[slot] = True
@@ -514,7 +495,6 @@ def look_at_next(s: State, t: Number) -> None:
     """
     s.require(holds(s, t, Label.RX_NEXT))
     s.rx.ready = s.rx.ready & packet_waits(s)
-    s.rx.owner_speculated = FALSE
     s.threads.pc[t] = If(s.threads.copied[t] != 0, Label.RX_FIRST_WORD, Label.RX_POINTER)
     unlock(s)
 
@@ -523,8 +503,7 @@ def copy_first_word(s: State, t: Number) -> None:
     """Copy an early word of the payload to the caller."""
     s.require(s.threads.pc[t] == Label.RX_FIRST_WORD)
     slot = s.threads.slot[t]
-    s.reads("rx", "first_word", slot)
-    s.threads.got_first_word[t] = s.rx.first_word[slot]
+    s.threads.got_first_word[t] = s.load(RX.first_word, slot)
     s.threads.pc[t] = Label.RX_LAST_WORD
 
 
@@ -532,8 +511,7 @@ def copy_last_word(s: State, t: Number) -> None:
     """Copy a late word of the payload to the caller."""
     s.require(s.threads.pc[t] == Label.RX_LAST_WORD)
     slot = s.threads.slot[t]
-    s.reads("rx", "last_word", slot)
-    s.threads.got_last_word[t] = s.rx.last_word[slot]
+    s.threads.got_last_word[t] = s.load(RX.last_word, slot)
     s.threads.pc[t] = Label.RX_POINTER
 
 
@@ -541,9 +519,7 @@ def refill_pointer(s: State, t: Number) -> None:
     """Store the slot's own buffer into its pointers again, then ask for the lock."""
     s.require(s.threads.pc[t] == Label.RX_POINTER)
     slot = s.threads.slot[t]
-    s.writes("rx", "pointer", slot)
-    s.rx.pointer_new[slot] = slot
-    s.rx.pointer_pending[slot] = True
+    s.store(RX.pointer, slot, pointer=slot)
     s.threads.pc[t] = Label.RX_REPOST
     draw_ticket(s, t)
 
@@ -552,9 +528,7 @@ def repost(s: State, t: Number) -> None:
     """Store owner = DEVICE: the slot and its buffer are the card's again."""
     s.require(holds(s, t, Label.RX_REPOST))
     slot = s.threads.slot[t]
-    s.writes("rx", "owner", slot)
-    s.rx.owner_new[slot] = True
-    s.rx.owner_pending[slot] = True
+    s.store(RX.owner, slot, owner=DEVICE)
     s.rx.held[slot] = False
     s.threads.pc[t] = Label.EXIT
 

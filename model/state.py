@@ -239,7 +239,8 @@ class RequestRing(Group):
 class TransmitRing(RequestRing):
     """The transmit ring. Payload words stand for any two words of the payload."""
 
-    zero: Array[Bool] = flags(SLOT, "the packet has no payload (length 0)")
+    zero_new: Array[Bool] = flags(SLOT, "the length last stored is 0: no payload")
+    zero: Array[Bool] = flags(SLOT, "the length as the device sees it is 0")
     first_word: Array[Number] = numbers(
         SLOT, "the packet that an early word of the buffer belongs to"
     )
@@ -369,10 +370,10 @@ class Threads(Group):
     )
     length: Array[Number] = numbers(THREAD, "length of the packet that a peek looked at, in bytes")
     copied: Array[Number] = numbers(THREAD, "bytes copied out of the slot's buffers")
-    # sleeping: one wake-up flag for each thread and channel
-    wake_tx: Array[Bool] = flags(THREAD, "woken on the channel of senders")
-    wake_cmd: Array[Bool] = flags(THREAD, "woken on the channel of commands")
-    wake_life: Array[Bool] = flags(THREAD, "woken on the channel of open and close")
+    # sleeping: one wake-up flag for each thread and wait queue
+    wake_tx: Array[Bool] = flags(THREAD, "woken on the wait queue of senders")
+    wake_cmd: Array[Bool] = flags(THREAD, "woken on the wait queue of commands")
+    wake_life: Array[Bool] = flags(THREAD, "woken on the wait queue of open and close")
     # who is inside a call: a list without gaps, to count them
     inside_position: Array[Number] = numbers(
         THREAD, "history: the thread's place in the list inside"

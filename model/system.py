@@ -29,7 +29,7 @@ DUCT: Final = Protocol(
         }
     },
     arbitrary=frozenset({
-        *(f"tx.{word}" for word in ("owner", "fields", "first_word", "last_word")),
+        *(f"tx.{word}" for word in ("owner", "fields", "zero", "first_word", "last_word")),
         *(f"cmd.{word}" for word in ("owner", "fields", "kind", "key")),
         *(f"cmd.{word}" for word in ("status_sequence", "status")),
         *(f"rx.{word}" for word in ("owner", "pointer", "header", "length")),

@@ -5,9 +5,9 @@ the two interrupt vectors; the others are users in a call. One lock serialises t
 lock (first come, first served): with a lock that may prefer newcomers no bound on waiting could be
 promised.
 
-A thread that finds nothing to do sleeps: it gives up the lock and starts to wait for its channel in
-one step. Whoever makes its condition true wakes the whole channel while holding the lock, and every
-sleeper looks at its condition again. Sleepers may also wake without a reason.
+A thread that finds nothing to do sleeps: it gives up the lock and starts to wait on a wait queue in
+one step. Whoever makes its condition true wakes the whole wait queue while holding the lock, and
+every sleeper looks at its condition again. Sleepers may also wake spuriously.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ from model.state import EVENT_THREAD, FATAL_THREAD, Label, Result, State
 
 __all__ = [
     "BOOK",
+    "COMMANDS",
+    "LIFE",
     "LOCKED",
+    "READERS",
+    "SENDERS",
     "SLEEPS_CMD",
     "SLEEPS_LIFE",
     "SLEEPS_TX",
@@ -32,6 +36,7 @@ __all__ = [
     "leave_call",
     "lock_is_held",
     "queued_for_lock",
+    "serve_next",
     "sleep",
     "unlock",
     "user",
@@ -40,12 +45,20 @@ __all__ = [
 
 BOOK: Final = RuleBook()
 
+SENDERS: Final = "SENDERS"
+"""The wait queue of who wants a transmit slot, or the completion of a packet."""
+COMMANDS: Final = "COMMANDS"
+"""The wait queue of who wants a command slot, or the completion of a command."""
+READERS: Final = "READERS"
+"""The wait queue of who wants a packet."""
+LIFE: Final = "LIFE"
+"""The wait queue of who opens or closes the card."""
 SLEEPS_TX: Final = (Label.TX_TURN, Label.TX_WAIT)
-"""Labels at which a thread may sleep on the channel of senders."""
+"""Labels at which a thread may sleep on the wait queue of senders."""
 SLEEPS_CMD: Final = (Label.CMD_TURN, Label.CMD_WAIT)
-"""Labels at which a thread may sleep on the channel of commands."""
+"""Labels at which a thread may sleep on the wait queue of commands."""
 SLEEPS_LIFE: Final = (Label.OPEN_ENTER, Label.LEAVE, Label.DRAIN)
-"""Labels at which a thread may sleep on the channel of open and close."""
+"""Labels at which a thread may sleep on the wait queue of open and close."""
 SLEEPS_RX: Final = (Label.RX_OWNER,)
 """Labels at which a thread may sleep until the ring is readable."""
 UNLOCKED: Final = (
@@ -76,6 +89,7 @@ def user(t: Number) -> Bool:
 
 def draw_ticket(s: State, t: Number) -> None:
     """Ask for the lock."""
+    s.locks()
     s.threads.ticket[t] = s.lock.next
     s.lock.waiter[s.lock.next] = t
     s.lock.next = s.lock.next + 1
@@ -83,6 +97,12 @@ def draw_ticket(s: State, t: Number) -> None:
 
 def unlock(s: State) -> None:
     """Give the lock to the next in line."""
+    s.unlocks()
+    serve_next(s)
+
+
+def serve_next(s: State) -> None:
+    """The lock goes to the next in line."""
     s.lock.serving = s.lock.serving + 1
 
 
@@ -109,17 +129,20 @@ def holder(s: State) -> Number:
 # Sleeping and waking
 
 
-def sleep(s: State, t: Number) -> None:
-    """Start to wait on the channel that belongs to t's label, and give up the lock: one step."""
+def sleep(s: State, t: Number, queue: str) -> None:
+    """Start to wait on a wait queue, and give up the lock: one step."""
+    s.sleeps(queue)
     s.threads.asleep[t] = True
     s.threads.wake_tx[t] = False
     s.threads.wake_cmd[t] = False
     s.threads.wake_life[t] = False
-    unlock(s)
+    serve_next(s)
 
 
 def wake_everyone(s: State) -> None:
-    """Wake all channels: whatever the sleepers wait for, they must look again."""
+    """Wake all wait queues: whatever the sleepers wait for, they must look again."""
+    for queue in (SENDERS, COMMANDS, READERS, LIFE):
+        s.wakes(queue)
     s.threads.wake_tx.fill(True)
     s.threads.wake_cmd.fill(True)
     s.threads.wake_life.fill(True)
@@ -134,7 +157,7 @@ def get_up(s: State, t: Number) -> None:
 
 @BOOK.rule("Host software", Party.HOST, THREAD, fair="thread")
 def wake(s: State, t: Number) -> None:
-    """A sleeper whose channel was woken gets up and asks for the lock."""
+    """A sleeper whose wait queue was woken gets up and asks for the lock."""
     threads = s.threads
     woken = (
         at(s, t, *SLEEPS_TX) & threads.wake_tx[t]

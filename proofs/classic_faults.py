@@ -148,7 +148,6 @@ def starts_filling(s: State, t: Number) -> None:
     s.threads.request[t] = s.tx.prod
     s.threads.completed[t] = False
     s.tx.sequence[slot] = s.tx.prod
-    s.tx.zero[slot] = s.threads.zero[t]
     s.threads.pc[t] = Label.TX_FIELDS
 
 

@@ -25,7 +25,17 @@ from engine.rules import Choice, Parameter
 from engine.terms import And, Bool, If, Number, constant, ring_size
 from model.ring_spec import COMMAND, TRANSMIT, call_must_end, my_turn, reclaim
 from model.state import Flags, Label, Life, Result, State
-from model.thread_spec import at, draw_ticket, get_up, holds, sleep, unlock
+from model.thread_spec import (
+    COMMANDS,
+    READERS,
+    SENDERS,
+    at,
+    draw_ticket,
+    get_up,
+    holds,
+    sleep,
+    unlock,
+)
 from proofs.fault_case import FaultCase
 from proofs.scenarios import (
     CLOSING,
@@ -108,7 +118,7 @@ def sees_equal_indices(s: State, t: Number) -> None:
     """The two receive indices are equal, so the ring seems empty: sleep."""
     s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t) & indices_equal(s))
     s.rx.ready = s.rx.ready & False
-    sleep(s, t)
+    sleep(s, t, READERS)
 
 
 DEAD_AFTER_ONE: Final = FaultCase(
@@ -200,7 +210,7 @@ def closing(s: State, t: Number) -> Bool:
 def waits_whatever_failed(s: State, t: Number) -> None:
     """The command ring is full: sleep, without a look at whether the card has failed."""
     s.require(holds(s, t, Label.CMD_TURN) & ~closing(s, t) & ~my_turn(COMMAND, s, t))
-    sleep(s, t)
+    sleep(s, t, COMMANDS)
 
 
 def refuses_when_closing(s: State, t: Number) -> None:
@@ -236,7 +246,7 @@ def is_cards(s: State, slot: Number) -> Bool:
 def waits_for_slot(s: State, t: Number) -> None:
     """The slot that carried the packet is the card's: sleep."""
     s.require(holds(s, t, Label.TX_WAIT) & is_cards(s, s.threads.slot[t]) & ~call_must_end(s, t))
-    sleep(s, t)
+    sleep(s, t, SENDERS)
 
 
 def slot_is_free(s: State, t: Number) -> None:
@@ -400,7 +410,7 @@ def waits_for_hosts_slot(s: State, t: Number) -> None:
     """It is not the caller's turn, or the next slot is the card's: sleep."""
     s.require(holds(s, t, Label.TX_TURN) & ~call_must_end(s, t) & ~s.threads.nonblocking[t])
     s.require(~my_turn(TRANSMIT, s, t) | is_cards(s, s.tx.prod_i))
-    sleep(s, t)
+    sleep(s, t, SENDERS)
 
 
 STALE_OWNER_REOPEN: Final = FaultCase(

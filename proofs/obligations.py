@@ -15,11 +15,11 @@ from typing import Final
 import attrs
 
 from engine.protocol import System
-from engine.rules import Access, Party, Transition
+from engine.rules import Operation, Party, Transition
 from engine.smt import Arithmetic
 from engine.smt import script as write_script
 from engine.solvers import Answer, ask, essential
-from engine.terms import And, Bool, Implies, Number, Or, Sort, constant, substitute, symbol
+from engine.terms import TRUE, And, Bool, Implies, Number, Or, Sort, constant, substitute, symbol
 from model.properties import PROPERTIES
 from model.ring_spec import COMMAND, TRANSMIT
 from model.state import POLLS, POSTED, Flags, Label, Stage, State
@@ -163,7 +163,7 @@ def renamed(step: Transition) -> dict[Number, Number]:
     }
 
 
-def conflicts(system: System) -> Iterator[tuple[Transition, Access, Transition, Access]]:
+def conflicts(system: System) -> Iterator[tuple[Transition, Operation, Transition, Operation]]:
     """Pairs of accesses to the same word, one by each side, at least one of them a write."""
     for one in system.transitions:
         if one.rule.party not in (Party.HOST, Party.MEMORY):
@@ -174,36 +174,34 @@ def conflicts(system: System) -> Iterator[tuple[Transition, Access, Transition, 
             for mine in one.accesses:
                 for other in two.accesses:
                     same = (mine.ring, mine.word) == (other.ring, other.word)
-                    if same and (mine.write or other.write):
+                    if same and not mine.atomic and (mine.write or other.write):
                         yield one, mine, two, other
 
 
-def race_question(one: Transition, mine: Access, two: Transition, other: Access) -> Question:
+def race_question(one: Transition, mine: Operation, two: Transition, other: Operation) -> Question:
     """Host and card cannot both be about to access the same word, one of them to write it."""
     names = renamed(two)
     clash = And(
         one.guard,
         mine.when,
         substitute(two.guard & other.when, names),  # type: ignore[arg-type]
-        mine.slot == substitute(other.slot, names),  # type: ignore[arg-type]
+        mine.place == substitute(other.place, names),  # type: ignore[arg-type]
     )
     return Question((), (("no race", ~clash),), ORDINARY)
 
 
-def packet_accesses(system: System) -> Iterator[tuple[Transition, list[Access]]]:
-    """The host's steps that touch slots or buffers of the packet rings: memory that is freed."""
+def freed_accesses(system: System) -> Iterator[tuple[Transition, list[Operation]]]:
+    """The host's steps that touch memory that is freed, as that of the packet rings is."""
     for step in system.transitions:
         if step.rule.party is Party.HOST:
-            touches = [item for item in step.accesses if item.ring in ("tx", "rx")]
+            touches = [item for item in step.accesses if item.present is not TRUE]
             if touches:
                 yield step, touches
 
 
-def access_question(step: Transition, touches: list[Access]) -> Question:
+def access_question(step: Transition, touches: list[Operation]) -> Question:
     """What the step touches is there."""
-    s = state_symbols()
-    exists = {"tx": s.tx.exists, "rx": s.rx.exists}
-    claims = [Implies(item.when, exists[item.ring][item.slot]) for item in touches]
+    claims = [Implies(item.when, item.present) for item in touches]
     return Question((step.guard,), (("exists", And(*claims)),), ORDINARY)
 
 
@@ -351,7 +349,7 @@ class Catalogue:
                 functools.partial(race_question, one, mine, two, other),
             )  # fmt: skip
 
-        for step, touches in packet_accesses(self.system):
+        for step, touches in freed_accesses(self.system):
             self._add(
                 f"memory/{step.rule.name}", "no-access-after-free", "safety",
                 f"touches only what exists: {step.rule.meaning}",

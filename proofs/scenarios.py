@@ -18,7 +18,7 @@ from engine.executor import Executor, Path, Predicate, run_to_rest
 from engine.protocol import System
 from engine.rules import Party, Transition, symbolic
 from engine.scope import FlatState, Instance
-from engine.terms import FALSE, And, Bool, Number, Or, constant, substitute
+from engine.terms import FALSE, TRUE, And, Bool, Number, Or, constant, substitute
 from model.opening import open_card
 from model.properties import PROPERTIES
 from model.scope import Scope
@@ -367,12 +367,11 @@ def _stuck(executor: Executor) -> Predicate:
 
 def _strays(executor: Executor) -> Bool:
     """The host can touch a slot of a packet ring next that does not exist."""
-    exists = {"tx": STATE.tx.exists, "rx": STATE.rx.exists}
     strays: list[Bool] = []
     for step in executor.instances:
         for access in step.transition.accesses:
-            if step.rule.party is Party.HOST and access.ring in exists:
-                touches = access.when & ~exists[access.ring][access.slot]
+            if step.rule.party is Party.HOST and access.present is not TRUE:
+                touches = access.when & ~access.present
                 strays.append(And(step.guard, substitute(touches, step.replacing)))
     return Or(*strays)
 
@@ -392,9 +391,9 @@ def _race(executor: Executor) -> Bool:
                 for right in card.accesses:
                     if (left.ring, left.word) != (right.ring, right.word):
                         continue
-                    if left.write or right.write:
-                        here = substitute(left.slot, one.replacing)
-                        there = substitute(right.slot, two.replacing)
+                    if not left.atomic and (left.write or right.write):
+                        here = substitute(left.place, one.replacing)
+                        there = substitute(right.place, two.replacing)
                         assert isinstance(here, Number)
                         assert isinstance(there, Number)
                         both = And(

@@ -102,11 +102,9 @@ def words_pending(ops: RingOperations, s: State, k: Number) -> Bool:
 
 def payload_stored(s: State, k: Number, word: str, request: Number) -> Bool:
     """The payload word of slot k is `request`'s, in memory or on the way there."""
-    pending, memory = {
-        "head": (s.tx.first_word_pending, s.tx.first_word),
-        "tail": (s.tx.last_word_pending, s.tx.last_word),
-    }[word]
-    return pending[k] | (memory[k] == request)
+    pending, memory = getattr(s.tx, f"{word}_pending"), getattr(s.tx, word)
+    stored: Bool = pending[k] | (memory[k] == request)
+    return stored
 
 
 def fields_stored(ops: RingOperations, s: State, k: Number, request: Number) -> Bool:
@@ -115,6 +113,8 @@ def fields_stored(ops: RingOperations, s: State, k: Number, request: Number) -> 
     right = ring.fields[k] == request
     if ops is COMMAND:
         right = right & (s.cmd.kind[k] == s.cmd.kind_new[k]) & (s.cmd.key[k] == s.cmd.key_new[k])
+    else:
+        right = right & (s.tx.zero[k] == s.tx.zero_new[k])
     return ring.fields_pending[k] | right
 
 
@@ -145,8 +145,9 @@ def slot_handed_over(ops: RingOperations, s: State, k: Number) -> Bool:
     stored = fields_stored(ops, s, k, request)
     if ops is TRANSMIT:
         stored = stored & (
-            s.tx.zero[k]
-            | payload_stored(s, k, "head", request) & payload_stored(s, k, "tail", request)
+            s.tx.zero_new[k]
+            | payload_stored(s, k, "first_word", request)
+            & payload_stored(s, k, "last_word", request)
         )
     return Implies(
         And(
@@ -237,17 +238,16 @@ def slot_filling(ops: RingOperations, s: State, t: Number) -> Bool:
     )
     parts = [Implies(at(s, t, *filling(ops)), always)]
     if ops is TRANSMIT:
-        payload = s.tx.zero[slot] == s.threads.zero[t]
         parts += [
-            Implies(at(s, t, *filling(ops)), payload),
+            Implies(at(s, t, Label.TX_OWNER), s.tx.zero_new[slot] == s.threads.zero[t]),
             Implies(at(s, t, Label.TX_FIRST_WORD, Label.TX_LAST_WORD), ~s.threads.zero[t]),
             Implies(
                 at(s, t, Label.TX_LAST_WORD, Label.TX_FIELDS, Label.TX_OWNER) & ~s.threads.zero[t],
-                payload_stored(s, slot, "head", ring.prod),
+                payload_stored(s, slot, "first_word", ring.prod),
             ),
             Implies(
                 at(s, t, Label.TX_FIELDS, Label.TX_OWNER) & ~s.threads.zero[t],
-                payload_stored(s, slot, "tail", ring.prod),
+                payload_stored(s, slot, "last_word", ring.prod),
             ),
         ]
     else:

@@ -6,11 +6,11 @@ from typing import Final
 
 from engine.terms import And, Bool, Implies, Number, Or, constant, one_of
 from model.device_spec import running
-from model.memory_spec import SCAN
 from model.properties import precise_readiness
 from model.ring_spec import COMMAND, TRANSMIT, RingOperations, call_must_end, my_turn
 from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life, State
 from model.thread_spec import at, holder, lock_is_held
+from model.words import SCAN
 from proofs.claims import InvariantBook, within
 from proofs.invariants.labels import filling
 
@@ -133,7 +133,7 @@ def fatal_announced(s: State) -> Bool:
 def request_sleeper(ops: RingOperations, s: State, t: Number) -> Bool:
     """Nobody sleeps unwoken although its condition holds."""
     threads = s.threads
-    unwoken = threads.asleep[t] & ~ops.wait_queue(s)[t]
+    unwoken = threads.asleep[t] & ~ops.woken(s)[t]
     moving_on = lock_is_held(s) & at(s, holder(s), ops.leave)
     return And(
         Implies(

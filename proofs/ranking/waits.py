@@ -20,7 +20,7 @@ __all__ = ["TURN", "WAIT"]
 
 def woken(ops: RingOperations, s: State, t: Number) -> Bool:
     """Thread t sleeps and was woken."""
-    return s.threads.asleep[t] & ops.wait_queue(s)[t]
+    return s.threads.asleep[t] & ops.woken(s)[t]
 
 
 def _turn(ops: RingOperations) -> Promise:

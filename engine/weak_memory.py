@@ -1,0 +1,53 @@
+"""How a declared word becomes the steps of memory: a store becomes visible, a load comes early."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.rules import SLOT, Kind, Party, Rule
+from engine.terms import TRUE, And, Number
+from engine.words import Word
+
+__all__ = ["speculation_rule", "visible_rule"]
+
+
+def visible_rule(word: Word, section: str) -> Rule | None:
+    """The step by which a stored word becomes visible; None if the host never stores it."""
+    if not word.buffered:
+        return None
+
+    def becomes_visible(s: Any, k: Number) -> None:
+        group = getattr(s, word.ring)
+        s.require(getattr(group, word.pending)[k])
+        for order in word.after:
+            waits = (getattr(group, f"{name}_pending")[k] for name in order.words)
+            s.barrier(order.barrier, And(*(~item for item in waits)))
+        s.note(Kind.STORE, word.path, k, word=word)
+        for name, buffer in zip(word.holds, word.buffered, strict=True):
+            getattr(group, name)[k] = getattr(group, buffer)[k]
+        getattr(group, word.pending)[k] = False
+
+    becomes_visible.__doc__ = word.visible
+    name = f"{word.path}_visible"
+    return Rule(name, Party.MEMORY, section, (SLOT,), name, becomes_visible)
+
+
+def speculation_rule(word: Word, section: str) -> Rule | None:
+    """The step by which a load is satisfied ahead of its turn; None if none may be."""
+    early = word.speculation
+    if early is None:
+        return None
+
+    def comes_early(s: Any) -> None:
+        group = getattr(s, word.ring)
+        slot = early.slot(s)
+        s.barrier(early.barrier, early.behind(s))
+        s.require(early.window(s) & ~getattr(group, early.flag))
+        seen = s.load(word, slot)
+        seen = seen if isinstance(seen, tuple) else (seen,)
+        for name, value in zip(early.holds, seen, strict=True):
+            setattr(group, name, value)
+        setattr(group, early.flag, TRUE)
+
+    comes_early.__doc__ = early.meaning
+    return Rule(f"{word.ring}.speculate_{word.name}", Party.HOST, section, (), "", comes_early)

@@ -1,0 +1,113 @@
+"""Words of memory that host and device share, and the steps that memory takes with them.
+
+A protocol declares each word once: where the state holds it, what a store leaves in the store
+buffer, which words have to be visible before it, and how far ahead of its turn a load of it may be
+satisfied. From that follow what a load yields and a store changes, and the steps of memory itself:
+one that makes a store visible, one that satisfies a load early. So no word is sequentially
+consistent by oversight.
+
+    FLAG = Word("box", "flag", holds=("flag",), buffered=("flag_new",), pending="flag_pending",
+                after=(Order("release: data before flag", ("data",)),),
+                values={False: "EMPTY", True: "FULL"}, synchronises=True)
+
+A store of a rule of the host waits in the store buffer. A store of the device is visible at once:
+what a device writes becomes visible in the order in which it writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from engine.terms import Bool, Number
+
+__all__ = ["Order", "Speculation", "Word"]
+
+
+@attrs.frozen
+class Order:
+    """A store becomes visible after earlier stores to other words of the same slot.
+
+    Attributes:
+        barrier: The barrier that makes it so.
+        words: Names of words of the same ring.
+    """
+
+    barrier: str
+    words: tuple[str, ...]
+
+
+@attrs.frozen(eq=False)
+class Speculation:
+    """When a load may be satisfied ahead of its turn, since no acquire barrier forbids it.
+
+    Attributes:
+        flag: The variable that says that it was.
+        holds: The variables that hold what it yielded, in the order of `Word.holds`.
+        slot: The slot that the load is of.
+        barrier: The barrier that stands before the load in its program.
+        behind: Whether the processor is past that barrier: the load may be satisfied.
+        window: Whether it may come to the load next, the barrier left aside.
+        meaning: What the step does, in one line.
+    """
+
+    flag: str
+    holds: tuple[str, ...]
+    slot: Callable[[Any], Number]
+    barrier: str
+    behind: Callable[[Any], Bool]
+    window: Callable[[Any], Bool]
+    meaning: str
+
+
+@attrs.frozen(eq=False)
+class Word:
+    """A word of the slots of a ring, or of a device's only slot.
+
+    Variables are named as in the group of the state that is called like the ring; each is an array
+    with an element for each slot.
+
+    Attributes:
+        ring: The ring, and the group of the state that holds its variables.
+        name: What the word is called.
+        holds: The variables that hold the word as the device sees it.
+        buffered: What a store of the host's puts into each of them once it is visible; () if the
+            host stores nothing to it.
+        pending: The flag that such a store is not visible yet.
+        visible: What it is that a store becomes visible, in one line.
+        after: What has to be visible before.
+        values: Names of the values that an observer can tell apart.
+        synchronises: Both sides may access it at once: it is how they learn of each other.
+        exists: The flag that the slot's memory is allocated; "" if it is never freed.
+        speculation: How a load of the host's may be satisfied early; None: never.
+    """
+
+    ring: str
+    name: str
+    holds: tuple[str, ...]
+    buffered: tuple[str, ...] = ()
+    pending: str = ""
+    visible: str = ""
+    after: tuple[Order, ...] = ()
+    values: Mapping[int, str] = attrs.field(factory=dict)
+    synchronises: bool = False
+    exists: str = ""
+    speculation: Speculation | None = None
+
+    @property
+    def path(self) -> str:
+        """The word's full name, e.g. `tx.owner`."""
+        return f"{self.ring}.{self.name}"
+
+    def variables(self) -> tuple[str, ...]:
+        """Full names of the variables that hold it."""
+        return tuple(f"{self.ring}.{name}" for name in self.holds)
+
+    def __attrs_post_init__(self) -> None:
+        if self.buffered and (len(self.buffered) != len(self.holds) or not self.pending):
+            raise ValueError(
+                f"word {self.path}: a store needs a flag that it is pending, and a variable that "
+                f"it leaves in the buffer for each of {', '.join(self.holds)}"
+            )
