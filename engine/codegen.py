@@ -16,13 +16,12 @@ import attrs
 
 from engine.rules import Variable
 from engine.scope import Layout
-from engine.terms import And, Bool, Domain, Sort, Term, constant, substitute
+from engine.terms import And, Bool, Domain, Sort, Term, conjuncts, constant, substitute
 
 __all__ = [
     "Guarded",
     "Reads",
     "Source",
-    "conjuncts",
     "decision",
     "reads",
     "root",
@@ -230,19 +229,6 @@ class Guarded:
 
     guard: Bool
     lines: tuple[str, ...]
-
-
-def conjuncts(guard: Term) -> tuple[Term, ...]:
-    """The conditions that together make up `guard`."""
-    if guard.operation == "and":
-        return tuple(part for item in guard.arguments for part in conjuncts(item))
-    if guard.operation == "not" and guard.arguments[0].operation == "or":
-        return tuple(
-            part for item in guard.arguments[0].arguments for part in conjuncts(_negated(item))
-        )
-    if guard.operation == "constant" and guard.value:
-        return ()
-    return (guard,)
 
 
 def _negated(term: Term) -> Bool:

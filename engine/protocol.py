@@ -13,10 +13,12 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
+from engine.declarations import RuleError, check, place_of
 from engine.phrases import Phrases
 from engine.rules import Recorder, Rule, Transition, Variable, describe, transition
 from engine.smt import Machine
 from engine.symmetry import Symmetry
+from engine.words import Word
 
 __all__ = ["Protocol", "System"]
 
@@ -35,6 +37,7 @@ class Protocol:
         machine: How wide a counter is, and which ring sizes exist.
         symmetry: Which states differ in nothing that a step can notice.
         phrases: What steps and changes are called where people read them.
+        words: The words of memory that host and device share.
     """
 
     name: str
@@ -46,18 +49,24 @@ class Protocol:
     machine: Machine = Machine()
     symmetry: Symmetry = Symmetry()
     phrases: Phrases = attrs.field(factory=Phrases)
+    words: tuple[Word, ...] = ()
 
     def system(self, rules: Iterable[Rule]) -> System:
-        """The system with these rules."""
-        return System(
-            tuple(describe(self.state)),
-            tuple(transition(rule, self.state) for rule in rules),
-            self,
-        )
+        """The system with these rules. Raises `RuleError` if one does not say what it does."""
+        return System(tuple(describe(self.state)), tuple(map(self.lift, rules)), self)
 
     def lift(self, rule: Rule) -> Transition:
-        """A rule as terms over this protocol's state."""
-        return transition(rule, self.state)
+        """A rule as terms over this protocol's state.
+
+        Raises:
+            RuleError: It does not say what it does (`engine.declarations`).
+        """
+        try:
+            lifted = transition(rule, self.state)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise RuleError(f"{place_of(rule)}: {error}") from error
+        check(lifted, describe(self.state), self.words, self.pc, self.labels)
+        return lifted
 
 
 @attrs.frozen(eq=False)

@@ -101,6 +101,8 @@ class Kind(enum.Enum):
     FENCE = "fence"
 
 
+VARIABLE: Final = "variable"
+"""Where a field of a group keeps the `Variable` that it is."""
 MEMORY_ACCESSES: Final = frozenset({Kind.LOAD, Kind.STORE})
 
 
@@ -261,13 +263,17 @@ def parameter_symbol(parameter: Parameter) -> Number:
 
 @attrs.frozen
 class Variable:
-    """A state variable: dotted name, sort, what indexes it, initial value, and what it means."""
+    """A state variable: dotted name, sort, what indexes it, initial value, and what it means.
+
+    `history`: it is kept because properties speak of it; no rule reads it to decide anything.
+    """
 
     name: str
     sort: Sort
     domain: Domain | None
     initial: int
     meaning: str
+    history: bool = False
 
     @property
     def term(self) -> Term:
@@ -275,30 +281,29 @@ class Variable:
         return symbol(self.name, self.sort)
 
 
-def _field(sort: Sort, domain: Domain | None, initial: int, meaning: str) -> Any:
-    return attrs.field(
-        metadata={"sort": sort, "domain": domain, "initial": int(initial), "meaning": meaning}
-    )
+def _field(sort: Sort, domain: Domain | None, initial: int, meaning: str, history: bool) -> Any:
+    variable = Variable("", sort, domain, int(initial), meaning, history)
+    return attrs.field(metadata={VARIABLE: variable})
 
 
-def flag(meaning: str, initial: bool = False) -> Any:
+def flag(meaning: str, initial: bool = False, *, history: bool = False) -> Any:
     """A state variable that is a truth value."""
-    return _field(Sort.BOOL, None, initial, meaning)
+    return _field(Sort.BOOL, None, initial, meaning, history)
 
 
-def number(meaning: str, initial: int = 0) -> Any:
+def number(meaning: str, initial: int = 0, *, history: bool = False) -> Any:
     """A state variable that is a number."""
-    return _field(Sort.NUMBER, None, initial, meaning)
+    return _field(Sort.NUMBER, None, initial, meaning, history)
 
 
-def flags(domain: Domain, meaning: str, initial: bool = False) -> Any:
-    """A state variable that holds a truth value for each slot, thread, ticket or filter."""
-    return _field(Sort.BOOL_ARRAY, domain, initial, meaning)
+def flags(domain: Domain, meaning: str, initial: bool = False, *, history: bool = False) -> Any:
+    """A state variable that holds a truth value for each slot, thread, ticket or key."""
+    return _field(Sort.BOOL_ARRAY, domain, initial, meaning, history)
 
 
-def numbers(domain: Domain, meaning: str, initial: int = 0) -> Any:
-    """A state variable that holds a number for each slot, thread, ticket or filter."""
-    return _field(Sort.NUMBER_ARRAY, domain, initial, meaning)
+def numbers(domain: Domain, meaning: str, initial: int = 0, *, history: bool = False) -> Any:
+    """A state variable that holds a number for each slot, thread, ticket or key."""
+    return _field(Sort.NUMBER_ARRAY, domain, initial, meaning, history)
 
 
 @attrs.define(eq=False)
@@ -475,11 +480,8 @@ def describe(kind: type[Group], prefix: str = "") -> Iterator[Variable]:
     for field in attrs.fields(attrs.resolve_types(kind)):
         if field.name.startswith("_"):
             continue
-        if "sort" in field.metadata:
-            data = field.metadata
-            yield Variable(
-                prefix + field.name, data["sort"], data["domain"], data["initial"], data["meaning"]
-            )
+        if VARIABLE in field.metadata:
+            yield attrs.evolve(field.metadata[VARIABLE], name=prefix + field.name)
         else:
             yield from describe(field.type, f"{prefix}{field.name}.")
 
@@ -490,8 +492,8 @@ def symbolic(kind: type[Any], prefix: str = "") -> Any:
     for field in attrs.fields(attrs.resolve_types(kind)):
         if field.name.startswith("_"):
             continue
-        if "sort" in field.metadata:
-            sort: Sort = field.metadata["sort"]
+        if VARIABLE in field.metadata:
+            sort: Sort = field.metadata[VARIABLE].sort
             term = symbol(prefix + field.name, sort)
             values[field.name] = Array(term) if sort.is_array else term
         else:
@@ -508,7 +510,7 @@ def contents(state: Group, prefix: str = "") -> Iterator[tuple[str, Term]]:
         if isinstance(value, Group):
             yield from contents(value, f"{prefix}{field.name}.")
         else:
-            yield prefix + field.name, _term(value, field.metadata["sort"])
+            yield prefix + field.name, _term(value, field.metadata[VARIABLE].sort)
 
 
 def _term(value: object, sort: Sort) -> Term:

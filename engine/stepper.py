@@ -82,6 +82,13 @@ class Stepper:
             update = self._updates[rule] = self._function(self._code.updates(rule))
         update(*values)
 
+    def term(self, rule: str, what: str, term: Term) -> Callable[..., Any]:
+        """A term over the state and the rule's parameters, as a function of these.
+
+        `what` names it among the terms of the rule.
+        """
+        return self._function(self._code.term(rule, what, term))
+
     def _function(self, code: Code) -> Callable[..., Any]:
         exec(code.text, self._module)  # noqa: S102 - source made here, of terms
         function: Callable[..., Any] = self._module[code.name]
@@ -117,6 +124,10 @@ class RuleCode:
         """What a step of the rule changes. Raises `KeyError` if there is no such rule."""
         return self._once(name, "updates", self._update_lines)
 
+    def term(self, name: str, what: str, term: Term) -> Code:
+        """The value of a term. Raises `KeyError` if there is no such rule."""
+        return self._once(name, what, lambda _: self._term_lines(term))
+
     def _once(self, name: str, what: str, lines: Callable[[Transition], list[str]]) -> Code:
         code = self._written.get((name, what))
         if code is None:
@@ -129,12 +140,15 @@ class RuleCode:
         return {symbol(name, Sort.NUMBER): constant(value) for name, value in constants}
 
     def _guard_lines(self, rule: Transition) -> list[str]:
-        source = Source(self.layout, _name)
         guard = rule.guard
         if any(parameter.choice is Choice.USER for parameter in rule.rule.parameters):
             guard = And(guard, self.layout.scope.may_begin())
-        guard = substitute(guard, self._sizes())
-        return [*source.share([guard]), f"return {source.expression(guard)}"]
+        return self._term_lines(guard)
+
+    def _term_lines(self, term: Term) -> list[str]:
+        source = Source(self.layout, _name)
+        special = substitute(term, self._sizes())
+        return [*source.share([special]), f"return {source.expression(special)}"]
 
     def _update_lines(self, rule: Transition) -> list[str]:
         cache: dict[Term, Term] = {}

@@ -37,6 +37,7 @@ __all__ = [
     "Or",
     "Sort",
     "Term",
+    "conjuncts",
     "constant",
     "evaluate",
     "low_bits",
@@ -406,6 +407,19 @@ def If(  # noqa: N802
     if one is two:
         return one
     return _make("if", (test, one, two), Sort.NUMBER)
+
+
+def conjuncts(guard: Term) -> tuple[Term, ...]:
+    """The conditions that together make up `guard`."""
+    if guard.operation == "and":
+        return tuple(part for item in guard.arguments for part in conjuncts(item))
+    if guard.operation == "not" and guard.arguments[0].operation == "or":
+        return tuple(
+            part for item in guard.arguments[0].arguments for part in conjuncts(~_bool(item))
+        )
+    if guard.operation == "constant" and guard.value:
+        return ()
+    return (guard,)
 
 
 def one_of(value: Number, choices: Iterable[int]) -> Bool:

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, Final
 
+from engine.table import Seen, say
 from impl.memory import Purpose
 from impl.runtime import WaitQueue
 from judge.actor import Actor
 from judge.environment import Environment
 from judge.judge import Deviation, Judge
-from judge.program import FENCE, LOCK, UNLOCK, Access, say, sleeps
 from judge.words import Piece
 from model.layout import (
     CMDBASE,
@@ -82,33 +82,33 @@ class Accesses:
         begins = self.actors[t].begins
         return not begins or self.judge.enabled(*begins)
 
-    def observe(self, t: int, access: Access, slot: int | None = None) -> str:
+    def observe(self, t: int, seen: Seen, slot: int | None = None) -> str:
         """An access that is one step. Returns its rule."""
         actor = self.actors[t]
         if actor.word is not None:
             self.close_word(t)
-        if self._pcs[t] == Label.FREE and access[0] != "free":
+        if self._pcs[t] == Label.FREE and seen[0] != "free":
             self._free_all(t)
         was_freeing = self._pcs[t] == Label.FREE
-        rule = self.judge.observe(t, access, slot)
+        rule = self.judge.observe(t, seen, slot)
         if self._pcs[t] == Label.FREE and not was_freeing:
             actor.to_free = list(self._around.packet_memory())
         return rule
 
-    def observe_word(self, t: int, access: Access, piece: Piece) -> None:
+    def observe_word(self, t: int, seen: Seen, piece: Piece) -> None:
         """An access that is one step, or goes on with the last one where that left off."""
         actor = self.actors[t]
         begin, end = piece.offset, piece.offset + piece.size
-        if actor.word == (access, piece.slot):
-            self.judge.accesses[access[0]] += 1
+        if actor.word == (seen, piece.slot):
+            self.judge.accesses[seen[0]] += 1
             if any(begin < last and first < end for first, last in actor.touched):
                 raise Deviation(
-                    f"{self.judge.who(t)}: {say(access)} of slot {piece.slot} again; each byte of "
+                    f"{self.judge.who(t)}: {say(seen)} of slot {piece.slot} again; each byte of "
                     "it is for one access"
                 )
         else:
-            self.observe(t, access, piece.slot)
-            actor.word = access, piece.slot
+            self.observe(t, seen, piece.slot)
+            actor.word = seen, piece.slot
             actor.touched.clear()
         actor.touched.append((begin, end))
 
@@ -124,7 +124,7 @@ class Accesses:
             if word.endswith(".owner"):
                 self.store_owner(t, word, piece.slot, data[0])
             elif word == "rx.pointer" and self._pcs[t] != Label.INIT_POINTER:
-                t = self._restore(t, piece.slot)
+                t = self._refill(t, piece.slot)
             else:
                 self.observe_word(t, ("store", word), piece)
         return t
@@ -137,17 +137,20 @@ class Accesses:
             self.actors[t].sent += 1
         self.observe(t, ("store", f"{word} {name}"), slot)
 
-    def _restore(self, t: int, slot: int) -> int:
-        """A held slot's pointers are restored; the step is taken with the request for the lock."""
+    def _refill(self, t: int, slot: int) -> int:
+        """A held slot's pointers are stored; the step is taken with the request for the lock.
+
+        The specification has no step between the two: the store of a thread that holds a slot and
+        no lock is seen by nobody before that.
+        """
         if self._pcs[t] not in HOLDING:
             if not self._now["rx_held"][slot]:
                 raise Deviation(f"{self.judge.who(t)}: stores to receive slot {slot}, not its own")
             t = self._now["rx_holder"][slot]
-        self.judge.accesses["store"] += 1
         actor = self.actors[t]
-        if actor.restores is not None:
+        if actor.refills is not None:
             raise Deviation(f"{self.judge.who(t)}: stores to receive slot {slot} again")
-        actor.restores = slot
+        actor.refills = slot
         return t
 
     def load(self, t: int, piece: Piece, data: bytes) -> None:
@@ -175,7 +178,7 @@ class Accesses:
         if self._pcs[t] == Label.FREE:
             self.judge.accesses["barrier"] += 1
             return
-        rule = self.observe(t, FENCE)
+        rule = self.observe(t, ("fence", ""))
         while self.judge.enabled(rule, t):
             self.judge.fire(rule, t)
         self.judge.settle(t)
@@ -279,18 +282,19 @@ class Accesses:
     def lock(self, t: int) -> None:
         """The lock is asked for."""
         actor = self.actors[t]
-        if actor.restores is not None:
-            slot, actor.restores = actor.restores, None
-            self.observe(t, ("restore", "rx.pointer"), slot)
+        if actor.refills is not None:
+            slot, actor.refills = actor.refills, None
+            self.judge.accesses["lock"] += 1
+            self.observe(t, ("store", "rx.pointer"), slot)
         elif t in {EVENT_THREAD, FATAL_THREAD}:
-            self.observe(t, LOCK)
+            self.observe(t, ("lock", ""))
         elif actor.begins:
             rule, actor.begins = actor.begins, None
             self.judge.accesses["lock"] += 1
             self.judge.fire(*rule)
         else:
             raise self.judge.deviation(
-                f"{self.judge.who(t)}: asks for the lock at {self.judge.label(t).name}"
+                f"{self.judge.who(t)}: asks for the lock at {self.judge.pc(t).name}"
             )
 
     def granted(self, t: int) -> None:
@@ -307,14 +311,14 @@ class Accesses:
         if self._pcs[t] == Label.FREE:
             self._free_all(t)
         if self.judge.holds_lock(t):
-            self.observe(t, UNLOCK)
+            self.observe(t, ("unlock", ""))
         else:
             if actor.word is not None:
                 self.close_word(t)
             self.judge.accesses["unlock"] += 1
         if self.judge.holds_lock(t):
             raise self.judge.deviation(
-                f"{self.judge.who(t)}: gives up the lock at {self.judge.label(t).name}"
+                f"{self.judge.who(t)}: gives up the lock at {self.judge.pc(t).name}"
             )
         self._check_sleepers(t)
 
@@ -327,7 +331,7 @@ class Accesses:
                     f"{self.judge.who(t)}: sleeps for {channel.value}, and wants a packet"
                 )
         else:
-            self.observe(t, sleeps(channel))
+            self.observe(t, ("sleep", channel.name))
         self._check_sleepers(t)
 
     def get_up(self, t: int, *, interrupted: bool, expired: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from judge.program import Access
+from engine.table import Seen
 from model.layout import Register
 
 __all__ = ["Actor"]
@@ -22,19 +22,19 @@ class Actor:
         hidden: Words whose stores are all visible although more may follow.
         begins: The call that begins when it asks for the lock: a rule and its parameters.
         neutral: It has the lock for a purpose that the specification knows nothing of.
-        restores: The receive slot whose pointers it has restored.
+        refills: The receive slot whose pointers it has stored again.
         bases: The base and size registers that it has written.
         to_free: The regions that it must free.
         sizes: The bytes of each packet that it sends.
         sent: How many of them were handed over.
     """
 
-    word: tuple[Access, int] | None = None
+    word: tuple[Seen, int] | None = None
     touched: list[tuple[int, int]] = attrs.field(factory=list)
     hidden: set[str] = attrs.field(factory=set)
     begins: tuple[Any, ...] | None = None
     neutral: bool = False
-    restores: int | None = None
+    refills: int | None = None
     bases: set[Register] = attrs.field(factory=set)
     to_free: list[Any] = attrs.field(factory=list)
     sizes: tuple[int, ...] = ()

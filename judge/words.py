@@ -80,7 +80,7 @@ def _slot_piece(purpose: Purpose, offset: int, size: int, slot_size: int, *, sto
         if stores and begin >= 1:
             word = "cmd.fields"
         elif not stores and begin == ERROR and size == 1:
-            word = "cmd.status_sequence"
+            word = "cmd.status"
     elif stores and begin >= FIELDS.offset:
         word = "tx.fields" if purpose is Purpose.TRANSMIT_RING else "rx.pointer"
     elif (

@@ -1,8 +1,8 @@
 """The state of the whole system: what memory, driver, threads and card hold.
 
-Every variable has a meaning and a value at power-on. Three kinds of variable exist, and the text
-says which: what software keeps, what hardware keeps, and *history*: numbers that nothing reads to
-decide what to do, kept because the properties speak of them.
+Every variable has a meaning and a value at power-on. Three kinds of variable exist: what software
+keeps, what hardware keeps, and *history*, kept because the properties speak of it. No rule reads
+history to decide what to do, which is checked.
 
 Requests and packets are numbered by counters that never restart. A word of memory holds the number
 of the request that it was written for, so a lost, repeated, reordered, stale or torn word shows as
@@ -182,7 +182,7 @@ class Lock(Group):
 
     next: Number = number("the next ticket to draw")
     serving: Number = number("the ticket that holds the lock; equal to next when it is free")
-    waiter: Array[Number] = numbers(COUNTER, "history: the thread that drew this ticket")
+    waiter: Array[Number] = numbers(COUNTER, "the thread that drew this ticket")
 
 
 @attrs.define(eq=False)
@@ -192,7 +192,7 @@ class WaiterQueue(Group):
     next: Number = number("the next place in the line")
     head: Number = number("the place whose turn it is; equal to next when nobody waits")
     cancelled: Array[Bool] = flags(COUNTER, "the caller at this place gave up")
-    waiter: Array[Number] = numbers(COUNTER, "history: the thread at this place")
+    waiter: Array[Number] = numbers(COUNTER, "the thread at this place", history=True)
 
 
 @attrs.define(eq=False)
@@ -205,8 +205,7 @@ class RequestRing(Group):
     prod_i: Number = number("slot of request prod")
     cons: Number = number("number of requests whose slot the driver took back")
     cons_i: Number = number("slot of request cons")
-    doorbells_posted: Number = number("history: number of doorbells issued")
-    first: Number = number("history: number of the request that slot 0 carried at set-up")
+    first: Number = number("number of the request that slot 0 carried at set-up", history=True)
     sequence: Array[Number] = numbers(SLOT, "number of the request last written to the slot")
     waiter: Array[Number] = numbers(SLOT, "thread to be told of the completion, or NOBODY")
     live: Bool = flag("the ring is initialised and the card knows it")
@@ -215,6 +214,7 @@ class RequestRing(Group):
     owner_pending: Array[Bool] = flags(SLOT, "that store is not visible to the device yet")
     fields_pending: Array[Bool] = flags(SLOT, "the store of the fields is not visible yet")
     # posted register writes
+    doorbells_posted: Number = number("number of doorbells that were written")
     doorbells_arrived: Number = number("number of doorbells that reached the card")
     doorbell_value: Array[Number] = numbers(COUNTER, "slot index that this doorbell carries")
     # memory
@@ -251,7 +251,7 @@ class TransmitRing(RequestRing):
     seen_zero: Bool = flag("the length fetched is 0")
     seen_first_word: Number = number("the packet that the early payload word fetched belongs to")
     seen_last_word: Number = number("the packet that the late payload word fetched belongs to")
-    sent: Number = number("history: number of packets put on the net since the ring was set up")
+    sent: Number = number("packets put on the net since the ring was set up", history=True)
 
 
 @attrs.define(eq=False)
@@ -281,9 +281,9 @@ class ReceiveRing(Group):
     # what the driver keeps
     cons: Number = number("number of packets taken by readers")
     cons_i: Number = number("slot of packet cons")
-    first: Number = number("history: number of the packet that slot 0 carried at set-up")
+    first: Number = number("number of the packet that slot 0 carried at set-up", history=True)
     held: Array[Bool] = flags(SLOT, "a reader took the slot and has not, or will not, give it back")
-    holder: Array[Number] = numbers(SLOT, "history: that reader")
+    holder: Array[Number] = numbers(SLOT, "that reader", history=True)
     live: Bool = flag("the ring is initialised and the card knows it")
     ready: Bool = flag("readable: a packet waits, or readers must end, so they should look")
     # the store buffer
@@ -324,7 +324,7 @@ class CardState(Group):
     """What the card holds besides its rings' engines."""
 
     flags: Number = number("register FLAGS", Flags.CLEAR)
-    sequence_error: Bool = flag("history: the driver broke the protocol (FLAGS.SEQ)")
+    sequence_error: Bool = flag("the driver broke the protocol (FLAGS.SEQ)", history=True)
     started: Bool = flag("packet traffic is on")
     stopping: Bool = flag("a STOP was fetched: nothing new is started")
     filters: Array[Number] = numbers(KEY, "entries of the filter table with this mask and address")
@@ -332,8 +332,8 @@ class CardState(Group):
     raising: Bool = flag("vector 0 is still to be raised")
     vector0: Bool = flag("vector 0 was raised and not delivered yet")
     vector1: Bool = flag("vector 1 was raised and not delivered yet")
-    asked: Array[Number] = numbers(KEY, "history: the filters that follow from commands alone")
-    asked_count: Number = number("history: their number")
+    asked: Array[Number] = numbers(KEY, "the filters that follow from commands alone", history=True)
+    asked_count: Number = number("their number", history=True)
     lies: Bool = flag("the card may write any length at any time (never changes)")
 
 
@@ -353,14 +353,14 @@ class Threads(Group):
     kind: Array[Number] = numbers(THREAD, "the command to submit")
     key: Array[Number] = numbers(THREAD, "the filter to submit")
     queue_position: Array[Number] = numbers(THREAD, "place in the line for a slot")
-    request: Array[Number] = numbers(THREAD, "history: number of the request submitted")
+    request: Array[Number] = numbers(THREAD, "number of the request submitted", history=True)
     slot: Array[Number] = numbers(THREAD, "the slot that the call works on")
     completed: Array[Bool] = flags(THREAD, "the request's completion was taken")
     completed_sequence: Array[Number] = numbers(
-        THREAD, "history: the command whose result was taken"
+        THREAD, "the command whose result was taken", history=True
     )
     status: Array[Number] = numbers(THREAD, "the result")
-    packet: Array[Number] = numbers(THREAD, "history: number of the packet taken")
+    packet: Array[Number] = numbers(THREAD, "number of the packet taken", history=True)
     got: Array[Number] = numbers(THREAD, "the packet that the header read belongs to")
     got_first_word: Array[Number] = numbers(
         THREAD, "the packet that the early payload word belongs to"
@@ -376,7 +376,7 @@ class Threads(Group):
     wake_life: Array[Bool] = flags(THREAD, "woken on the wait queue of open and close")
     # who is inside a call: a list without gaps, to count them
     inside_position: Array[Number] = numbers(
-        THREAD, "history: the thread's place in the list inside"
+        THREAD, "the thread's place in the list inside", history=True
     )
 
 
@@ -391,11 +391,11 @@ class DriverState(Group):
     handles: Number = number("number of opens that users hold")
     conductor: Number = number("the thread that opens or closes the card")
     aborting: Bool = flag("the open failed; the card is being stopped again")
-    opening: Bool = flag("history: the conductor's call is an open")
+    opening: Bool = flag("the conductor's call is an open", history=True)
     cursor: Number = number("slot that initialisation, fence or release is at")
     polls: Number = number("reads of FLAGS left before a reset is given up")
     inside: Number = number("number of threads inside a call")
-    list: Array[Number] = numbers(COUNTER, "history: the threads inside a call")
+    list: Array[Number] = numbers(COUNTER, "the threads inside a call", history=True)
 
 
 @attrs.define(eq=False)

@@ -15,6 +15,7 @@ from model.phrases import PHRASES
 from model.ring_spec import ring_rules
 from model.state import EVENT_THREAD, FATAL_THREAD, Label, State
 from model.symmetry import SYMMETRY
+from model.words import WORDS
 
 __all__ = ["DUCT", "all_rules", "specification"]
 
@@ -39,6 +40,7 @@ DUCT: Final = Protocol(
     machine=Machine(bits=32, shifts=tuple(range(LIMITS.max_shift + 1))),
     symmetry=SYMMETRY,
     phrases=PHRASES,
+    words=WORDS,
 )  # fmt: skip
 """The duct card, besides its rules. Memory holds anything at power-on, and a card may lie."""
 

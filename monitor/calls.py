@@ -141,15 +141,15 @@ class Calls:
             if error is None:
                 raise Deviation(f"{call.kind} ended before it began")
             return
-        if judge.label(t) is not Label.IDLE:
+        if judge.pc(t) is not Label.IDLE:
             if struck and not isinstance(error, DuctError):
                 self.observer.verdict.give_up(f"a signal struck in the middle of a call: {error!r}")
                 return
             raise judge.deviation(
                 f"{judge.who(t)}: {call.kind} ended ({error or call.result!r}), and the "
-                f"specification is at {judge.label(t).name}"
+                f"specification is at {judge.pc(t).name}"
             )
-        outcome = judge.outcome(t)
+        outcome = judge.result(t)
         if outcome is Result.OK:
             right = error is None or struck
         elif outcome is Result.EAGAIN and error is None:

@@ -17,7 +17,7 @@ __all__ = ["EARLY_RULES", "EarlyLoads"]
 
 EARLY_RULES: Final = {
     "cmd.owner": "cmd.speculate_owner",
-    "cmd.status_sequence": "cmd.speculate_status",
+    "cmd.status": "cmd.speculate_status",
     "tx.owner": "tx.speculate_owner",
     "rx.owner": "rx.speculate_owner",
     "rx.header": "rx.speculate_header",

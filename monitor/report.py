@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from engine.ladder import ladder
+from engine.recording import recorded
 from engine.trace import Trace
 from judge.judge import Deviation, Judge
-from judge.recording import recorded
 from model.phrases import PHRASES
 from monitor.path import LongPath
 

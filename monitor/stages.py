@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from engine.codegen import conjuncts
 from engine.protocol import System
-from engine.terms import Number, Sort, Term, symbol
+from engine.terms import Number, Sort, Term, conjuncts, symbol
 from model.state import Stage
 
 __all__ = ["steps_by_stage"]

@@ -193,7 +193,7 @@ def at(label: Label, *, thread: int = FIRST, asleep: bool = False) -> Condition:
 
     def holds(world: Simulation) -> bool:
         standing = world.host.threads[thread].standing
-        here = world.judge.label(thread) is label
+        here = world.judge.pc(thread) is label
         return here and (standing is Standing.SLEEPS or not asleep)
 
     return holds

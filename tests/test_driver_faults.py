@@ -35,7 +35,7 @@ FOUND = {
     "rx-before-start": NOT_STOPPED,
     "fatal-is-forever": NO_FAILURE,
     "failure-taken-for-granted": NO_FAILURE,
-    "result-of-another": "load cmd.status_sequence is not allowed",
+    "result-of-another": "load cmd.status is not allowed",
     "shared-result": "the specification says (ENOSPC|ENOENT|OK)",
     "waits-for-another": "sleep for a transmit slot",
     "wake-before-advance": "give up the lock is not allowed",

@@ -119,7 +119,7 @@ def test_an_access_that_is_no_word_of_a_slot_is_found(purpose, offset, size, sto
     ("purpose", "offset", "size", "stores", "word"),
     [
         (Purpose.COMMAND_RING, COMMAND_SLOT.size, 1, False, "cmd.owner"),
-        (Purpose.COMMAND_RING, COMMAND_SLOT["error"].offset, 1, False, "cmd.status_sequence"),
+        (Purpose.COMMAND_RING, COMMAND_SLOT["error"].offset, 1, False, "cmd.status"),
         (Purpose.COMMAND_RING, 1, 31, True, "cmd.fields"),
         (Purpose.TRANSMIT_RING, PACKET_SLOT["length"].offset, 56, True, "tx.fields"),
         (Purpose.RECEIVE_RING, PACKET_SLOT["length"].offset, 56, True, "rx.pointer"),

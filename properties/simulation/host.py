@@ -28,7 +28,7 @@ __all__ = ["EARLY_WORDS", "CardPort", "Ending", "Host", "JudgedHost", "Posted"]
 
 EARLY_WORDS: Final = {
     "cmd.owner": (Purpose.COMMAND_RING, COMMAND_SLOT.size, 0, 1),
-    "cmd.status_sequence": (
+    "cmd.status": (
         Purpose.COMMAND_RING,
         COMMAND_SLOT.size,
         COMMAND_SLOT["error"].offset,

@@ -141,11 +141,11 @@ class JudgingReferee(JudgedHost):
 
     def store(self, thread: HostThread, region: Region, piece: Piece, data: bytes) -> None:
         t = self._me(thread)
-        restored = self._accesses.actors[t].restores
+        refilled = self._accesses.actors[t].refills
         by = self._accesses.store(t, piece, data)
         if by != t:
             self._acts_for[thread.number] = by
-        if self._accesses.actors[by].restores != restored:
+        if self._accesses.actors[by].refills != refilled:
             thread.run_on = True
 
     def visible(self, store: Store) -> None:

@@ -193,14 +193,14 @@ class Simulation:
         if thread.number == 0:
             for ring, taking in (("cmd", Label.CMD_RECLAIM), ("tx", Label.TX_RECLAIM)):
                 if now[f"{ring}_live"]:
-                    ahead = self.judge.label(0) is taking
+                    ahead = self.judge.pc(0) is taking
                     yield f"{ring}.owner", now[f"{ring}_cons_i"] + ahead & mask
                     if ring == "cmd":
-                        yield "cmd.status_sequence", now["cmd_cons_i"]
+                        yield "cmd.status", now["cmd_cons_i"]
             if now["rx_live"]:
                 yield "rx.owner", now["rx_cons_i"]
-        elif self.judge.label(thread.number) in READING:
-            ahead = self.judge.label(thread.number) is Label.RX_HEADER
+        elif self.judge.pc(thread.number) in READING:
+            ahead = self.judge.pc(thread.number) is Label.RX_HEADER
             yield "rx.owner", now["rx_cons_i"] + ahead & mask
             yield "rx.header", now["rx_cons_i"]
 
@@ -224,7 +224,7 @@ class Simulation:
             yield ("fail",)
 
     def _may_interrupt(self, t: int) -> bool:
-        draining = self.judge.label(t) in {Label.DRAIN, Label.LEAVE}
+        draining = self.judge.pc(t) in {Label.DRAIN, Label.LEAVE}
         return (
             draining
             or self.judge.enabled("interrupt", t)
@@ -428,7 +428,7 @@ class Simulation:
             raise Deviation(f"{self.judge.who(t)} ended: {error!r}") from error
         call = self.calls.pop(t)
         self.results.append((call.kind, error if error is not None else result))
-        self._lent -= {number for number in self._lent if self.judge.label(number) is Label.IDLE}
+        self._lent -= {number for number in self._lent if self.judge.pc(number) is Label.IDLE}
         if call.kind == "release":
             if error is not None:
                 raise Deviation(f"a release raised {error!r}") from error
@@ -447,12 +447,12 @@ class Simulation:
         self, call: Call, t: int, result: object, error: BaseException | None
     ) -> None:
         judge = self.judge
-        if judge.label(t) is not Label.IDLE:
+        if judge.pc(t) is not Label.IDLE:
             raise judge.deviation(
                 f"{judge.who(t)}: {call.kind} ended ({error or result!r}), and the "
-                f"specification is at {judge.label(t).name}"
+                f"specification is at {judge.pc(t).name}"
             )
-        outcome = judge.outcome(t)
+        outcome = judge.result(t)
         if call.kind == "poll" and error is None:
             self._check_polled(t, outcome, result)
             return
