@@ -7,3 +7,7 @@ nothing by itself. Whoever owns it decides which step comes next: a test that co
 `emulator.vfio_user` serves such a card to virtual machines (`python -m emulator --help`), and
 `emulator.shared_net` joins the cards of several processes.
 """
+
+from engine.needed import needed
+
+needed()

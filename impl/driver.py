@@ -130,6 +130,11 @@ class DuctDriver:
     """
 
     def __init__(self, attachment: Attachment, timeout: float | None = None) -> None:
+        given: object = attachment
+        if isinstance(given, str):
+            raise TypeError(
+                f"a card is opened by DuctDriver.open({given!r}), not by DuctDriver({given!r})"
+            )
         self._controller = attachment.controller
         self._lifecycle = attachment.lifecycle
         self._leave: tuple[Attachments, str] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
@@ -125,10 +126,25 @@ def unpack_header(data: bytes) -> Header:
 
 
 def check_word(value: int, what: str) -> int:
-    """`value` if it is a number of 32 bits. Raises `InvalidArgumentError` otherwise."""
+    """`value` if it is a number of 32 bits. Raises `InvalidArgumentError` otherwise.
+
+    What is no whole number at all is a `TypeError`.
+    """
+    if not hasattr(value, "__index__"):
+        raise TypeError(
+            f"{what} is a number from 0 to 0xffffffff, not {value!r}{_as_number(value)}"
+        )
     if not 0 <= value < WORD_LIMIT:
         raise InvalidArgumentError(f"{what} is a number from 0 to 0xffffffff, not {value:#x}")
     return value
+
+
+def _as_number(value: object) -> str:
+    """What may have been meant by a text in place of an address."""
+    try:
+        return f"; did you mean {int(str(value), 16):#x}?" if isinstance(value, str) else ""
+    except ValueError:
+        return ""
 
 
 def check_payload(size: int) -> int:
@@ -174,9 +190,17 @@ def outgoing(destination: int, payload: Payload) -> Outgoing:
     Raises:
         InvalidArgumentError: The destination does not fit 32 bits.
         PacketTooLongError: There are more bytes than a packet carries.
+        TypeError: The destination is no number, or the payload is not made of bytes.
     """
     parts = [payload] if isinstance(payload, bytes | bytearray | memoryview) else payload
-    buffers = tuple(memoryview(part).cast("B") for part in parts)
+    try:
+        buffers = tuple(memoryview(part).cast("B") for part in parts)
+    except TypeError as error:
+        given: object = payload
+        hint = "; a text becomes bytes by encode()" if isinstance(given, str) else ""
+        raise TypeError(
+            f"a payload is bytes, or a list of them, not {reprlib.repr(given)}{hint}"
+        ) from error
     size = check_payload(sum(map(len, buffers)))
     return Outgoing(check_word(destination, "a destination"), buffers, size)
 

@@ -83,7 +83,9 @@ class Archive:
         (self.folder / "status").touch()
         (self.folder / "sources.list").write_text("".join(_source(suite) for suite in SUITES))
         (self.folder / "apt.conf").write_text(self._configuration())
-        self._apt("apt-get", "update", "-q")
+        # Without this, apt-get goes on without the lists that it could not fetch, and what fails is
+        # the next command, for a reason that misleads.
+        self._apt("apt-get", "update", "-q", "-o", "APT::Update::Error-Mode=any")
 
     def download(self, target: Path, packages: Sequence[str], *, suite: str = "trixie") -> None:
         """Download packages and all that they depend on."""
@@ -118,9 +120,11 @@ class Archive:
         return found[0]
 
     def _apt(self, tool: str, *arguments: str, cwd: Path | None = None) -> str:
-        if cwd is None:
-            return call(tool, *arguments, APT_CONFIG=str(self.folder / "apt.conf"))
-        return call("env", "-C", cwd, tool, *arguments, APT_CONFIG=str(self.folder / "apt.conf"))
+        elsewhere = () if cwd is None else ("env", "-C", cwd)
+        try:
+            return call(*elsewhere, tool, *arguments, APT_CONFIG=str(self.folder / "apt.conf"))
+        except PreparationError as error:
+            raise PreparationError(_explained(str(error))) from None
 
     def _configuration(self) -> str:
         folder = self.folder
@@ -142,6 +146,17 @@ class Archive:
             "Acquire::Retries": "3",
         }
         return "".join(f'{name} "{value}";\n' for name, value in settings.items())
+
+
+def _explained(failure: str) -> str:
+    """What is wrong when APT fails, in one line: it is nearly always the network."""
+    lines = [line.removeprefix("E: ") for line in failure.splitlines() if line.startswith("E: ")]
+    if not lines:
+        return failure
+    return (
+        f"the lab is made of packages from Debian's archive, and APT does not get them: "
+        f"{' '.join(lines[0].split())}; it takes a network, once (http_proxy names a proxy)"
+    )
 
 
 def _source(suite: str) -> str:

@@ -63,7 +63,9 @@ def main(arguments: Sequence[str] | None = None, source: Source | None = None) -
     """Do what the options say; returns the exit status."""
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
-        return _command(options, source)
+        status = _command(options, source)
+        sys.stdout.flush()
+        return status
     except UsageError as error:
         print(f"proofs.check: {error}", file=sys.stderr)
         return BAD_USAGE

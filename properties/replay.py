@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ __all__ = ["Run", "explanation", "main", "replay", "save", "shown", "trace_of", 
 
 VERSION: Final = 1
 RIGHT: Final = "no deviation"
+BAD_FILE: Final = 2
+EXAMPLE: Final = "docs/no-barrier-tx-fields.json"
 
 
 @attrs.frozen
@@ -149,13 +152,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         data = json.loads(options.file.read_text(encoding="utf-8"))
         trace = _trace(data, present=options.present)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f"properties.replay: {options.file}: {error}", file=sys.stderr)
-        return 2
-    print(shown(trace, Page.of(sys.stdout)), end="")
+    except OSError as error:
+        print(f"properties.replay: {options.file}: {error.strerror}", file=sys.stderr)
+        return BAD_FILE
+    except (ValueError, KeyError, TypeError) as error:
+        print(
+            f"properties.replay: {options.file} is no run ({_why(error)}); failing tests and "
+            f"monitors save runs, and {EXAMPLE} is one",
+            file=sys.stderr,
+        )
+        return BAD_FILE
+    try:
+        print(shown(trace, Page.of(sys.stdout)), end="", flush=True)
+    except BrokenPipeError:
+        # Whoever read the output has gone. Nothing more may be written, on the way out either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if options.itf is not None:
         write_trace(trace, options.itf)
     return 0 if trace.verdict == RIGHT else 1
+
+
+def _why(error: Exception) -> str:
+    """Why a file is no run, in one line."""
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return "it is not JSON"
+    if isinstance(error, KeyError):
+        return f"it does not say {error}"
+    return " ".join(str(error).split())
 
 
 def _trace(data: Any, *, present: bool) -> Trace:

@@ -16,7 +16,13 @@ from emulator.behaviour import Behaviour  # noqa: E402
 from emulator.control import Control  # noqa: E402
 from emulator.line_server import LineServer  # noqa: E402
 from impl.driver import DuctDriver  # noqa: E402
-from impl.errors import WouldBlockError  # noqa: E402
+from impl.errors import (  # noqa: E402
+    CardFailedError,
+    NoSuchCardError,
+    NotPermittedError,
+    NotSetUpError,
+    WouldBlockError,
+)
 from properties import conformance  # noqa: E402
 from properties.bench_control import BenchControl  # noqa: E402
 from properties.conformance import (  # noqa: E402
@@ -273,6 +279,38 @@ def test_the_command_opens_with_a_monitor_if_it_is_told_to(checks, capsys, monke
     for option in ([], ["--monitor"]):
         assert conformance.main([address, *option]) == 1
     assert given == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (None, "'nope:' names no card: an address begins with one of emulated:, uio:, vfio:"),
+        (NoSuchCardError("there is no card here"), "there is no card here"),
+        (NotPermittedError("not for you"), "not for you"),
+        (NotSetUpError("no IOMMU"), "no IOMMU"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("option", [[], ["--monitor"]], ids=str)
+def test_an_address_that_leads_to_no_card_is_told_once(capsys, monkeypatch, error, line, option):
+    def fail(_address, **_options):
+        raise error
+
+    if error is not None:
+        monkeypatch.setattr(DuctDriver, "open", fail)
+    assert conformance.main(["nope:", *option]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", f"python -m properties.conformance: {line}\n")
+
+
+def test_a_card_that_does_not_open_fails_each_check(checks, capsys, monkeypatch):
+    def fail(_address, **_options):
+        raise CardFailedError("it does not start")
+
+    monkeypatch.setattr(DuctDriver, "open", fail)
+    checks(one(lambda backend: backend.make()), one(lambda backend: backend.make()))
+    assert conformance.main(["vfio:"]) == 1
+    assert lines(capsys)[-1] == "2 FAILS"
 
 
 def test_the_command_refuses_a_pattern_that_matches_nothing(capsys):

@@ -211,13 +211,45 @@ def test_the_example_of_the_module_does_what_it_says(capsys):
 @pytest.mark.parametrize("payload", ["text", 5, None, [1, 2], ["text"]], ids=repr)
 def test_what_is_no_bytes_cannot_be_sent(world, payload):
     with world.open() as duct:
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError) as refused:
             duct.send(ECHO.address, payload)
+        hint = "; a text becomes bytes by encode()" if payload == "text" else ""
+        assert str(refused.value) == (
+            f"a payload is bytes, or a list of them, not {payload!r}{hint}"
+        )
+        duct.send(ECHO.address, b"bytes")
+        assert duct.receive(timeout=PATIENCE).payload == b"bytes"
+
+
+@pytest.mark.parametrize(
+    ("destination", "hint"),
+    [("ec60", "; did you mean 0xec60?"), ("0xEC60", "; did you mean 0xec60?"), ("echo", ""),
+     (1.5, ""), (None, ""), (b"ec60", "")],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_no_number_is_no_destination(world, destination, hint):
+    told = f"a destination is a number from 0 to 0xffffffff, not {destination!r}{hint}"
+    with world.open() as duct:
+        for call in (
+            lambda: duct.send(destination, b""),
+            lambda: duct.send_batch([(destination, b"")]),
+        ):
+            with pytest.raises(TypeError) as refused:
+                call()
+            assert str(refused.value) == told
         duct.send(ECHO.address, b"bytes")
         assert duct.receive(timeout=PATIENCE).payload == b"bytes"
 
 
 # Opens that do not succeed
+
+
+def test_an_address_in_place_of_a_card_says_how_to_open_one():
+    with pytest.raises(TypeError) as refused:
+        DuctDriver("emulated:")
+    assert str(refused.value) == (
+        "a card is opened by DuctDriver.open('emulated:'), not by DuctDriver('emulated:')"
+    )
 
 
 def test_a_card_that_refuses_its_own_address_does_not_open(world):

@@ -38,12 +38,15 @@ RULES = {
     "judge": May(("judge", "impl", "model", "engine"), ("attrs",)),
     "impl": May(("impl", "model.layout"), ("attrs",)),
     "monitor": May(("monitor", "judge", "impl", "model", "engine"), ("attrs",)),
-    "emulator": May(("emulator", "model.layout", "model.state", "impl.memory"), ("attrs",)),
+    "engine.needed": May((), ()),
+    "emulator": May(
+        ("emulator", "model.layout", "engine.needed", "model.state", "impl.memory"), ("attrs",)
+    ),
     "properties": May(
         ("properties", "emulator", "impl", "monitor", "judge", "model", "engine"), None
     ),
-    "userland": May(("userland", "impl", "model.layout"), ("attrs",)),
-    "lab": May(("lab", "properties", "model.layout"), None),
+    "userland": May(("userland", "impl", "model.layout", "engine.needed"), ("attrs",)),
+    "lab": May(("lab", "properties", "model.layout", "engine.needed"), None),
     "lab.agent": May(("lab.preloaded",), ("attrs",)),
     "lab.preloaded": May((), None),
     "lab.inside": May(

@@ -247,6 +247,39 @@ def test_a_system_without_apt_is_told_what_is_missing(
         Archive(tmp_path, "amd64").update()
 
 
+APT_WITHOUT_A_NETWORK = """\
+#!/bin/sh
+# What apt-get does: a list that cannot be fetched is a warning, unless it was told otherwise.
+case "$*" in
+    *Error-Mode=any*) kind=E status=100 ;;
+    update*) kind=W status=0 ;;
+    *) echo "E: The value 'trixie-backports' is invalid for APT::Default-Release"; exit 100 ;;
+esac
+echo "Err:1 http://deb.debian.org/debian trixie InRelease"
+echo "  Temporary failure resolving 'deb.debian.org'"
+echo "$kind: Failed to fetch http://deb.debian.org/debian/dists/trixie/InRelease  Temporary failure"
+echo "$kind: Some index files failed to download."
+exit $status
+"""
+
+
+def test_a_lab_without_a_network_says_so_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("apt-get", "apt-cache", "dpkg-deb"):
+        (tmp_path / name).write_text(APT_WITHOUT_A_NETWORK)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("lab.debian.KEYRING", tmp_path)
+    with pytest.raises(PreparationError) as failed:
+        Archive(tmp_path / "apt", "amd64").update()
+    assert str(failed.value) == (
+        "the lab is made of packages from Debian's archive, and APT does not get them: Failed to "
+        "fetch http://deb.debian.org/debian/dists/trixie/InRelease Temporary failure; it takes a "
+        "network, once (http_proxy names a proxy)"
+    )
+
+
 def test_the_lab_says_why_it_cannot_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -121,17 +121,46 @@ def test_the_driver_as_it_is_comes_through_that_run(capsys):
     assert "==> no deviation" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"version": 2}'])
-def test_a_file_that_is_no_run_exits_with_2(tmp_path, capsys, content):
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "it is not JSON"),
+        (b"# duct: a driver", "it is not JSON"),
+        (b"\xff\x00", "it is not JSON"),
+        (b"{}", "it is no run of version 1"),
+        (b"[1]", "it is no run of version 1"),
+        (b'{"version": 2}', "it is no run of version 1"),
+        (b'{"version": 1}', "it does not say 'decisions'"),
+        (b'{"version": 2, "steps": []}', "trace format must be version 1, not 2"),
+    ],
+    ids=str,
+)
+def test_a_file_that_is_no_run_is_told_in_one_line(tmp_path, capsys, content, why):
     path = tmp_path / "run.json"
-    path.write_text(content)
+    path.write_bytes(content)
     assert main([str(path)]) == 2
-    assert capsys.readouterr().err.startswith(f"properties.replay: {path}: ")
+    assert capsys.readouterr().err == (
+        f"properties.replay: {path} is no run ({why}); failing tests and monitors save runs, and "
+        "docs/no-barrier-tx-fields.json is one\n"
+    )
 
 
-def test_a_missing_file_exits_with_2(tmp_path, capsys):
-    assert main([str(tmp_path / "none.json")]) == 2
-    assert "No such file" in capsys.readouterr().err
+def test_a_missing_file_is_told_in_one_line(tmp_path, capsys):
+    path = tmp_path / "none.json"
+    assert main([str(path)]) == 2
+    assert capsys.readouterr().err == f"properties.replay: {path}: No such file or directory\n"
+
+
+def test_a_reader_that_goes_away_is_no_reason_for_a_traceback():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "properties.replay", "docs/no-barrier-tx-fields.json"]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=buffered, stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_a_change_that_does_not_fit_says_so():

@@ -290,7 +290,13 @@ def test_a_mistake_of_the_program_itself_is_told_with_its_place(call, monkeypatc
             ["ductctl", "-r", "--timeout=inf"],
             "argument -t/--timeout: a number of seconds from 0 on, not 'inf'",
         ),
-        (["ductctl", "extra"], "unrecognized arguments: extra"),
+        (["ductctl", "extra"], "there is no command 'extra' among list, bind, unbind"),
+        (
+            ["ductctl", "lst"],
+            "there is no command 'lst' among list, bind, unbind; did you mean list?",
+        ),
+        (["ductctl", "emulated:"], "a card is named by -d: ductctl -d emulated:"),
+        (["ductctl", "-i", "extra"], "unrecognized arguments: extra"),
         (["ductctl", "--inf"], "unrecognized arguments: --inf"),
         (["ductclient"], "one of the arguments -e/--echo -q/--quote is required"),
         (

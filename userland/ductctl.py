@@ -6,6 +6,7 @@ Its subcommands, which are about the machine and open no card, are in `userland.
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 import sys
 from collections.abc import Sequence
@@ -89,10 +90,22 @@ def _parse(arguments: Sequence[str]) -> Options:
         metavar="SECONDS",
         help="the longest to wait for the packet to come or go (default: as long as it takes)",
     )
+    if arguments and not arguments[0].startswith("-"):
+        parser.error(_no_command(arguments[0]))
     given = parser.parse_args(arguments)
     if given.timeout is not None and given.send is None and not given.receive:
         parser.error("-t is for -s and -r; nothing else waits")
     return Options(given.device, given.monitor, given.send, given.receive, given.timeout)
+
+
+def _no_command(word: str) -> str:
+    """What is wrong with a first word that is neither an option nor a command."""
+    if ":" in word:
+        return f"a card is named by -d: {NAME} -d {word}"
+    commands = list(subcommands(Bus()))
+    close = difflib.get_close_matches(word, commands, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"there is no command {word!r} among {', '.join(commands)}{hint}"
 
 
 def _address(text: str) -> int:

@@ -12,12 +12,28 @@ import attrs
 
 from impl.attach import ATTACHMENTS, Attachments
 from impl.driver import DuctDriver
-from impl.errors import WouldBlockError
+from impl.errors import (
+    CardInUseError,
+    NoSuchCardError,
+    NotPermittedError,
+    NotSetUpError,
+    UnknownAddressError,
+    WouldBlockError,
+)
 from impl.watch import Watch
 from properties.bench_control import BenchControl
 from properties.conformance.helpers import MOMENT, NOBODY, SOON
 
-__all__ = ["Backend", "BackendMaker", "Clogged", "at_address", "emulated", "fill"]
+__all__ = ["AddressError", "Backend", "BackendMaker", "Clogged", "at_address", "emulated", "fill"]
+
+
+class AddressError(Exception):
+    """An address leads to no card that can be opened: no check could be made. Says why."""
+
+
+_NO_CARD = (
+    CardInUseError | NoSuchCardError | NotPermittedError | NotSetUpError | UnknownAddressError
+)
 
 
 @attrs.frozen
@@ -80,7 +96,9 @@ class Opener:
         """Open a card, which whoever had it before may let go of only in a moment.
 
         Raises:
-            OSError: It cannot be opened, or somebody keeps it (EBUSY) for longer than `SOON`.
+            AddressError: There is no card that can be opened, or somebody keeps it for longer than
+                `SOON`.
+            OSError: It does not open.
         """
         deadline = time.monotonic() + SOON
         while True:
@@ -90,6 +108,8 @@ class Opener:
                 )
             except OSError as error:
                 if error.errno != errno.EBUSY or time.monotonic() >= deadline:
+                    if isinstance(error, _NO_CARD):
+                        raise AddressError(error.strerror) from error
                     raise
                 time.sleep(MOMENT)
             else:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import linecache
 import os
+import sys
 import time
 import traceback
 from collections.abc import Sequence
@@ -14,20 +15,22 @@ from functools import partial
 from typing import Final
 
 from properties.bench_control import BenchControl
-from properties.conformance.backends import BackendMaker, at_address, emulated
+from properties.conformance.backends import AddressError, BackendMaker, at_address, emulated
 from properties.conformance.check import Check
 from properties.conformance.checks import CHECKS
 from properties.conformance.running import HangError, run_guarded
 
 __all__ = ["main"]
 
+NAME: Final = "python -m properties.conformance"
+WRONG_USAGE: Final = 2
 _HERE: Final = os.path.dirname(__file__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make all checks and print a line for each; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m properties.conformance",
+        prog=NAME,
         description="Check that the driver over a backend is what programs rely on.",
         epilog="exit status: 0 all checks that could be made hold; 1 some do not; 2 wrong usage",
         allow_abbrev=False,
@@ -66,7 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 at_address, given.address, given.other, control=control, monitor=given.monitor
             )
         )
-        return _run_all(checks, maker)
+        try:
+            return _run_all(checks, maker)
+        except AddressError as error:
+            print(f"{NAME}: {error}", file=sys.stderr)
+            return WRONG_USAGE
 
 
 def _run_all(checks: Sequence[Check], make: BackendMaker) -> int:
@@ -79,6 +86,8 @@ def _run_all(checks: Sequence[Check], make: BackendMaker) -> int:
             verdict = "holds" if run_guarded(check, make) else "left out"
         except HangError as error:
             verdict, detail, hangs = "FAILS", str(error), True
+        except AddressError:
+            raise
         except Exception as error:
             verdict, detail = "FAILS", _reason(check, error)
         counts[verdict] += 1
