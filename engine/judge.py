@@ -140,7 +140,7 @@ class Judge:
         self.path: Path = []
         protocol = spec.stepper.layout.system.protocol
         self.labels = protocol.labels
-        self.phrases = protocol.phrases
+        self.phrases = spec.stepper.layout.system.phrases
         self._pcs: list[int] = self.now[mangled(protocol.pc)]
 
     # The specification's state

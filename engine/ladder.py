@@ -235,7 +235,7 @@ def _explanations(trace: Trace, fold: int, page: Page) -> Iterator[str]:
     yield from page.wrapped(
         "buffered: stored by a processor, the card does not see it yet; visible: now it does; "
         "posted: a register write on its way; #n: the packet or command that a word belongs to; "
-        "start, end: an early and a late word of the payload"
+        "first word, last word: an early and a late word of the payload"
     )
 
 

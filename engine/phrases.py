@@ -1,6 +1,7 @@
 """What steps and changes are called where people read them, from data that a protocol gives.
 
-A rule has a phrase, a variable worth showing a word. A phrase is a template: `{name}` is a variable
+A rule has a phrase, a variable worth showing a word. The phrase of a rule that does something which
+can be seen follows from that, unless the protocol has a better one. A phrase is a template: `{name}` is a variable
 after the step, `{<name}` before it; `[t]` and `[k]` are the step's parameters, any other index is
 itself a variable; `|word` says how the value is called.
 """
@@ -14,10 +15,11 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from engine.rules import Party
+from engine.rules import Kind, Operation, Party, Transition
+from engine.terms import Term
 from engine.trace import Change, Step, Values
 
-__all__ = ["Column", "Context", "Phrases", "Word", "either", "say", "step_name"]
+__all__ = ["Column", "Context", "Phrases", "Word", "either", "phrase_of", "say", "step_name"]
 
 
 class Column(enum.IntEnum):
@@ -73,7 +75,7 @@ class Phrases:
     """How a protocol's runs are told.
 
     Attributes:
-        steps: A template for each rule; one without goes by its name.
+        steps: A template for each rule; one without goes by what it does, else by its name.
         words: The variables that are shown, most telling first, with the column they stand in.
         values: What `|word` in a template makes of a value.
         computed: Names in templates that are no variables.
@@ -144,3 +146,56 @@ def _value(step: Step, values: Values, name: str) -> Any:
 def step_name(step: Step) -> str:
     """The rule's name as words: `tx.ring_doorbell` is `tx ring doorbell`."""
     return step.rule.replace(".", " ").replace("_", " ")
+
+
+# What a step is called by what it does
+
+
+_SAID: Final[Mapping[Kind, str]] = {
+    Kind.LOCK: "asks for the lock",
+    Kind.UNLOCK: "gives up the lock",
+    Kind.SLEEP: "sleeps",
+    Kind.READ: "reads $",
+    Kind.WRITE: "writes $",
+    Kind.ARRIVE: "$ arrives",
+    Kind.DOORBELL: "rings doorbell $",
+    Kind.FENCE: "barrier",
+    Kind.FREE: "frees memory",
+}
+_MOVES: Final[Mapping[tuple[Kind, bool], str]] = {
+    (Kind.LOAD, True): "loads",
+    (Kind.STORE, True): "stores",
+    (Kind.LOAD, False): "reads",
+    (Kind.STORE, False): "writes",
+}
+
+
+def phrase_of(step: Transition) -> str:
+    """The template that follows from the first thing that a step does; "" if nothing is seen."""
+    for item in step.operations:
+        verb = _MOVES.get((item.kind, step.rule.party is Party.HOST))
+        if verb is not None:
+            value = f": {item.value}" if item.value else ""
+            return f"{verb} {item.ring}{_slot(item)} {item.word.replace('_', ' ')}{value}"
+        if item.kind in _SAID:
+            return _SAID[item.kind].replace("$", f"{item.name}{_slot(item)}")
+    return ""
+
+
+def _slot(item: Operation) -> str:
+    """The slot as a template, as it is before the step; "" where it is no plain variable."""
+    slot = item.slot
+    if slot is None:
+        return ""
+    name = _plain(slot)
+    if not name and slot.operation == "select":
+        array, index = map(_plain, slot.arguments)
+        name = f"{array}[{index}]" if array and index else ""
+    if not name:
+        return ""
+    parameter = slot.operation == "symbol" and slot.name.startswith("?")
+    return f"[{{{name}}}]" if parameter else f"[{{<{name}}}]"
+
+
+def _plain(term: Term) -> str:
+    return term.name.removeprefix("?") if term.operation == "symbol" else ""

@@ -9,12 +9,13 @@ Nothing in the engine knows a card: whatever it has to know of one stands in its
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Iterable, Mapping
 
 import attrs
 
 from engine.declarations import RuleError, check, place_of
-from engine.phrases import Phrases
+from engine.phrases import Phrases, phrase_of
 from engine.rules import Recorder, Rule, Transition, Variable, describe, transition
 from engine.smt import Machine
 from engine.symmetry import Symmetry
@@ -76,6 +77,14 @@ class System:
     variables: tuple[Variable, ...]
     transitions: tuple[Transition, ...]
     protocol: Protocol
+
+    @functools.cached_property
+    def phrases(self) -> Phrases:
+        """How runs of the system are told: what the protocol says, else what its rules do."""
+        known = self.protocol.phrases
+        derived = {step.rule.name: phrase_of(step) for step in self.transitions}
+        steps = {name: phrase for name, phrase in derived.items() if phrase}
+        return attrs.evolve(known, steps={**steps, **known.steps})
 
     def named(self, name: str) -> Transition:
         """The transition of the rule with this name. Raises `KeyError` if there is none."""

@@ -46,7 +46,7 @@ def _pending(ring: str, word: str, name: str, value: Callable[[Context, int], st
     def words(context: Context, change: Change) -> str:
         slot = change.index or 0
         how = "buffered" if change.new else "visible"
-        return f"{how}: {ring}[{slot}] {name}{value(context, slot)}"
+        return f"{how} {ring}[{slot}] {name}{value(context, slot)}"
 
     return words
 
@@ -73,7 +73,7 @@ def _written(ring: str, pending: str, name: str) -> Word:
         for other in context.step.changes:
             if other.variable in (f"{ring}.exists", f"{ring}.{pending}"):
                 return ""
-        return f"{ring}[{change.index}] {name} of #{change.new}"
+        return f"{ring}[{change.index}] {name} #{change.new}"
 
     return words
 
@@ -132,7 +132,7 @@ def _woken(context: Context, change: Change) -> str:
 
 
 def _sequence(array: str) -> Callable[[Context, int], str]:
-    return lambda context, slot: f" of #{context.at(array, slot)}"
+    return lambda context, slot: f" #{context.at(array, slot)}"
 
 
 def _owner_new(ring: str) -> Callable[[Context, int], str]:
@@ -156,7 +156,7 @@ def _header(context: Context, change: Change) -> str:
     if any(other.variable == "rx.exists" for other in context.step.changes):
         return ""
     slot = change.index or 0
-    return f"rx[{slot}] header of #{change.new}, {context.at('rx.length', slot)} bytes"
+    return f"rx[{slot}] header #{change.new}, {context.at('rx.length', slot)} bytes"
 
 
 def _length(context: Context, change: Change) -> str:
@@ -210,9 +210,12 @@ _WORDS: Final[Mapping[str, tuple[Column, Word]]] = {
     "tx.fields_pending": (_MEMORY, _pending("tx", "fields", "fields", _sequence("tx.sequence"))),
     "tx.first_word_pending": (
         _MEMORY,
-        _pending("tx", "first_word", "start", _sequence("tx.sequence")),
+        _pending("tx", "first_word", "first word", _sequence("tx.sequence")),
     ),
-    "tx.last_word_pending": (_MEMORY, _pending("tx", "last_word", "end", _sequence("tx.sequence"))),
+    "tx.last_word_pending": (
+        _MEMORY,
+        _pending("tx", "last_word", "last word", _sequence("tx.sequence")),
+    ),
     "cmd.fields_pending": (_MEMORY, _pending("cmd", "fields", "", _command)),
     "cmd.status_sequence": (_MEMORY, _result),
     "rx.owner_pending": (_MEMORY, _pending("rx", "owner", "owner", _owner_new("rx"))),
@@ -220,8 +223,8 @@ _WORDS: Final[Mapping[str, tuple[Column, Word]]] = {
     "rx.owner": (_MEMORY, _memory_owner("rx")),
     "rx.header": (_MEMORY, _header),
     "rx.length": (_MEMORY, _length),
-    "rx.first_word": (_MEMORY, _written("rx", "", "start")),
-    "rx.last_word": (_MEMORY, _written("rx", "", "end")),
+    "rx.first_word": (_MEMORY, _written("rx", "", "first word")),
+    "rx.last_word": (_MEMORY, _written("rx", "", "last word")),
     "card.started": (_DEVICE, either("traffic on", "traffic off")),
     "card.stopping": (_DEVICE, either("stopping", "")),
     "card.filters": (_DEVICE, say("filter {i}: {new}x")),
@@ -265,14 +268,10 @@ _REQUEST_PHRASES: Final[Mapping[str, str]] = {
     "cancel_waiting": "leaves the $ queue",
     "skip_cancelled": "skips a cancelled $ waiter",
     "leave_queue": "$ queue: next one's turn",
-    "store_fields": "stores $ fields",
-    "store_owner": "stores $ owner",
-    "ring_doorbell": "rings doorbell $[{threads.slot[t]}]",
     "wait_for_completion": "waits for its completion",
     "completed": "finds #{threads.completed_sequence[t]} completed",
     "give_up_waiting": "must stop waiting",
     "abandon": "abandons $[{threads.slot[t]}]",
-    "completion_found": "loads $[{<$.cons_i}] owner: HOST",
     "no_completion": "nothing to reclaim from $",
     "reclaim": "reclaims $[{<$.cons_i}]",
     "speculate_owner": "loads $ owner ahead: {$.speculated_owner|owner}",
@@ -299,11 +298,9 @@ _PHRASES: Final[Mapping[str, str]] = {
     "enter_read": "read: looks for a packet",
     "exit_call": "leaves",
     "event_interrupt": "takes vector 0",
-    "read_events": "reads EVFLAGS",
     "mark_readable": "finds a packet",
     "no_packet_waits": "finds no packet",
     "fatal_interrupt": "takes vector 1",
-    "mark_failed": "reads FLAGS",
     "wake": "wakes up",
     "spurious_wakeup": "wakes spuriously",
     "interrupt": "gets a signal",
@@ -332,29 +329,21 @@ _PHRASES: Final[Mapping[str, str]] = {
     "poll_again": "reads FLAGS: not 0",
     "give_up_reset": "gives up the reset",
     "init_command_slot": "initialises cmd[{<driver.cursor}]",
-    "fence_command_slot": "barrier, cmd[{<driver.cursor}]",
     "write_command_base": "writes CMDBASE, CMDSHIFT",
     "free_slot": "frees slot {<driver.cursor}",
     "init_transmit_slot": "initialises tx[{<driver.cursor}]",
-    "init_receive_pointer": "initialises rx[{<driver.cursor}]",
-    "init_receive_owner": "stores rx owner",
     "fence_packet_slot": "barrier, tx[{<driver.cursor}] rx[{<driver.cursor}]",
     "write_packet_bases": "writes TX/RX BASE, SHIFT",
     "opened": "open completes",
     "closed": "close completes",
-    "tx.store_first_word": "stores start of payload",
-    "tx.store_last_word": "stores end of payload",
     "tx.next_of_batch": "rings doorbell tx[{threads.slot[t]}], goes on",
-    "rx.packet_found": "loads rx[{rx.cons_i}] owner: HOST",
     "rx.nothing_to_read": "no packet in rx[{rx.cons_i}]",
     "rx.read_must_end": "must stop reading",
     "rx.peek_packet": "reads rx[{rx.cons_i}] header, #{threads.got[t]}",
     "rx.receive_packet": "reads rx[{<rx.cons_i}] header, #{threads.got[t]}",
     "rx.look_at_next": "looks at the next slot",
-    "rx.copy_first_word": "copies start of #{threads.got_first_word[t]}",
-    "rx.copy_last_word": "copies end of #{threads.got_last_word[t]}",
-    "rx.refill_pointer": "stores rx[{threads.slot[t]}] pointer",
-    "rx.repost": "stores rx owner",
+    "rx.copy_first_word": "copies first word of #{threads.got_first_word[t]}",
+    "rx.copy_last_word": "copies last word of #{threads.got_last_word[t]}",
     "rx.keep": "does not give rx[{threads.slot[t]}] back",
     "rx.keep_untouched": "does not give rx[{threads.slot[t]}] back",
     "cmd.speculate_status": "loads error byte ahead: #{cmd.speculated_sequence}",
@@ -367,8 +356,8 @@ _PHRASES: Final[Mapping[str, str]] = {
     "tx.set_event": "EVFLAGS: sets TXCOMP",
     "cmd.set_event": "EVFLAGS: sets CMDCOMP",
     "rx.set_event": "EVFLAGS: sets RXCOMP",
-    "tx.read_first_word": "tx[{tx.dev_i}]: reads start, #{tx.seen_first_word}",
-    "tx.read_last_word": "tx[{tx.dev_i}]: reads end, #{tx.seen_last_word}",
+    "tx.read_first_word": "tx[{tx.dev_i}]: reads first word, #{tx.seen_first_word}",
+    "tx.read_last_word": "tx[{tx.dev_i}]: reads last word, #{tx.seen_last_word}",
     "tx.send": "tx[{tx.dev_i}]: sends {packet}",
     "cmd.execute": "cmd: executes {cmd.seen_kind|command}",
     "cmd.stopped": "cmd: engines at rest",
@@ -377,9 +366,6 @@ _PHRASES: Final[Mapping[str, str]] = {
     "rx.arrive_jumbo": "too long packet comes",
     "rx.examine": "rx[{rx.dev_i}] owner: {rx.owner[rx.dev_i]|owner}",
     "rx.fetch": "rx[{rx.dev_i}]: reads pointer, {rx.target}",
-    "rx.write_first_word": "rx: writes start to {rx.target}",
-    "rx.write_last_word": "rx: writes end to {rx.target}",
-    "rx.write_header": "rx[{rx.dev_i}]: writes header",
     "rx.complete": "rx[{<rx.dev_i}]: gives it over",
     "rx.lie": "overwrites rx[{k}] length",
     "card.withdraw_vector0": "takes vector 0 back",

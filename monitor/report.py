@@ -10,7 +10,6 @@ from engine.ladder import ladder
 from engine.recording import recorded
 from engine.trace import Trace
 from judge.judge import Deviation, Judge
-from model.phrases import PHRASES
 from monitor.path import LongPath
 
 __all__ = ["last_steps", "save"]
@@ -23,7 +22,7 @@ def last_steps(judge: Judge, path: LongPath) -> str:
     """The last steps before the present one, as a ladder."""
     skip = max(len(path) - path.forgotten - TOLD, 0)
     trace = recorded(judge.stepper, path.start, path, "the last steps", "", skip=skip)
-    return "\n".join(ladder(trace, PHRASES, explain=False))
+    return "\n".join(ladder(trace, judge.phrases, explain=False))
 
 
 def save(judge: Judge, path: LongPath, deviation: Deviation, file: Path) -> None:

@@ -10,7 +10,7 @@ from rich.style import Style
 
 from engine.ladder import Page, ladder
 from engine.trace import Trace
-from model.phrases import PHRASES
+from model.system import specification
 
 __all__ = ["print_trace"]
 
@@ -37,5 +37,7 @@ def print_trace(
         return STYLES[role].render(words, color_system=ColorSystem.STANDARD)
 
     page = Page.of(target.file)
-    for line in ladder(trace, PHRASES, fold=fold, fold_text=fold_text, style=style, page=page):
+    for line in ladder(
+        trace, specification().phrases, fold=fold, fold_text=fold_text, style=style, page=page
+    ):
         target.file.write(line + "\n")

@@ -20,7 +20,7 @@ from engine.itf import to_itf
 from engine.ladder import FULL, Page, text
 from engine.trace import Trace
 from judge.judge import Deviation, Specification
-from model.phrases import PHRASES
+from model.system import specification
 from properties.driver_source import PRESENT, DriverCode
 from properties.simulation.simulation import Decision, Setup, Simulation
 
@@ -76,7 +76,9 @@ def save(run: Run, path: Path) -> None:
 
 def write_trace(trace: Trace, path: Path) -> None:
     """Write a trace as ITF, the format that the tools around TLA+ read."""
-    path.write_text(json.dumps(to_itf(trace, PHRASES.named)) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(to_itf(trace, specification().phrases.named)) + "\n", encoding="utf-8"
+    )
 
 
 def trace_of(world: Simulation, deviation: Deviation | None) -> Trace:
@@ -94,9 +96,11 @@ def shown(trace: Trace, page: Page = FULL) -> str:
     """The trace as a ladder; the first open of the card is told in one line."""
     rules = [step.rule for step in trace.steps]
     if "opened" not in rules:
-        return text(trace, PHRASES, page=page)
+        return text(trace, specification().phrases, page=page)
     fold = rules.index("opened") + 1
-    return text(trace, PHRASES, fold=fold, fold_text="the card is opened", page=page)
+    return text(
+        trace, specification().phrases, fold=fold, fold_text="the card is opened", page=page
+    )
 
 
 def replay(run: Run, code: DriverCode) -> tuple[Simulation, Deviation | None]:

@@ -16,7 +16,6 @@ from engine.rules import Guard
 from engine.scope import FlatState, Instance
 from engine.terms import TRUE, constant
 from engine.trace import Trace
-from model.phrases import PHRASES
 from model.properties import PROPERTIES
 from model.scope import Scope
 from model.system import specification
@@ -274,7 +273,7 @@ def test_a_size_that_hides_the_fault() -> None:
 
 def test_the_zero_length_stall_can_be_read() -> None:
     found = caught("zero-length-stall")
-    shown = text(found.trace, PHRASES, fold=found.boot, fold_text=found.story)
+    shown = text(found.trace, specification().phrases, fold=found.boot, fold_text=found.story)
     assert "user 2: no packet in rx[0], sleeps" in shown
     assert "rx[1] header of #1" in shown
     assert "no-lost-packet is broken" in shown
@@ -284,7 +283,7 @@ def test_the_zero_length_stall_can_be_read() -> None:
 def test_every_ladder_is_narrow_enough() -> None:
     for fault in FAULTS:
         found = caught(fault.id)
-        shown = text(found.trace, PHRASES, fold=found.boot, fold_text=found.story)
+        shown = text(found.trace, specification().phrases, fold=found.boot, fold_text=found.story)
         assert max(map(len, shown.splitlines())) <= 110, fault.id
 
 

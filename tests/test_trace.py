@@ -27,10 +27,10 @@ from engine.rules import Party
 from engine.scope import FlatState, Instance
 from engine.trace import Change, Trace
 from model.opening import open_card
-from model.phrases import PHRASES
 from model.scope import Scope
 from model.system import specification
 
+PHRASES = specification().phrases
 GOLDEN = Path(__file__).parent / "golden" / "empty_packet.txt"
 
 
@@ -86,7 +86,13 @@ def test_another_version_of_the_format_is_refused() -> None:
 def test_the_ladder_of_an_empty_packet() -> None:
     fold = len(opening()[1])
     shown = "\n".join(
-        ladder(sending(), PHRASES, fold=fold, fold_text="user 2 opens the card", explain=False)
+        ladder(
+            sending(),
+            PHRASES,
+            fold=fold,
+            fold_text="user 2 opens the card",
+            explain=False,
+        )
     )
     assert shown == GOLDEN.read_text(encoding="utf-8").rstrip("\n")
 
