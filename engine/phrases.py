@@ -1,9 +1,9 @@
 """What steps and changes are called where people read them, from data that a protocol gives.
 
 A rule has a phrase, a variable worth showing a word. The phrase of a rule that does something which
-can be seen follows from that, unless the protocol has a better one. A phrase is a template: `{name}` is a variable
-after the step, `{<name}` before it; `[t]` and `[k]` are the step's parameters, any other index is
-itself a variable; `|word` says how the value is called.
+can be seen follows from that, unless the protocol has a better one. A phrase is a template:
+`{name}` is a variable after the step, `{<name}` before it; `[t]` and `[k]` are the step's
+parameters, any other index is itself a variable; `|word` says how the value is called.
 """
 
 from __future__ import annotations
