@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
-from engine.mutations import Change, barriers, without_barrier
+from engine.mutations import Mutation, barriers, without_barrier
 from engine.protocol import System
 from engine.terms import Bool
 from model.faults import BARRIERS, Fault, barrier_fault
@@ -56,7 +56,7 @@ def is_freed(s: State) -> Bool:
     return holds(s, USER, Label.FREE)
 
 
-_KNOWN: Final[Mapping[str, Callable[[Fault, Change], FaultCase]]] = {
+_KNOWN: Final[Mapping[str, Callable[[Fault, Mutation], FaultCase]]] = {
     "no-barrier-tx-fields": partial(FaultCase, scenario=sending("tx.look_ahead")),
     "no-barrier-tx-payload": partial(
         FaultCase,

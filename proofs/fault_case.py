@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import attrs
 
-from engine.mutations import Change
+from engine.mutations import Mutation
 from engine.terms import Bool
 from model.faults import Fault, described
 from model.state import State
@@ -33,7 +33,7 @@ class FaultCase:
     """
 
     fault: Fault = attrs.field(converter=described)
-    change: Change
+    change: Mutation
     scenario: Scenario
     sizes: tuple[int, ...] = (1, 2)
     shows: Callable[[State], Bool] | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from engine.mutations import (
-    Change,
+    Mutation,
     also,
     both,
     leaves,
@@ -451,7 +451,7 @@ STALE_OWNER_REOPEN: Final = FaultCase(
 # Stopping
 
 
-def frees_unless_well(rule: str, meaning: str) -> Change:
+def frees_unless_well(rule: str, meaning: str) -> Mutation:
     """The thread goes on to free the buffers, unless its command ended well."""
 
     def body(s: State, t: Number) -> None:

@@ -216,7 +216,7 @@ def test_a_finding_can_be_replayed(name):
 
 
 def test_a_mistake_of_the_harness_is_no_finding(monkeypatch):
-    def broken(world, vector):
+    def broken(simulation, vector):
         raise LookupError("the harness is wrong")
 
     monkeypatch.setattr(Simulation, "_do_deliver", broken)
@@ -227,7 +227,7 @@ def test_a_mistake_of_the_harness_is_no_finding(monkeypatch):
 def test_a_scene_that_leads_nowhere_is_no_finding():
     def waits_in_vain(script):
         script.do("open")
-        script.until(lambda world: False)
+        script.until(lambda simulation: False)
 
     with pytest.raises(RuntimeError) as error:
         play(Scene(waits_in_vain), PRESENT)

@@ -24,7 +24,7 @@ from model.state import Label
 from monitor.loads import EARLY_RULES
 from properties.simulation.host import Ending, Host, JudgedHost, Posted
 from properties.simulation.threads import HostThread
-from properties.simulation.weak_memory import Region, Store
+from properties.simulation.weak_memory import Store, WeakRegion
 
 __all__ = ["JudgingReferee"]
 
@@ -75,7 +75,7 @@ class _AroundTest(Environment):
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def packet_memory(self) -> list[Region]:
+    def packet_memory(self) -> list[WeakRegion]:
         regions = self._host.memory.regions.values()
         return [item for item in regions if item.purpose is not Purpose.COMMAND_RING]
 
@@ -93,7 +93,7 @@ class _AroundTest(Environment):
         for thread in self._host.threads:
             sleep = thread.sleep
             if sleep is not None and not sleep.notified and not sleep.cancelled:
-                yield Sleeper(thread.number, sleep.channel)
+                yield Sleeper(thread.number, sleep.queue)
 
     def pollers(self) -> tuple[bool, bool]:
         return self._host.readable, self._host.writable
@@ -139,7 +139,7 @@ class JudgingReferee(JudgedHost):
 
     # Memory
 
-    def store(self, thread: HostThread, region: Region, piece: Piece, data: bytes) -> None:
+    def store(self, thread: HostThread, region: WeakRegion, piece: Piece, data: bytes) -> None:
         t = self._me(thread)
         refilled = self._accesses.actors[t].refills
         by = self._accesses.store(t, piece, data)
@@ -169,7 +169,7 @@ class JudgingReferee(JudgedHost):
             for other in self._host.memory.pending
         )
 
-    def load(self, thread: HostThread, region: Region, piece: Piece, data: bytes) -> None:
+    def load(self, thread: HostThread, region: WeakRegion, piece: Piece, data: bytes) -> None:
         self._accesses.load(self._me(thread), piece, data)
 
     def payload(self, thread: HostThread) -> int:
@@ -247,7 +247,7 @@ class JudgingReferee(JudgedHost):
         elif posted.register is FLAGS:
             self._accesses.reset_arrives(self._me(posted.thread))
 
-    def free(self, thread: HostThread, region: Region) -> None:
+    def free(self, thread: HostThread, region: WeakRegion) -> None:
         self._accesses.free(self._me(thread), region)
 
     # The lock and sleeping
@@ -262,8 +262,8 @@ class JudgingReferee(JudgedHost):
         self._accesses.unlock(self._me(thread))
         self._acts_for.pop(thread.number, None)
 
-    def sleep(self, thread: HostThread, channel: WaitQueue) -> None:
-        self._accesses.sleep(self._me(thread), channel)
+    def sleep(self, thread: HostThread, queue: WaitQueue) -> None:
+        self._accesses.sleep(self._me(thread), queue)
 
     def get_up(self, thread: HostThread, ending: str) -> None:
         self._accesses.get_up(
