@@ -27,7 +27,8 @@ def visible_rule(word: Word, section: str) -> Rule | None:
             getattr(group, name)[k] = getattr(group, buffer)[k]
         getattr(group, word.pending)[k] = False
 
-    becomes_visible.__doc__ = word.visible
+    usual = f"The stored {word.name} of slot k becomes visible to the device."
+    becomes_visible.__doc__ = word.visible or usual
     name = f"{word.path}_visible"
     return Rule(name, Party.MEMORY, section, (SLOT,), name, becomes_visible)
 

@@ -235,7 +235,7 @@ class Accesses:
     def reset_arrives(self, t: int) -> None:
         """The write of RST arrives; one that is written again is part of the step before it."""
         if self._pcs[t] == Label.RESET:
-            self.observe(t, ("arrive", "RST"))
+            self.observe(t, ("arrive", "RST to FLAGS"))
 
     def _ring_doorbell(self, t: int, value: int) -> None:
         """One doorbell announces a slot and all that were handed over before it."""
