@@ -14,10 +14,10 @@ from typing import Final
 
 import attrs
 
+from engine.claims import Invariant
 from engine.rules import Transition, symbolic
 from engine.terms import Bool, Number, Sort, Term, TermType, substitute, symbol, variables
 from model.state import State
-from proofs.claims import Invariant
 
 __all__ = [
     "Instantiator",

@@ -15,15 +15,16 @@ from typing import Any, Final
 import attrs
 import pytest
 
+from engine.claims import Invariant, Property
 from engine.executor import Executor
 from engine.rules import Choice
 from engine.terms import Bool, Sort, symbol
 from model.opening import open_card
-from model.properties import PROPERTIES, Property
+from model.properties import PROPERTIES
 from model.scope import Scope
 from model.system import specification
 from proofs.hypotheses import FRESH, state_symbols
-from proofs.invariants import INVARIANTS, Invariant
+from proofs.invariants import INVARIANTS
 
 RANGES: Final = {
     "lock.ticket-held": ("lock.serving", "lock.next"),

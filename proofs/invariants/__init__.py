@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from proofs.claims import Invariant
+from engine.claims import Invariant
 from proofs.invariants import (
     engines,
     failure,
