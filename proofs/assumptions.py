@@ -534,7 +534,7 @@ _PROOF: Final = (
         "shown to hold at power-on and to be kept by each step holds in every run. A rank that "
         "only ever falls, and falls whenever its helper moves, comes to an end.",
         "model",
-        ("proofs/obligations.py", "proofs/leads_to.py"),
+        ("engine/obligations.py", "engine/leads_to.py"),
     ),
     Assumption(
         "one-source",

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
+from engine.faults import FaultCase
 from engine.mutations import Mutation, barriers, without_barrier
 from engine.protocol import System
 from engine.terms import Bool
 from model.faults import BARRIERS, Fault, barrier_fault
 from model.state import Label, State
 from model.thread_spec import holds
-from proofs.fault_case import FaultCase
 from proofs.scenarios import (
     COMMANDING,
     OPENING,

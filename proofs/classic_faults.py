@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.faults import FaultCase
 from engine.mutations import also, both, leads, leaves, replace, then, unlocked
 from engine.rules import Party, Rule
 from engine.terms import FALSE, TRUE, And, Bool, If, Number, constant
@@ -16,7 +17,6 @@ from model.driver_spec import events_served
 from model.ring_spec import TRANSMIT, call_must_end, packet_waits, store_owner
 from model.state import CAPACITY, EVENT_THREAD, POSTED, Label, Life, Stage, State
 from model.thread_spec import at, draw_ticket, holds, unlock
-from proofs.fault_case import FaultCase
 from proofs.scenarios import (
     COMMANDING,
     EMPTY,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.faults import FaultCase
 from engine.mutations import (
     Mutation,
     also,
@@ -36,7 +37,6 @@ from model.thread_spec import (
     sleep,
     unlock,
 )
-from proofs.fault_case import FaultCase
 from proofs.scenarios import (
     CLOSING,
     COMMANDING,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.induction import after, state_symbols
+from engine.leads_to import Case, Process, Promise
 from engine.protocol import System
 from engine.rules import Transition
 from engine.terms import (
@@ -21,8 +23,6 @@ from engine.terms import (
     variables,
 )
 from engine.terms import symbol as make_symbol
-from proofs.hypotheses import after, state_symbols
-from proofs.leads_to import Case, Process, Promise
 
 __all__ = [
     "can_help",

@@ -21,6 +21,10 @@ from xml.etree import ElementTree
 import attrs
 import pytest
 
+from engine.command.main import file_name, main
+from engine.command.options import parse
+from engine.command.report import Report
+from engine.command.work import Failure, Proof, Search, Source
 from engine.executor import Executor
 from engine.record import record
 from engine.solvers import Answer as Decision
@@ -29,10 +33,6 @@ from engine.trace import Trace
 from model.scope import Scope
 from model.system import specification
 from proofs.assumptions import ABOUT, ASSUMPTIONS, assumption_lines
-from proofs.check import file_name, main
-from proofs.options import parse
-from proofs.report import Report
-from proofs.work import Failure, Proof, Search, Source
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -417,7 +417,7 @@ SLOW = """
 import sys, time
 sys.path.insert(0, {tests!r})
 import test_check
-from proofs.check import file_name, main
+from engine.command.main import file_name, main
 from engine.solvers import Answer as Decision
 from engine.solvers import ask
 def stay():
@@ -462,7 +462,7 @@ def test_an_interrupted_search_for_one_fault_is_told_in_one_line(monkeypatch, ca
         raise KeyboardInterrupt
 
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    monkeypatch.setattr("proofs.check.run", interrupt)
+    monkeypatch.setattr("engine.command.main.run", interrupt)
     try:
         assert check("--fault", "no-barrier") == 2
     finally:

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from engine.catch import FAULTS as PROVED
 from model.faults import CATALOGUE
 from model.state import Label
-from proofs.faults import FAULTS as PROVED
 from properties.card_faults import CARD_FAULTS
 from properties.driver_source import PRESENT, DriverCode
 from properties.fault_runs import FIRST, SCENES, Scene, at, caught, play, search

@@ -7,6 +7,7 @@ import pickle
 import attrs
 import pytest
 
+from engine.catch import FAULTS, Catch, Fault, case_of, catch, faulty, wanted
 from engine.executor import Executor
 from engine.ladder import text
 from engine.lasso import Lasso, find_lasso, is_fair_cycle
@@ -20,7 +21,6 @@ from model.properties import PROPERTIES
 from model.scope import Scope
 from model.system import specification
 from proofs.barrier_faults import barrier_cases, missing
-from proofs.faults import FAULTS, Catch, Fault, case_of, catch, faulty, wanted
 from proofs.ranking import PROMISES
 from proofs.scenarios import (
     DEADLOCK_FREEDOM,

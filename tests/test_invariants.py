@@ -17,13 +17,13 @@ import pytest
 
 from engine.claims import Invariant, Property
 from engine.executor import Executor
+from engine.induction import FRESH, state_symbols
 from engine.rules import Choice
 from engine.terms import Bool, Sort, symbol
 from model.opening import open_card
 from model.properties import PROPERTIES
 from model.scope import Scope
 from model.system import specification
-from proofs.hypotheses import FRESH, state_symbols
 from proofs.invariants import INVARIANTS
 
 RANGES: Final = {

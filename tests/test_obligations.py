@@ -5,12 +5,12 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from engine.obligations import Catalogue, Obligation, catalogue, discharge, for_system, script
 from engine.protocol import System
 from engine.rules import Transition
 from engine.smt import Arithmetic
 from engine.solvers import Answer, ask
 from model.system import specification
-from proofs.obligations import Catalogue, Obligation, catalogue, discharge, for_system, script
 
 BARRIERS = [
     (step.rule.name, guard.name)

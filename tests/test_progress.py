@@ -6,9 +6,9 @@ import re
 import pytest
 from rich.console import Console
 
-from proofs.costs import COSTS, SEARCH, cost, kind
-from proofs.progress import progress
-from proofs.work import Source
+from engine.command.costs import COSTS, SEARCH, cost, kind
+from engine.command.progress import progress
+from engine.command.work import Source
 
 TOTALS = {"obligation": 1000, "fault": 2}
 DEAR, CHEAP = 10.0, 0.1

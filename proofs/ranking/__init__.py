@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from proofs.leads_to import Case, Helper, Process, Promise, Relies
+from engine.leads_to import Case, Helper, Process, Promise, Relies
 from proofs.ranking.calls import CALL, in_call, waits_for_packet
 from proofs.ranking.handlers import FATAL_KNOWN
 from proofs.ranking.life import LIFE, RECOVERY

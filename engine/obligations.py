@@ -14,18 +14,19 @@ from typing import Final
 
 import attrs
 
+from engine.induction import Instantiator, fresh, preserves, state_symbols, statement, touched
 from engine.protocol import System
 from engine.rules import Operation, Party, Transition
 from engine.smt import Arithmetic
 from engine.smt import script as write_script
 from engine.solvers import Answer, ask, essential
 from engine.terms import TRUE, And, Bool, Implies, Number, Or, Sort, constant, substitute, symbol
+from engine.witnesses import premise_witness, rule_witness
 from model.properties import PROPERTIES
 from model.ring_spec import COMMAND, TRANSMIT
 from model.state import POLLS, POSTED, Flags, Label, Stage, State
 from model.system import specification
 from model.thread_spec import at, holder, queued_for_lock
-from proofs.hypotheses import Instantiator, fresh, preserves, state_symbols, statement, touched
 from proofs.initial import at_power_on
 from proofs.invariants import INVARIANTS, Invariant, conducting
 from proofs.promises import can_help, concerns, premise_holds, rank_falls, rank_is_natural
@@ -37,7 +38,6 @@ from proofs.ranking import (
     waits_for_packet,
     working,
 )
-from proofs.witnesses import premise_witness, rule_witness
 
 __all__ = [
     "Catalogue",

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 
 if TYPE_CHECKING:
-    from proofs.faults import Catch, Fault
-    from proofs.obligations import Obligation, Verdict
+    from engine.catch import Catch, Fault
+    from engine.obligations import Obligation, Verdict
 
 __all__ = [
     "Event",
@@ -64,8 +64,8 @@ class Source:
     @classmethod
     def real(cls) -> Source:
         """The obligations and faults of this project."""
-        from proofs.faults import FAULTS, catch
-        from proofs.obligations import catalogue, discharge, group_of, script
+        from engine.catch import FAULTS, catch
+        from engine.obligations import catalogue, discharge, group_of, script
 
         return cls(catalogue, discharge, script, FAULTS, catch, group_of)
 

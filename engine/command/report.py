@@ -17,12 +17,12 @@ from xml.etree import ElementTree
 
 import attrs
 
-from proofs.options import Options
-from proofs.work import Event, Failure, Proof
+from engine.command.options import Options
+from engine.command.work import Event, Failure, Proof
 
 if TYPE_CHECKING:
-    from proofs.faults import Catch, Fault
-    from proofs.obligations import Obligation, Verdict
+    from engine.catch import Catch, Fault
+    from engine.obligations import Obligation, Verdict
 
 __all__ = ["Entry", "Report", "Style", "tool_versions"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from model.system import specification
 
 if TYPE_CHECKING:
-    from proofs.obligations import Obligation
+    from engine.obligations import Obligation
 
 __all__ = ["COSTS", "SEARCH", "cost", "kind"]
 

@@ -20,6 +20,7 @@ from typing import Final
 import attrs
 
 from engine.executor import Executor, Path, Predicate
+from engine.faults import FaultCase
 from engine.lasso import find_lasso
 from engine.protocol import System
 from engine.record import record
@@ -30,7 +31,6 @@ from model.properties import PROPERTIES
 from model.system import specification
 from proofs.barrier_faults import barrier_cases
 from proofs.classic_faults import CLASSIC
-from proofs.fault_case import FaultCase
 from proofs.field_faults import FIELD
 from proofs.scenarios import LIVENESS, STATE, at_rest, breaks
 
