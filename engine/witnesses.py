@@ -1,127 +1,150 @@
 """Nothing is proved of nothing: every rule happens and every premise arises in some run.
 
 The witnesses are random runs of the executable specification from power-on, with fixed seeds, in
-several settings: with a card that fails often, with several users, with a card that lies.
+the settings that a protocol gives: with a device that fails often, say, or with several users.
 """
 
 from __future__ import annotations
 
 import functools
 import random
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import attrs
 
 from engine.executor import Executor
+from engine.leads_to import Promise, parameters_of, premise_holds
+from engine.protocol import System
+from engine.question import Entry
 from engine.rules import Choice, Parameter, parameter_symbol
-from engine.scope import FlatState
-from engine.terms import Bool, Sort, Term, substitute, symbol
-from model.scope import Scope
-from model.system import specification
+from engine.scope import FlatState, Scope
+from engine.smt import Arithmetic
+from engine.terms import Sort, Term, substitute, symbol
 
-__all__ = ["Setting", "premise_witness", "rule_witness", "rules_seen"]
+__all__ = ["Setting", "Witnesses", "obligations"]
 
-
-@attrs.frozen
-class Setting:
-    """A size of system to run, and for how long."""
-
-    ring_size: int
-    users: int
-    polls: int
-    lies: bool
-    without: frozenset[str]
-    steps: int
-    seed: int
-
-
-FAILURES: Final = frozenset({"card.fatal_error", "interrupt", "interrupt_open", "begin_close"})
-"""What would keep a random run from ever getting far."""
-SETTINGS: Final = (
-    Setting(4, users=3, polls=1, lies=False, without=FAILURES, steps=100_000, seed=1),
-    Setting(4, users=3, polls=2, lies=True, without=FAILURES - {"interrupt", "begin_close"},
-            steps=100_000, seed=2),
-    Setting(1, users=4, polls=1, lies=False, without=FAILURES - {"interrupt"} | {"rx.arrive"},
-            steps=100_000, seed=3),
-    Setting(2, users=3, polls=1, lies=False, seed=4, steps=100_000,
-            without=FAILURES - {"begin_close", "interrupt"}
-            | {"begin_read", "begin_filter", "stop_draining", "tx.send"}),
-    Setting(1, users=4, polls=1, lies=False, seed=5, steps=100_000,
-            without=FAILURES - {"begin_close"} | {"begin_write", "begin_read", "begin_filter"}),
-)  # fmt: skip
 STRIDE: Final = 500
 """Steps between two states that are looked at."""
 TAIL: Final = 150
 """Steps of the unrestricted run that goes on from each such state."""
+CHOICES: Final = {"t": Choice.THREAD, "k": Choice.SLOT, "key": Choice.KEY}
+"""What a promise's parameter ranges over, by its name."""
 
 
-@functools.cache
-def _executor(setting: Setting, restricted: bool = False) -> Executor:
-    without = setting.without if restricted else frozenset()
-    scope = Scope(
-        ring_size=setting.ring_size,
-        users=setting.users,
-        polls=setting.polls,
-        rules=lambda name, _: name not in without,
-    )
-    return Executor.of(specification(), scope)
+@attrs.frozen(eq=False)
+class Setting:
+    """A size of system to run, and for how long.
+
+    Attributes:
+        scope: The sizes.
+        start: Variables that differ from their values at power-on, by name.
+        without: Rules that are left out, since a random run would never get far with them. From
+            now and then on, a part of the run goes on with all rules.
+        steps: How many steps the run has.
+        seed: What its choices are drawn from.
+    """
+
+    scope: Scope = Scope()
+    start: Mapping[str, Any] = attrs.field(factory=dict)
+    without: frozenset[str] = frozenset()
+    steps: int = 100_000
+    seed: int = 1
 
 
-@functools.cache
-def _samples(setting: Setting) -> tuple[frozenset[str], tuple[FlatState, ...]]:
-    """The rules that happened in the runs of a setting, and states sampled along them."""
-    executor, free = _executor(setting, restricted=True), _executor(setting)
-    runner = executor.runner(executor.changed(executor.initial(), card__lies=setting.lies))
-    branch = free.runner(free.initial())
-    generator = random.Random(setting.seed)
-    states: list[FlatState] = []
-    names: set[str] = set()
-    for _ in range(setting.steps // STRIDE):
-        taken: set[int] = set()
-        runner.walk(generator, STRIDE, taken.add)
-        names |= {executor.instances[number].name for number in taken}
-        branch.load(runner.state())
-        taken.clear()
-        branch.walk(generator, TAIL, taken.add)
-        names |= {free.instances[number].name for number in taken}
-        states += [runner.state(), branch.state()]
-    return frozenset(names), tuple(states)
+class _Run:
+    """The random run of a system in a setting, made when it is first looked at."""
+
+    def __init__(self, system: System, setting: Setting) -> None:
+        self.system = system
+        self.setting = setting
+
+    @functools.cached_property
+    def free(self) -> Executor:
+        """The system in this setting, with all rules."""
+        return Executor.of(self.system, self.setting.scope)
+
+    @functools.cached_property
+    def samples(self) -> tuple[frozenset[str], tuple[FlatState, ...]]:
+        """The rules that happened in the run, and states sampled along it."""
+        setting, free = self.setting, self.free
+        allowed = attrs.evolve(setting.scope, rules=lambda name, _: name not in setting.without)
+        executor = Executor.of(self.system, allowed)
+        runner = executor.runner(executor.changed(executor.initial(), **setting.start))
+        branch = free.runner(free.initial())
+        generator = random.Random(setting.seed)
+        states: list[FlatState] = []
+        names: set[str] = set()
+        for _ in range(setting.steps // STRIDE):
+            taken: set[int] = set()
+            runner.walk(generator, STRIDE, taken.add)
+            names |= {executor.instances[number].name for number in taken}
+            branch.load(runner.state())
+            taken.clear()
+            branch.walk(generator, TAIL, taken.add)
+            names |= {free.instances[number].name for number in taken}
+            states += [runner.state(), branch.state()]
+        return frozenset(names), tuple(states)
 
 
-@functools.cache
-def rules_seen() -> frozenset[str]:
-    """The rules that happened in the runs, as many runs as it takes."""
-    names = {step.rule.name for step in specification().transitions}
-    seen: frozenset[str] = frozenset()
-    for setting in SETTINGS:
-        seen |= _samples(setting)[0]
-        if seen >= names:
-            break
-    return seen
+class Witnesses:
+    """Looks for witnesses in as many runs as it takes, one for each setting."""
+
+    def __init__(self, system: System, settings: Sequence[Setting]) -> None:
+        self._system = system
+        self._runs = [_Run(system, setting) for setting in settings]
+
+    @functools.cached_property
+    def rules_seen(self) -> frozenset[str]:
+        """The rules that happened in the runs."""
+        names = {step.rule.name for step in self._system.transitions}
+        seen: frozenset[str] = frozenset()
+        for run in self._runs:
+            seen |= run.samples[0]
+            if seen >= names:
+                break
+        return seen
+
+    def rule(self, name: str) -> str:
+        """An empty text if the rule happened in some run, else what is missing."""
+        return "" if name in self.rules_seen else f"no run reached {name}"
+
+    def premise(self, promise: Promise) -> str:
+        """An empty text if the premise held in some sampled state, else what is missing."""
+        held = self._held(promise)
+        return "" if held else f"no run reached the premise of {promise.name}"
+
+    def _held(self, promise: Promise) -> bool:
+        values: dict[Term, Term] = {}
+        ranges: dict[str, Choice] = {}
+        for name, term in zip(promise.parameters, parameters_of(promise), strict=True):
+            if name in promise.example:
+                values[term] = symbol(promise.example[name], Sort.NUMBER)
+            else:
+                ranges[name] = CHOICES[name]
+                values[term] = parameter_symbol(Parameter(name, CHOICES[name]))
+        never = ~substitute(premise_holds(self._system.protocol, promise), values)
+        for run in self._runs:
+            fails_to_arise = run.free.predicate(never, **ranges)
+            if not all(fails_to_arise(state) for state in run.samples[1]):
+                return True
+        return False
 
 
-def rule_witness(name: str) -> str:
-    """An empty text if the rule happened in some run, else what is missing."""
-    return "" if name in rules_seen() else f"no run reached {name}"
-
-
-def premise_witness(name: str, premise: Bool) -> str:
-    """An empty text if the premise held in some sampled state, else what is missing."""
-    return "" if _held(name, premise) else f"no run reached the premise of {name}"
-
-
-OLDEST: Final = {"tx-request": "tx.cons", "cmd-request": "cmd.cons", "rx-delivery": "rx.cons"}
-"""For a premise that speaks of any request: the one to look for."""
-
-
-def _held(name: str, premise: Bool) -> bool:
-    t = parameter_symbol(Parameter("t", Choice.THREAD))
-    values: dict[Term, Term] = {symbol("any t", Sort.NUMBER): t}
-    if name in OLDEST:
-        values[symbol("any n", Sort.NUMBER)] = symbol(OLDEST[name], Sort.NUMBER)
-    never = ~substitute(premise, values)
-    for setting in SETTINGS:
-        fails_to_arise = _executor(setting).predicate(never, t=Choice.THREAD)
-        if not all(fails_to_arise(state) for state in _samples(setting)[1]):
-            return True
-    return False
+def obligations(
+    system: System, promises: Sequence[Promise], settings: Sequence[Setting]
+) -> Iterator[Entry]:
+    """Of each rule that it happens in a run, and of each promise that its premise arises."""
+    witnesses = Witnesses(system, settings)
+    for step in system.transitions:
+        yield Entry(
+            f"vacuity/rule/{step.rule.name}", "vacuity", "vacuity",
+            f"happens in a run from power-on: {step.rule.meaning}",
+            None, functools.partial(witnesses.rule, step.rule.name), (Arithmetic.INTEGER,),
+        )  # fmt: skip
+    for promise in promises:
+        yield Entry(
+            f"vacuity/premise/{promise.name}", "vacuity", "vacuity",
+            f"arises in a run from power-on: {promise.meaning}",
+            None, functools.partial(witnesses.premise, promise), (Arithmetic.INTEGER,),
+        )  # fmt: skip

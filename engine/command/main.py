@@ -1,6 +1,6 @@
-"""The command: prove the specification, and catch every fault.
+"""The command: prove what a theory claims, and catch every fault.
 
-    python -m proofs.check [--list] [--assumptions] [--only GLOB] [--fault ID] ...
+    python -m PROGRAM [--list] [--assumptions] [--only GLOB] [--fault ID] ...
 
 Exit status: 0 all is as it must be; 1 a property is violated or a fault was missed; 2 something
 stayed undecided; 3 a mistake in the options; 4 the solvers disagree or the tool itself failed.
@@ -18,26 +18,23 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import IO, TYPE_CHECKING, Final, TypeVar
+from typing import IO, Final, TypeVar
 
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style as RichStyle
 
-from engine.command.costs import SEARCH, cost
+from engine.command.costs import SEARCH, Costs
+from engine.command.junit import write_junit
 from engine.command.options import Options, UsageError, parse, suggest
 from engine.command.progress import Progress, progress
 from engine.command.report import Report, Style
 from engine.command.show import print_trace
 from engine.command.work import Event, Failure, Proof, ProofTask, SearchTask, Source, Task, run
+from engine.faults import Fault
 from engine.ladder import Page
-from model.phrases import PHRASES
-from model.properties import PROPERTIES
-from proofs.assumptions import assumption_lines
-
-if TYPE_CHECKING:
-    from engine.catch import Fault
-    from engine.obligations import Obligation
+from engine.obligations import Obligation
+from engine.theory import Theory
 
 __all__ = ["file_name", "main"]
 
@@ -46,31 +43,30 @@ UNDECIDED: Final = 2
 BAD_USAGE: Final = 3
 TOOL_FAILED: Final = 4
 STYLES: Final = {"head": "bold", "good": "green", "bad": "bold red"}
-GENERAL: Final = {
-    "invariant": "The invariant holds at power-on, and every step keeps it.",
-    "indices": "Each index is the low bits of its counter, for every ring size.",
-    "race-freedom": "Host and card never touch the same word at the same time.",
-    "no-access-after-free": "The host touches no slot or buffer that was freed.",
-    "deadlock-freedom": "Wherever something is left to do, somebody can do it.",
-    "vacuity": "Every step can happen, and every premise can hold.",
-}
-"""What the properties say that neither `model.properties` nor `proofs.ranking` states."""
 
-Named = TypeVar("Named", "Obligation", "Fault")
+Named = TypeVar("Named", Obligation, Fault)
 
 
-def main(arguments: Sequence[str] | None = None, source: Source | None = None) -> int:
-    """Do what the options say; returns the exit status."""
+def main(
+    theory: Theory, arguments: Sequence[str] | None = None, source: Source | None = None
+) -> int:
+    """Do what the options say; returns the exit status.
+
+    Args:
+        theory: What is proved.
+        arguments: The options; those that the program was given unless others are.
+        source: Where obligations and faults come from, if not from the theory.
+    """
     try:
-        options = parse(sys.argv[1:] if arguments is None else arguments)
-        status = _command(options, source)
+        options = parse(theory, sys.argv[1:] if arguments is None else arguments)
+        status = _command(theory, options, source)
         sys.stdout.flush()
         return status
     except UsageError as error:
-        print(f"proofs.check: {error}", file=sys.stderr)
+        print(f"{theory.program}: {error}", file=sys.stderr)
         return BAD_USAGE
     except KeyboardInterrupt:
-        print("proofs.check: interrupted before anything was decided", file=sys.stderr)
+        print(f"{theory.program}: interrupted before anything was decided", file=sys.stderr)
         return UNDECIDED
     except BrokenPipeError:
         # Whoever read the output has gone. Nothing more may be written, on the way out either.
@@ -80,16 +76,16 @@ def main(arguments: Sequence[str] | None = None, source: Source | None = None) -
         frame = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__}: {' '.join(str(error).split())}"
         where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
-        print(f"proofs.check: failed: {what} ({where})", file=sys.stderr)
+        print(f"{theory.program}: failed: {what} ({where})", file=sys.stderr)
         return TOOL_FAILED
 
 
-def _command(options: Options, source: Source | None) -> int:
+def _command(theory: Theory, options: Options, source: Source | None) -> int:
     if options.assumptions:
-        print("\n".join(assumption_lines(_width(sys.stdout))))
+        print("\n".join(theory.assumptions(_width(sys.stdout))))
         return 0
     began = time.monotonic()
-    known = Source.real() if source is None else source
+    known = Source.of(theory) if source is None else source
     if options.fault is not None:
         obligations: list[Obligation] = []
         faults = [_fault(options.fault, known.faults)]
@@ -97,9 +93,9 @@ def _command(options: Options, source: Source | None) -> int:
         listed = [item for item in known.catalogue() if item.arithmetic in options.arithmetics]
         obligations, faults = _select(options.only, listed, known.faults)
     if options.list:
-        print("\n".join(_listing(obligations, faults)))
+        print("\n".join(_listing(theory, obligations, faults)))
         return 0
-    report = Report(options, obligations, faults)
+    report = Report(theory, options, obligations, faults)
     console = Console(soft_wrap=True, highlight=False)
     with _interrupts_once(report):
         _run(report, known, console)
@@ -183,7 +179,8 @@ def _batches(report: Report, source: Source) -> list[list[Task]]:
 def _run(report: Report, source: Source, console: Console) -> None:
     """Do everything and note it in the report; an interrupt ends it early."""
     solvers, faults = len(report.options.solvers), len(report.faults)
-    work = solvers * sum(map(cost, report.obligations)) + faults * SEARCH
+    costs = Costs(report.theory.specification())
+    work = solvers * sum(map(costs.of, report.obligations)) + faults * SEARCH
     totals = {"obligation": solvers * len(report.obligations), "fault": faults}
     shown = progress(console, totals, work)
     try:
@@ -192,7 +189,7 @@ def _run(report: Report, source: Source, console: Console) -> None:
                 shown.tick()
             else:
                 report.add(event)
-                _show(shown, event)
+                _show(shown, event, costs)
     except KeyboardInterrupt:
         report.interrupted = True
     finally:
@@ -225,11 +222,11 @@ def _interrupts_once(report: Report) -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def _show(shown: Progress, event: Event) -> None:
+def _show(shown: Progress, event: Event, costs: Costs) -> None:
     if isinstance(event, Failure):
         shown.say(f"failed: {event.task}: {event.message}")
     elif isinstance(event, Proof):
-        shown.advance("obligation", cost(event.obligation))
+        shown.advance("obligation", costs.of(event.obligation))
         if event.verdict.result != "proved":
             item = event.obligation
             shown.say(f"{event.verdict.result}: {item.id} ({item.arithmetic}, {event.solver})")
@@ -266,8 +263,8 @@ def _write(report: Report) -> bool:
     found = [(fault.id, report.catch(fault)) for fault in report.faults]
     traces = [(name, catch.trace) for name, catch in found if catch and catch.result == "caught"]
     for path, write in (
-        (options.itf, lambda path: write_itf(path, traces, PHRASES.named)),
-        (options.junit, report.write_junit),
+        (options.itf, lambda path: write_itf(path, traces, report.theory.protocol.phrases.named)),
+        (options.junit, lambda path: write_junit(report, path)),
         (options.json, report.write_json),
     ):
         if path is None:
@@ -276,7 +273,7 @@ def _write(report: Report) -> bool:
             write(path)
         except OSError as error:
             good = False
-            print(f"proofs.check: failed: {path}: {error.strerror}", file=sys.stderr)
+            print(f"{report.theory.program}: failed: {path}: {error.strerror}", file=sys.stderr)
     return good
 
 
@@ -299,25 +296,19 @@ def _show_fault(report: Report, fault: Fault, console: Console) -> None:
         where = "" if size is None else f" at ring size {size}"
         out.write(style("bad", f"No run was found on which it shows{where}.") + f" {found.note}\n")
         return
-    meaning = _meaning(found.property)
+    meaning = report.theory.meaning(found.property)
     broken = textwrap.fill(f"It breaks {found.property}{': ' if meaning else ''}{meaning}", width)
     out.write(broken.replace(found.property, style("bad", found.property), 1) + "\n\n")
-    print_trace(found.trace, fold=found.boot, fold_text=found.story, console=console)
+    phrases = report.theory.specification().phrases
+    print_trace(found.trace, phrases, fold=found.boot, fold_text=found.story, console=console)
     plural = "" if found.steps == 1 else "s"
     closing = f"{found.steps} step{plural} at ring size {found.ring_size}. {found.note}"
     out.write("\n" + textwrap.fill(closing, width) + "\n")
 
 
-def _meaning(name: str) -> str:
-    """What a property says, or "" if nothing but its obligations says it."""
-    from proofs.ranking import PROMISES
-
-    stated = [item.meaning for item in PROPERTIES if item.name == name]
-    promised = [item.meaning for item in PROMISES if item.property == name]
-    return " ".join(dict.fromkeys([*stated, *promised])) or GENERAL.get(name, "")
-
-
-def _listing(obligations: Sequence[Obligation], faults: Sequence[Fault]) -> Iterator[str]:
+def _listing(
+    theory: Theory, obligations: Sequence[Obligation], faults: Sequence[Fault]
+) -> Iterator[str]:
     """Every property, obligation and fault, one a line."""
     counts: dict[str, int] = {}
     kinds: dict[str, list[str]] = {}
@@ -330,7 +321,7 @@ def _listing(obligations: Sequence[Obligation], faults: Sequence[Fault]) -> Iter
         yield f"Properties ({len(counts)}), with the number of their obligations"
         margin = max(map(len, counts))
         for name, count in counts.items():
-            yield f"  {name:<{margin}}  {count:>6,}  {_meaning(name)}".rstrip()
+            yield f"  {name:<{margin}}  {count:>6,}  {theory.meaning(name)}".rstrip()
         yield ""
         yield f"Obligations ({sum(counts.values()):,}), with their arithmetics"
         margin = max(map(len, kinds))
@@ -342,7 +333,3 @@ def _listing(obligations: Sequence[Obligation], faults: Sequence[Fault]) -> Iter
         margin = max(len(fault.id) for fault in faults)
         for fault in faults:
             yield f"  {fault.id:<{margin}}  {fault.origin:<7}  {fault.property}: {fault.title}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -88,6 +88,7 @@ DELIVERY: Final = Promise(
     goal=lambda s, n, t: ~_delivery_premise(s, n, t),
     rank=_delivery_rank,
     cases=_delivery_cases,
+    example={"n": "rx.cons"},
 )
 
 

@@ -118,6 +118,7 @@ def _request(ops: RingOperations) -> Promise:
         goal=goal,
         rank=rank,
         cases=cases,
+        example={"n": f"{ops.name}.cons"},
     )
 
 
