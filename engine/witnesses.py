@@ -26,8 +26,9 @@ __all__ = ["Setting", "Witnesses", "obligations"]
 
 STRIDE: Final = 500
 """Steps between two states that are looked at."""
-TAIL: Final = 150
-"""Steps of the unrestricted run that goes on from each such state."""
+TAIL: Final = 151
+"""Steps of the unrestricted run that goes on from each such state. One number is even and the other
+odd: what comes and goes step by step is seen both ways."""
 CHOICES: Final = {"t": Choice.THREAD, "k": Choice.SLOT, "key": Choice.KEY}
 """What a promise's parameter ranges over, by its name."""
 
