@@ -17,7 +17,8 @@ from typing import Final
 
 import attrs
 
-from model.faults import Fault, described
+from engine.faults import Fault
+from model.faults import described
 from properties.driver_source import SourceChange
 
 __all__ = ["FAULTS", "DriverFault", "fault"]
