@@ -44,7 +44,7 @@ def speculation_rule(word: Word, section: str) -> Rule | None:
         slot = early.slot(s)
         s.barrier(early.barrier, early.behind(s))
         s.require(early.window(s) & ~getattr(group, early.flag))
-        seen = s.load(word, slot)
+        seen = s.load(word, slot, early=False)
         seen = seen if isinstance(seen, tuple) else (seen,)
         for name, value in zip(early.holds, seen, strict=True):
             setattr(group, name, value)

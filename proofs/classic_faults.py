@@ -19,6 +19,7 @@ from model.faults import described
 from model.ring_spec import TRANSMIT, call_must_end, packet_waits, store_owner
 from model.state import CAPACITY, EVENT_THREAD, POSTED, Label, Life, Stage, State
 from model.thread_spec import at, draw_ticket, holds, unlock
+from model.words import DEVICE, HOST, RX, TX
 from proofs.scenarios import (
     COMMANDING,
     EMPTY,
@@ -58,8 +59,7 @@ EMPTY_PACKETS: Final = scenario(
 
 def hands_over_first(s: State, t: Number) -> None:
     """Claim the slot and store owner = DEVICE at once; the fields come afterwards."""
-    s.tx.owner_new[s.tx.prod_i] = True
-    s.tx.owner_pending[s.tx.prod_i] = True
+    s.store(TX.owner, s.tx.prod_i, owner=DEVICE)
 
 
 def owner_stored_already(s: State, t: Number) -> None:
@@ -463,8 +463,8 @@ INDICES_KEPT: Final = FaultCase(
 def owner_overtakes(s: State) -> None:
     """The write of owner = HOST becomes visible before the write of the header."""
     s.require(running(s) & (s.rx.stage == Stage.WRITE_HEADER))
-    s.require(s.rx.owner[s.rx.dev_i])
-    s.rx.owner[s.rx.dev_i] = False
+    s.require(s.load(RX.owner, s.rx.dev_i))
+    s.store(RX.owner, s.rx.dev_i, owner=HOST)
 
 
 RELAXED_ORDERING: Final = FaultCase(

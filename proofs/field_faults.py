@@ -39,6 +39,7 @@ from model.thread_spec import (
     sleep,
     unlock,
 )
+from model.words import CMD, RX, TX
 from proofs.scenarios import (
     CLOSING,
     COMMANDING,
@@ -111,7 +112,7 @@ WILD_POINTER: Final = FaultCase(
 
 def indices_equal(s: State) -> Bool:
     """After the first packet, reduced indices look alike: the ring seems empty."""
-    return s.rx.cons != s.rx.first
+    return s.rx.cons_i != 0
 
 
 def sees_equal_indices(s: State, t: Number) -> None:
@@ -151,7 +152,7 @@ ACQUIRE_TOO_EARLY: Final = FaultCase(
 
 def loads_length_again(s: State, t: Number) -> None:
     """Load the length once more, and copy that many bytes."""
-    s.threads.copied[t] = s.rx.length[s.threads.slot[t]]
+    _, s.threads.copied[t] = s.load(RX.header, s.threads.slot[t], early=False)
 
 
 DOUBLE_FETCH: Final = FaultCase(
@@ -180,8 +181,9 @@ UNCHECKED_LENGTH: Final = FaultCase(
 def reads_result_late(s: State, t: Number) -> None:
     """The command has completed: read the error byte in the slot that it used, and return it."""
     slot = s.threads.slot[t]
-    s.threads.completed_sequence[t] = s.cmd.status_sequence[slot]
-    s.threads.result[t] = s.cmd.status[slot]
+    sequence, status = s.load(CMD.status, slot, early=False)
+    s.threads.completed_sequence[t] = sequence
+    s.threads.result[t] = status
 
 
 RESULT_OF_ANOTHER: Final = FaultCase(
@@ -193,8 +195,9 @@ def tells_everyone(s: State, t: Number) -> None:
     """Take the slot back; the result goes to one variable that all callers read."""
     slot = s.cmd.cons_i
     reclaim(COMMAND, s, t)
-    s.threads.completed_sequence.fill(s.cmd.status_sequence[slot])
-    s.threads.status.fill(s.cmd.status[slot])
+    sequence, status = s.load(CMD.status, slot, early=False)
+    s.threads.completed_sequence.fill(sequence)
+    s.threads.status.fill(status)
 
 
 SHARED_RESULT: Final = FaultCase(
@@ -240,7 +243,8 @@ SUBMIT_IGNORES_FATAL: Final = FaultCase(
 
 def is_cards(s: State, slot: Number) -> Bool:
     """What a sender sees as owner of a transmit slot, true = DEVICE."""
-    return If(s.tx.owner_pending[slot], s.tx.owner_new[slot], s.tx.owner[slot])
+    owner: Bool = s.load(TX.owner, slot, early=False)
+    return owner
 
 
 def waits_for_slot(s: State, t: Number) -> None:
