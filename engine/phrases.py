@@ -179,7 +179,10 @@ def phrase_of(step: Transition) -> str:
         verb = _MOVES.get((item.kind, step.rule.party))
         if verb is not None:
             value = f": {item.value}" if item.value else ""
-            return f"{verb} {item.ring}{_slot(item)} {item.word.replace('_', ' ')}{value}"
+            # A load of the host's that no thread takes is one that its processor satisfies early.
+            early = step.rule.party is Party.HOST and not step.rule.parameters
+            word = item.word.replace("_", " ")
+            return f"{verb} {item.ring}{_slot(item)} {word}{' ahead' if early else ''}{value}"
         if item.kind in _SAID:
             return _SAID[item.kind].replace("$", f"{item.name}{_slot(item)}")
     return ""
