@@ -26,7 +26,7 @@ from judge.filters import KEYS, Filters
 from judge.judge import Deviation, Judge, Specification
 from judge.peek import Rings
 from judge.slot_check import SlotCheck
-from judge.words import BUFFER_SIZE, StrayAccessError, touched
+from judge.words import BUFFER_SIZE, EARLY_RULES, StrayAccessError, touched
 from model.layout import (
     CMDBASE,
     CMDSHIFT,
@@ -44,7 +44,7 @@ from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label
 from monitor import callers
 from monitor.callers import Callers
 from monitor.inferred_card import InferredCard
-from monitor.loads import EARLY_RULES, EarlyLoads
+from monitor.loads import EarlyLoads
 from monitor.path import LongPath
 from monitor.stores import PendingStores
 from monitor.verdict import Verdict

@@ -8,25 +8,29 @@ is handed over for whom.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from engine.stepper import Step
+from engine.words import Word
 from impl.memory import Purpose
 from impl.runtime import WaitQueue
 from judge.accesses import Accesses
 from judge.environment import Environment, Sleeper
 from judge.judge import Deviation, Judge
-from judge.words import Piece
+from judge.words import EARLY_RULES, Piece
 from model.layout import DBELL, EVFLAGS, FLAGS, TRANSMIT_RING, Register, split_doorbell
 from model.state import Label
-from monitor.loads import EARLY_RULES
+from model.words import WORDS
 from properties.simulation.host import Ending, Host, JudgedHost, Posted
 from properties.simulation.threads import HostThread
 from properties.simulation.weak_memory import Store, WeakRegion
 
-__all__ = ["JudgingReferee"]
+__all__ = ["JudgingHost"]
+
+WORD_OF: Final = {word.path: word for word in WORDS}
+"""The words that host and card share, by name."""
 
 
 @attrs.define(eq=False)
@@ -46,7 +50,7 @@ class _Accesses(Accesses):
     """
 
     def __init__(self, judge: Judge, host: Host) -> None:
-        super().__init__(judge, _AroundTest(host))
+        super().__init__(judge, _Simulated(host))
         self.host = host
         self.packets: dict[int, tuple[tuple[int, bytes], ...]] = {}
         self.handed_over: dict[int, tuple[int, bytes]] = {}
@@ -69,7 +73,7 @@ class _Accesses(Accesses):
         actor.hidden.clear()
 
 
-class _AroundTest(Environment):
+class _Simulated(Environment):
     """What stands around the driver under test."""
 
     def __init__(self, host: Host) -> None:
@@ -99,7 +103,7 @@ class _AroundTest(Environment):
         return self._host.readable, self._host.writable
 
 
-class JudgingReferee(JudgedHost):
+class JudgingHost(JudgedHost):
     """Asks the judge about every access."""
 
     def __init__(self, judge: Judge) -> None:
@@ -178,29 +182,23 @@ class JudgingReferee(JudgedHost):
     # Loads that are satisfied early
 
     def loaded_early(self, thread: HostThread, word: str, slot: int) -> object:
-        judge, now = self.judge, self._now
+        judge = self.judge
         rule = EARLY_RULES[word]
         step = (rule,) if judge.enabled(rule) else None
-        ring = word.partition(".")[0]
-        if word.endswith(".owner"):
-            pending = now[f"{ring}_owner_pending"][slot]
-            owner = now[f"{ring}_owner_new" if pending else f"{ring}_owner"][slot]
-            values = {f"{ring}.owner_speculated": True, f"{ring}.speculated_owner": owner}
-        elif word == "rx.header":
-            values = {
-                "rx.header_speculated": True,
-                "rx.speculated_sequence": now["rx_header"][slot],
-                "rx.speculated_length": now["rx_length"][slot],
-            }
-        else:
-            values = {
-                "cmd.status_speculated": True,
-                "cmd.speculated_sequence": now["cmd_status_sequence"][slot],
-                "cmd.speculated_status": now["cmd_status"][slot],
-            }
-        early = _Early(len(judge.path), step, values)
+        early = _Early(len(judge.path), step, self._speculated(WORD_OF[word], slot))
         self._earlies.append(early)
         return early
+
+    def _speculated(self, word: Word, slot: int) -> dict[str, Any]:
+        """What the specification's variables are once a load of a word was satisfied early."""
+        ahead, now = word.speculation, self._now
+        assert ahead is not None
+        pending = bool(word.buffered) and now[f"{word.ring}_{word.pending}"][slot]
+        sources = word.buffered if pending else word.holds
+        values = {f"{word.ring}.{ahead.flag}": True}
+        for name, source in zip(ahead.holds, sources, strict=True):
+            values[f"{word.ring}.{name}"] = now[f"{word.ring}_{source}"][slot]
+        return values
 
     def used_early(self, thread: HostThread, word: str, slot: int, memory: Any) -> None:
         early: _Early = memory

@@ -31,7 +31,7 @@ from monitor.outcomes import ERRORS
 from properties.driver_source import PRESENT, DriverCode
 from properties.simulation.card_port import EmulatedPort, VisibleMemory
 from properties.simulation.host import Ending, Host
-from properties.simulation.judged_host import JudgingReferee
+from properties.simulation.judged_host import JudgingHost
 from properties.simulation.threads import HostThread, Signal, Standing
 
 __all__ = ["FILTERS", "Decision", "Setup", "Simulation"]
@@ -122,7 +122,7 @@ class Simulation:
         self.code = code
         self.decisions: list[Decision] = []
         self.judge = Judge(spec, stale=setup.stale, lies=setup.lies)
-        self.judged_host = JudgingReferee(self.judge)
+        self.judged_host = JudgingHost(self.judge)
         self.card = Card(dma=None, transmit=self._transmitted, hwaddr=HWADDR)  # type: ignore[arg-type]
         fill = b"\x55" if setup.stale else b"\xa5"
         self.host = Host(EmulatedPort(self.card), self.judged_host, fill=fill, posted=setup.posted)
