@@ -50,6 +50,7 @@ __all__ = [
     "Promise",
     "Relies",
     "can_help",
+    "check_order",
     "concerns",
     "count",
     "obligations",
@@ -261,10 +262,38 @@ def concerns(protocol: Protocol, promise: Promise, step: Transition) -> bool:
     return any(name.name in step.updates for term in terms for name in variables(term))
 
 
+def check_order(system: System, promises: Sequence[Promise]) -> None:
+    """Raise `ValueError` if a promise relies on one that does not stand before it.
+
+    Two promises that relied on each other would prove nothing. Nor may one rely on a promise that
+    holds only if some rules do not happen, unless it says the same of itself.
+    """
+    s = system.protocol.symbols
+    for place, promise in enumerate(promises):
+        for case in promise.cases(s, *parameters_of(promise)):
+            if not isinstance(case.helper, Relies):
+                continue
+            other = case.helper.promise
+            if all(other is not earlier for earlier in promises[:place]):
+                raise ValueError(
+                    f"promise {promise.name} relies on {other.name}, which does not stand before it"
+                )
+            more = ", ".join(sorted(other.without.keys() - promise.without.keys()))
+            if more:
+                raise ValueError(
+                    f"promise {promise.name} relies on {other.name}, which assumes that there is "
+                    f"no {more}; it must assume so, too"
+                )
+
+
 def obligations(
     system: System, promises: Sequence[Promise], invariants: Sequence[Invariant]
 ) -> Iterator[Entry]:
-    """Of each promise: somebody can help, ranks are natural numbers, no step raises the rank."""
+    """Of each promise: somebody can help, ranks are natural numbers, no step raises the rank.
+
+    Raises `ValueError` if promises rely on each other in a circle.
+    """
+    check_order(system, promises)
     protocol = system.protocol
     for promise in promises:
         name = f"promise/{promise.name}"

@@ -25,11 +25,12 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from engine.claims import Invariant, Property
-from engine.deadlock import Movers, Undone
+from engine.deadlock import DEADLOCK_FREEDOM, Movers, Undone
 from engine.faults import Fault, FaultCase
 from engine.leads_to import Promise
 from engine.protocol import Protocol, System
 from engine.question import Entry
+from engine.races import NO_ACCESS_AFTER_FREE, RACE_FREEDOM
 from engine.rules import Choice
 from engine.terms import Bool, Number
 from engine.witnesses import Setting
@@ -42,9 +43,9 @@ ObligationKind: TypeAlias = Callable[["Theory", System], Iterable[Entry]]
 GENERAL: Final = {
     "invariant": "The invariant holds at power-on, and every step keeps it.",
     "indices": "Each index is the low bits of its counter, for every ring size.",
-    "race-freedom": "Host and device never touch the same word at the same time.",
-    "no-access-after-free": "The host touches no slot or buffer that was freed.",
-    "deadlock-freedom": "Wherever something is left to do, somebody can do it.",
+    RACE_FREEDOM: "Host and device never touch the same word at the same time.",
+    NO_ACCESS_AFTER_FREE: "The host touches no slot or buffer that was freed.",
+    DEADLOCK_FREEDOM: "Wherever something is left to do, somebody can do it.",
     "vacuity": "Every step can happen, and every premise can hold.",
 }
 """What those properties say that every protocol has."""

@@ -6,13 +6,11 @@ failed and is being closed. See `engine.scenario` for what a scenario is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from engine.deadlock import DEADLOCK_FREEDOM
-from engine.races import NO_ACCESS_AFTER_FREE, RACE_FREEDOM
 from engine.scenario import Act, Scenario, happens, in_turn, rests, until
-from engine.terms import And, Bool, Number, Or, constant
+from engine.terms import Bool, constant
 from model.opening import open_card
 from model.scope import Scope
 from model.state import Label, Stage, State
@@ -25,7 +23,6 @@ __all__ = [
     "FAILING",
     "FIRST_USER",
     "HANDLER",
-    "LIVENESS",
     "ONE_FILTER",
     "OPENING",
     "OTHER",
@@ -44,19 +41,8 @@ __all__ = [
     "receiving",
     "scenario",
     "sending",
-    "stuck",
-    "tickets",
 ]
 
-LIVENESS: Final[Mapping[str, str]] = {
-    DEADLOCK_FREEDOM: "While a call has something coming, some party can move.",
-    RACE_FREEDOM: "Host and card never touch the same word at the same time, one of them writing.",
-    NO_ACCESS_AFTER_FREE: "The host touches no slot or buffer that was freed.",
-    "recoverability": "After any fatal error the card can be used again.",
-    "requests-complete": "Every request completes, and its caller learns of it, or of a failure.",
-    "open-and-close-end": "Every open and every close ends, whatever the card does.",
-}
-"""Promises that are not statements about one state alone, and what the verdict of a run says."""
 FIRST_USER: Final = 2
 USER: Final = constant(FIRST_USER)
 OTHER: Final = constant(FIRST_USER + 1)
@@ -205,30 +191,3 @@ def reader_copies(s: State) -> Bool:
 def card_writes(s: State) -> Bool:
     """The card is about to write a packet to a buffer."""
     return s.rx.stage == Stage.WRITE_FIRST_WORD
-
-
-def tickets(s: State, scope: Scope) -> Iterator[Number]:
-    """Doorbells that may be under way: what a property of any doorbell is looked at for."""
-    for ring in (s.tx, s.cmd):
-        for ahead in range(scope.posted):
-            yield ring.doorbells_arrived + ahead
-
-
-def _owed(s: State, scope: Scope) -> Bool:
-    """Some call sleeps that has something coming: any but a reader while no packet waits."""
-    threads = s.threads
-    packet = s.rx.dev != s.rx.cons
-    return Or(
-        *(
-            threads.asleep[t] & ((threads.pc[t] != Label.RX_OWNER) | packet)
-            for t in map(constant, range(FIRST_USER, scope.threads))
-        )
-    )
-
-
-def stuck(s: State, scope: Scope) -> Bool:
-    """Every user sleeps or is idle, and a call sleeps that is owed something."""
-    threads = s.threads
-    everyone = map(constant, range(FIRST_USER, scope.threads))
-    quiet = And(*(threads.asleep[t] | (threads.pc[t] == Label.IDLE) for t in everyone))
-    return And(quiet, _owed(s, scope))

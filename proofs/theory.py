@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from engine.deadlock import DEADLOCK_FREEDOM
 from engine.faults import FaultCase
+from engine.races import NO_ACCESS_AFTER_FREE, RACE_FREEDOM
 from engine.rules import Choice
 from engine.terms import And, Bool, Number, Or, constant
 from engine.theory import Theory
@@ -19,9 +21,12 @@ from model.thread_spec import at, holder, queued_for_lock
 from proofs.assumptions import assumption_lines
 from proofs.invariants import INVARIANTS, conducting
 from proofs.ranking import PROMISES, bell_slot, in_call, waits_for_packet, working
-from proofs.scenarios import LIVENESS, stuck, tickets
+from proofs.scenarios import FIRST_USER
 
 __all__ = ["THEORY"]
+
+
+# What there is to prove
 
 
 def undone(s: State, t: Number, k: Number) -> dict[str, Bool]:
@@ -88,6 +93,9 @@ BIT_LEMMAS: Final = (
 )
 """What the masked indices need to know of who advances them, and when."""
 
+
+# Witnesses that nothing is proved of nothing
+
 FAILURES: Final = frozenset({"card.fatal_error", "interrupt", "interrupt_open", "begin_close"})
 """What would keep a random run from ever getting far."""
 SETTINGS: Final = (
@@ -104,11 +112,52 @@ SETTINGS: Final = (
 """With a card that fails often, with several users, with a card that lies."""
 
 
+# Faults
+
+
 def cases() -> Sequence[FaultCase]:
     """All faults, which only those who look for them need."""
     from proofs import faults
 
     return faults.cases()
+
+
+def tickets(s: State, scope: Scope) -> Iterator[Number]:
+    """Doorbells that may be under way: what a property of any doorbell is looked at for."""
+    for ring in (s.tx, s.cmd):
+        for ahead in range(scope.posted):
+            yield ring.doorbells_arrived + ahead
+
+
+def _owed(s: State, scope: Scope) -> Bool:
+    """Some call sleeps that has something coming: any but a reader while no packet waits."""
+    threads = s.threads
+    packet = s.rx.dev != s.rx.cons
+    return Or(
+        *(
+            threads.asleep[t] & ((threads.pc[t] != Label.RX_OWNER) | packet)
+            for t in map(constant, range(FIRST_USER, scope.threads))
+        )
+    )
+
+
+def stuck(s: State, scope: Scope) -> Bool:
+    """Every user sleeps or is idle, and a call sleeps that is owed something."""
+    threads = s.threads
+    everyone = map(constant, range(FIRST_USER, scope.threads))
+    quiet = And(*(threads.asleep[t] | (threads.pc[t] == Label.IDLE) for t in everyone))
+    return And(quiet, _owed(s, scope))
+
+
+VERDICTS: Final[Mapping[str, str]] = {
+    DEADLOCK_FREEDOM: "While a call has something coming, some party can move.",
+    RACE_FREEDOM: "Host and card never touch the same word at the same time, one of them writing.",
+    NO_ACCESS_AFTER_FREE: "The host touches no slot or buffer that was freed.",
+    "recoverability": "After any fatal error the card can be used again.",
+    "requests-complete": "Every request completes, and its caller learns of it, or of a failure.",
+    "open-and-close-end": "Every open and every close ends, whatever the card does.",
+}
+"""Promises that are not statements about one state alone, and what the verdict of a run says."""
 
 
 THEORY: Final = Theory(
@@ -130,7 +179,7 @@ THEORY: Final = Theory(
     cases=cases,
     stuck=stuck,
     tickets=tickets,
-    meanings={"race-freedom": "Host and card never touch the same word at the same time."},
-    verdicts=LIVENESS,
+    meanings={RACE_FREEDOM: "Host and card never touch the same word at the same time."},
+    verdicts=VERDICTS,
     assumptions=assumption_lines,
 )

@@ -17,7 +17,17 @@ DOCUMENTS = [
     "docs/hardware.md",
     "docs/proof.md",
 ]
-PARTS = ("model", "proofs", "impl", "monitor", "emulator", "properties", "userland", "lab")
+PARTS = (
+    "engine",
+    "model",
+    "proofs",
+    "impl",
+    "monitor",
+    "emulator",
+    "properties",
+    "userland",
+    "lab",
+)
 
 
 def listed(manifest: str, part: str) -> list[str]:

@@ -25,11 +25,11 @@ from model.scope import Scope
 from model.system import DUCT, specification
 from proofs.barrier_faults import barrier_cases, missing
 from proofs.ranking import PROMISES
-from proofs.scenarios import LIVENESS
 from proofs.theory import THEORY
 
 STATE = DUCT.symbols
 FAULTS = THEORY.faults
+LIVENESS = THEORY.verdicts
 FIELD_DEFECTS = {
     "zero-length-stall": "R",
     "wild-pointer-recycle": "R",
