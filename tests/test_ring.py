@@ -332,8 +332,8 @@ def test_what_was_written_to_a_slot_is_read_after_its_owner(receive, transmit, m
     send(transmit)
     give_to_host(memory.transmit_ring, 0)
     for ask, region in (
-        (receive.filled, memory.receive_ring),
-        (transmit.returned, memory.transmit_ring),
+        (receive.packet_ready, memory.receive_ring),
+        (transmit.has_completion, memory.transmit_ring),
     ):
         del device.said[:]
         assert ask()
