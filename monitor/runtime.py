@@ -33,7 +33,7 @@ class WatchedRuntime(Runtime):
             raise
         try:
             with self._observer.mutex:
-                self._observer.verdict.tell(self._observer.locked)
+                self._observer.tell(self._observer.locked)
         except BaseException:
             # A signal struck: whoever does not get the lock must not have it.
             self._observer.verdict.give_up("a signal struck while an access was judged")
@@ -44,7 +44,7 @@ class WatchedRuntime(Runtime):
         """Give the lock to the next in line."""
         try:
             with self._observer.mutex:
-                self._observer.verdict.tell(self._observer.unlocks)
+                self._observer.tell(self._observer.unlocks)
             self.alarm_if_due()
         finally:
             self._inner.unlock()
@@ -56,7 +56,7 @@ class WatchedRuntime(Runtime):
         observer = self._observer
         ending: BaseException | None = None
         with observer.mutex:
-            observer.verdict.tell(observer.sleeps, channel, handle)
+            observer.tell(observer.sleeps, channel, handle)
         self.alarm_if_due()
         self._refuse_sleep()
         try:
@@ -66,7 +66,7 @@ class WatchedRuntime(Runtime):
             if not isinstance(error, ExpiredError | CancelledError):
                 observer.callers.struck(error)
         with observer.mutex:
-            observer.verdict.tell(observer.got_up, ending)
+            observer.tell(observer.got_up, ending)
         self._refuse_sleep()
         if ending is not None:
             raise ending
@@ -74,13 +74,13 @@ class WatchedRuntime(Runtime):
     def wake(self, channel: WaitQueue) -> None:
         """Wake everyone who sleeps on `channel`."""
         with self._observer.mutex:
-            self._observer.verdict.tell(self._observer.woke, channel)
+            self._observer.tell(self._observer.woke, channel)
         self._inner.wake(channel)
 
     def cancel(self, handle: object) -> None:
         """End all sleeps on behalf of `handle`, now and later."""
         with self._observer.mutex:
-            self._observer.verdict.tell(self._observer.cancelled, handle)
+            self._observer.tell(self._observer.cancelled, handle)
         self._inner.cancel(handle)
 
     def now(self) -> float:
