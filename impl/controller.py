@@ -223,7 +223,7 @@ class Controller:
         place = object()
         handed_over, slot = 0, -1
         unannounced = False
-        ring.line.append(place)
+        ring.waiters.append(place)
         try:
             for fill_in_slot in fill_in:
                 if not ring.room and unannounced:
@@ -242,7 +242,7 @@ class Controller:
         finally:
             if unannounced:
                 ring.ring_doorbell(slot)
-            ring.line.remove(place)
+            ring.waiters.remove(place)
             self.show_writable()
             # The next in line may go on.
             self.runtime.wake(queue)
@@ -255,7 +255,7 @@ class Controller:
     ) -> None:
         while True:
             self._check(wait)
-            if ring.line[0] is place and ring.room:
+            if ring.waiters[0] is place and ring.room:
                 return
             if not wait.blocking:
                 raise WouldBlockError(f"all {ring.slots} transmit slots are in use or spoken for")
@@ -320,7 +320,7 @@ class Controller:
     @property
     def free_slots(self) -> int:
         """Number of packets that could be queued now."""
-        return 0 if self.transmit.line else self.transmit.room
+        return 0 if self.transmit.waiters else self.transmit.room
 
     def show_writable(self) -> None:
         """Let pollers know whether a packet can be queued."""

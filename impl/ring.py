@@ -54,7 +54,7 @@ class RequestRing:
 
     Attributes:
         slots: Number of slots, a power of two.
-        line: Callers that want a slot, in the order of arrival.
+        waiters: Callers that want a slot, in the order of arrival.
     """
 
     slot_size: int
@@ -62,7 +62,7 @@ class RequestRing:
 
     def __init__(self, device: Device, slots: int) -> None:
         self.slots = slots
-        self.line: deque[object] = deque()
+        self.waiters: deque[object] = deque()
         self._device = device
         self._region: DmaRegion | None = None
         self._produced = 0

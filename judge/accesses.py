@@ -114,7 +114,15 @@ class Accesses:
 
     def close_word(self, t: int) -> None:
         """No more accesses to the word at hand follow."""
-        self.actors[t].word = None
+        actor = self.actors[t]
+        assert actor.word is not None
+        _, slot = actor.word
+        actor.word = None
+        if actor.hidden:
+            for word in sorted(actor.hidden):
+                if not self._environment.is_pending(word, slot):
+                    self.judge.fire(f"{word}_visible", slot)
+            actor.hidden.clear()
 
     # Memory
 
@@ -122,15 +130,14 @@ class Accesses:
         """A store, or a part of one, is issued. Returns the thread that it turns out to be by."""
         for word in piece.words:
             if word.endswith(".owner"):
-                self.store_owner(t, word, piece.slot, data[0])
+                self._store_owner(t, word, piece.slot, data[0])
             elif word == "rx.pointer" and self._pcs[t] != Label.INIT_POINTER:
                 t = self._refill(t, piece.slot)
             else:
                 self.observe_word(t, ("store", word), piece)
         return t
 
-    def store_owner(self, t: int, word: str, slot: int, value: int) -> None:
-        """The owner byte of a slot is stored."""
+    def _store_owner(self, t: int, word: str, slot: int, value: int) -> None:
         name = {Owner.HOST: "HOST", Owner.DEVICE: "DEVICE"}.get(Owner(value), hex(value))
         self.judge.settle(t)
         if word == "tx.owner" and self._pcs[t] == Label.TX_OWNER:
@@ -217,11 +224,14 @@ class Accesses:
         else:
             self.judge.accesses["read"] += 1
 
-    def write(self, t: int, register: Register, value: int) -> None:
-        """A register write is issued."""
+    def write(self, t: int, register: Register, value: int) -> tuple[str, int] | None:
+        """A register write is issued.
+
+        Returns the ring, and the number of doorbells of the specification that the write stands
+        for; None where it is no doorbell.
+        """
         if register is DBELL:
-            self._ring_doorbell(t, value)
-            return
+            return self._ring_doorbell(t, value)
         self.judge.settle(t)
         label = Label(self._pcs[t])
         if register is FLAGS:
@@ -229,15 +239,16 @@ class Accesses:
             if not (label is Label.RESET or again):
                 raise Deviation(f"{self.judge.who(t)}: write to FLAGS at {label.name}")
             self.judge.accesses["write"] += 1
-            return
+            return None
         self._write_base(t, label, register, value)
+        return None
 
     def reset_arrives(self, t: int) -> None:
         """The write of RST arrives; one that is written again is part of the step before it."""
         if self._pcs[t] == Label.RESET:
             self.observe(t, ("arrive", "RST to FLAGS"))
 
-    def _ring_doorbell(self, t: int, value: int) -> None:
+    def _ring_doorbell(self, t: int, value: int) -> tuple[str, int]:
         """One doorbell announces a slot and all that were handed over before it."""
         ring, slot = split_doorbell(value)
         judge, now = self.judge, self._now
@@ -248,10 +259,9 @@ class Accesses:
         if name == "tx" and owed and self._pcs[t] != Label.TX_DOORBELL and slot == last:
             # Part of a batch: the rest waits for room, or the call ends here.
             judge.accesses["doorbell"] += 1
-            self._environment.rung(name, owed)
-            return
+            return name, owed
         self.observe(t, ("doorbell", name), slot)
-        self._environment.rung(name, owed + 1)
+        return name, owed + 1
 
     def _check_bells(self, t: int) -> None:
         if self.judge.owed_bells[t]:

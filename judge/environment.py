@@ -34,12 +34,12 @@ class Environment(abc.ABC):
         """Whether some store to a region is known not to be visible."""
 
     @abc.abstractmethod
-    def begins_at(self, address: int) -> Purpose | None:
-        """What the region is for that begins at a bus address; None if none does."""
+    def is_pending(self, word: str, slot: int) -> bool:
+        """Whether some store to a word of a slot is known not to be visible."""
 
     @abc.abstractmethod
-    def rung(self, ring: str, bells: int) -> None:
-        """A write of DBELL stands for so many doorbells of a ring of the specification."""
+    def begins_at(self, address: int) -> Purpose | None:
+        """What the region is for that begins at a bus address; None if none does."""
 
     @abc.abstractmethod
     def sleepers(self) -> Iterable[Sleeper]:

@@ -121,7 +121,7 @@ class Calls:
         if call.goes_on and error is None:
             self.observer.callers.pauses()
             return
-        self.observer.verdict.tell(self._check_outcome, call, t, error)
+        self.observer.tell(self._check_outcome, call, t, error)
         self.observer.callers.ends(t)
 
     def _refuse(self, cause: BaseException | None = None) -> None:
@@ -199,7 +199,7 @@ class WatchedController(_Inner):
         observer = self._calls.observer
         keys: list[int] = []
         with observer.mutex:
-            observer.verdict.tell(lambda: keys.append(observer.filters.want(mask, address)))
+            observer.tell(lambda: keys.append(observer.filters.want(mask, address)))
         try:
             yield keys[0] if keys else UNICAST
         finally:

@@ -36,34 +36,34 @@ class WatchedRegion(DmaRegion):
         with self._observer.mutex:
             value = self.inner.load(offset, width)
             data = value.to_bytes(width, "little")
-            self._observer.verdict.tell(self._observer.loaded, self, offset, data)
+            self._observer.tell(self._observer.loaded, self, offset, data)
             return value
 
     def store(self, offset: int, width: int, value: int) -> None:
         """Store a number of `width` bytes at `offset`."""
         with self._observer.mutex:
             data = value.to_bytes(width, "little")
-            self._observer.verdict.tell(self._observer.stores, self, offset, data)
+            self._observer.tell(self._observer.stores, self, offset, data)
             self.inner.store(offset, width, value)
 
     def load_bulk(self, offset: int, size: int) -> bytes:
         """A copy of `size` bytes from `offset` on."""
         with self._observer.mutex:
             data = self.inner.load_bulk(offset, size)
-            self._observer.verdict.tell(self._observer.loaded, self, offset, data)
+            self._observer.tell(self._observer.loaded, self, offset, data)
             return data
 
     def store_bulk(self, offset: int, data: Data) -> None:
         """Store all of `data` from `offset` on."""
         with self._observer.mutex:
-            self._observer.verdict.tell(self._observer.stores, self, offset, data)
+            self._observer.tell(self._observer.stores, self, offset, data)
             self.inner.store_bulk(offset, data)
 
     def view(self, offset: int, size: int) -> memoryview:
         """`size` bytes from `offset` on as they are, not copied; read-only."""
         with self._observer.mutex:
             view = self.inner.view(offset, size)
-            self._observer.verdict.tell(self._observer.loaded, self, offset, view)
+            self._observer.tell(self._observer.loaded, self, offset, view)
             return view
 
 
@@ -86,14 +86,14 @@ class WatchedDevice(Device):
             observer.verdict.give_up(f"there was no memory for the {purpose.value}: {error}")
             raise
         with observer.mutex:
-            observer.verdict.tell(observer.allocated, region)
+            observer.tell(observer.allocated, region)
         return region
 
     def free(self, region: DmaRegion) -> None:
         """Give a region back."""
         assert isinstance(region, WatchedRegion)
         with self._observer.mutex:
-            self._observer.verdict.tell(self._observer.frees, region)
+            self._observer.tell(self._observer.frees, region)
             region.freed = True
             self._inner.free(region.inner)
 
@@ -103,40 +103,40 @@ class WatchedDevice(Device):
         """No later load is satisfied before an earlier load or register read."""
         with self._observer.mutex:
             self._inner.acquire()
-            self._observer.verdict.tell(self._observer.acquired)
+            self._observer.tell(self._observer.acquired)
 
     def release(self) -> None:
         """No later store becomes visible before an earlier store."""
         with self._observer.mutex:
             self._inner.release()
-            self._observer.verdict.tell(self._observer.released)
+            self._observer.tell(self._observer.released)
 
     def before_register_write(self) -> None:
         """No later register write reaches the card before an earlier store is visible to it."""
         with self._observer.mutex:
             self._inner.before_register_write()
-            self._observer.verdict.tell(self._observer.ordered_register_writes)
+            self._observer.tell(self._observer.ordered_register_writes)
 
     def fence(self) -> None:
         """Return when every earlier store is visible to the card."""
         with self._observer.mutex:
             self._inner.fence()
-            self._observer.verdict.tell(self._observer.fenced)
+            self._observer.tell(self._observer.fenced)
 
     # Registers
 
     def read(self, register: Register) -> int:
         """Read a register."""
         with self._observer.mutex:
-            self._observer.verdict.tell(self._observer.reads, register)
+            self._observer.tell(self._observer.reads, register)
             value = self._inner.read(register)
-            self._observer.verdict.tell(self._observer.has_read, register, value)
+            self._observer.tell(self._observer.has_read, register, value)
             return value
 
     def write(self, register: Register, value: int) -> None:
         """Write a register."""
         with self._observer.mutex:
-            self._observer.verdict.tell(self._observer.writes, register, value)
+            self._observer.tell(self._observer.writes, register, value)
             self._inner.write(register, value)
 
     # Interrupts

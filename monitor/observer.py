@@ -10,9 +10,9 @@ Nothing is known of when a store becomes visible, when a load is satisfied, and 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVarTuple
 
 import attrs
 
@@ -51,6 +51,7 @@ from monitor.verdict import Verdict
 
 __all__ = ["Observer"]
 
+Arguments = TypeVarTuple("Arguments")
 INITIALISING: Final = frozenset({Label.CMD_INIT, Label.INIT_TX, Label.INIT_POINTER, Label.INIT_RX})
 
 
@@ -87,8 +88,8 @@ class _Around(Environment):
                 return region.purpose
         return None
 
-    def rung(self, ring: str, bells: int) -> None:
-        self._observer.pending.rings(threading.get_ident(), ring, bells)
+    def is_pending(self, word: str, slot: int) -> bool:
+        return False
 
     def sleepers(self) -> Iterator[Sleeper]:
         for t, sleep in self._observer.asleep.items():
@@ -145,6 +146,16 @@ class Observer:
         self._must_reset_again = False
         self._fatal_judged = False
         self._let_go = False
+
+    def tell(self, what: Callable[[*Arguments], None], *about: *Arguments) -> None:
+        """Judge that something happens, or has just happened. The caller holds the mutex."""
+        if self.verdict.over:
+            return
+        try:
+            what(*about)
+        except BaseException as error:
+            if self.verdict.failed(error):
+                raise
 
     def attend(self, device: Device) -> None:
         """Look at what this card does."""
@@ -326,8 +337,10 @@ class Observer:
                 "knows its address, and does not know its size yet"
             )
         label = self._pcs[t]
-        self.accesses.write(t, register, value)
-        if register is FLAGS:
+        bells = self.accesses.write(t, register, value)
+        if bells is not None:
+            self.pending.rings(threading.get_ident(), *bells)
+        elif register is FLAGS:
             self._must_reset_again = False
             self.accesses.reset_arrives(t)
             self._card.reset_written()

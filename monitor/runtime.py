@@ -33,7 +33,7 @@ class WatchedRuntime(Runtime):
             raise
         try:
             with self._observer.mutex:
-                self._observer.verdict.tell(self._observer.locked)
+                self._observer.tell(self._observer.locked)
         except BaseException:
             # A signal struck: whoever does not get the lock must not have it.
             self._observer.verdict.give_up("a signal struck while an access was judged")
@@ -44,7 +44,7 @@ class WatchedRuntime(Runtime):
         """Give the lock to the next in line."""
         try:
             with self._observer.mutex:
-                self._observer.verdict.tell(self._observer.unlocks)
+                self._observer.tell(self._observer.unlocks)
             self.alarm_if_due()
         finally:
             self._inner.unlock()
@@ -54,7 +54,7 @@ class WatchedRuntime(Runtime):
         observer = self._observer
         ending: BaseException | None = None
         with observer.mutex:
-            observer.verdict.tell(observer.sleeps, queue, handle)
+            observer.tell(observer.sleeps, queue, handle)
         self.alarm_if_due()
         self._refuse_sleep()
         try:
@@ -64,7 +64,7 @@ class WatchedRuntime(Runtime):
             if not isinstance(error, ExpiredError | CancelledError):
                 observer.callers.struck(error)
         with observer.mutex:
-            observer.verdict.tell(observer.got_up, ending)
+            observer.tell(observer.got_up, ending)
         self._refuse_sleep()
         if ending is not None:
             raise ending
@@ -72,13 +72,13 @@ class WatchedRuntime(Runtime):
     def wake(self, queue: WaitQueue) -> None:
         """Wake everyone who sleeps on `queue`."""
         with self._observer.mutex:
-            self._observer.verdict.tell(self._observer.woke, queue)
+            self._observer.tell(self._observer.woke, queue)
         self._inner.wake(queue)
 
     def cancel(self, handle: object) -> None:
         """End all sleeps on behalf of `handle`, now and later."""
         with self._observer.mutex:
-            self._observer.verdict.tell(self._observer.cancelled, handle)
+            self._observer.tell(self._observer.cancelled, handle)
         self._inner.cancel(handle)
 
     def now(self) -> float:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVarTuple
+from typing import Final
 
 from judge.filters import OutOfKeysError
 from judge.judge import Deviation, Judge
@@ -15,12 +14,11 @@ from monitor.report import last_steps, save
 
 __all__ = ["Verdict"]
 
-OURS: Final = frozenset({"monitor", "model", "impl", "emulator"})
-Arguments = TypeVarTuple("Arguments")
+OURS: Final = frozenset({"engine", "model", "judge", "monitor", "impl", "emulator"})
 
 
 class Verdict:
-    """Lets something be judged, as long as there is something to be learnt from it.
+    """Keeps what was found, and decides whether there is anything left to learn.
 
     Attributes:
         deviation: What was wrong.
@@ -42,24 +40,21 @@ class Verdict:
         """Nothing is judged any more."""
         return self.deviation is not None or bool(self.gave_up)
 
-    def tell(self, what: Callable[[*Arguments], None], *about: *Arguments) -> None:
-        """Something happens, or has just happened. The caller holds the mutex."""
-        if self.over:
-            return
-        try:
-            what(*about)
-        except Deviation as deviation:
-            self._found(deviation)
-        except StrayAccessError as error:
-            self._found(Deviation(f"no word of the specification: {error}"))
-        except OutOfKeysError as error:
-            self.give_up(str(error))
-        except BaseException as error:
-            if _is_ours(error):
+    def failed(self, error: BaseException) -> bool:
+        """Judging was left by an error; whether it is for the caller, who had a signal."""
+        match error:
+            case Deviation():
+                self._found(error)
+            case StrayAccessError():
+                self._found(Deviation(f"no word of the specification: {error}"))
+            case OutOfKeysError():
+                self.give_up(str(error))
+            case _ if _is_ours(error):
                 self.give_up(f"the monitor itself failed:\n{traceback.format_exc()}")
-                return
-            self.give_up("a signal struck while an access was judged")
-            raise
+            case _:
+                self.give_up("a signal struck while an access was judged")
+                return True
+        return False
 
     def give_up(self, reason: str) -> None:
         """Judge nothing any more."""

@@ -489,7 +489,7 @@ def test_a_signal_ends_a_wait_for_a_slot_and_the_next_in_line_gets_it():
         try:
             duct.send(0xEC60, b"never sent")
         except KeyboardInterrupt:
-            print("interrupted", len(duct._controller.transmit.line), "in line")
+            print("interrupted", len(duct._controller.transmit.waiters), "in line")
         stand_still(False)
         echo(b"goes on")
         duct.close()

@@ -21,7 +21,6 @@ from judge.environment import Environment, Sleeper
 from judge.judge import Deviation, Judge
 from judge.words import EARLY_RULES, Piece
 from model.layout import DBELL, EVFLAGS, FLAGS, TRANSMIT_RING, Register, split_doorbell
-from model.state import Label
 from model.words import WORDS
 from properties.simulation.host import Ending, Host, JudgedHost, Posted
 from properties.simulation.threads import HostThread
@@ -42,37 +41,6 @@ class _Early:
     values: dict[str, int | bool]
 
 
-class _Accesses(Accesses):
-    """The accesses of a run in which stores become visible one by one.
-
-    Attributes:
-        handed_over: The packets that were handed over, by number.
-    """
-
-    def __init__(self, judge: Judge, host: Host) -> None:
-        super().__init__(judge, _Simulated(host))
-        self.host = host
-        self.packets: dict[int, tuple[tuple[int, bytes], ...]] = {}
-        self.handed_over: dict[int, tuple[int, bytes]] = {}
-
-    def store_owner(self, t: int, word: str, slot: int, value: int) -> None:
-        self.judge.settle(t)
-        if word == "tx.owner" and self._pcs[t] == Label.TX_OWNER:
-            packet = self.packets[t][self.actors[t].sent]
-            self.handed_over[self._now["tx_prod"]] = packet
-        super().store_owner(t, word, slot, value)
-
-    def close_word(self, t: int) -> None:
-        actor = self.actors[t]
-        assert actor.word is not None
-        slot = actor.word[1]
-        super().close_word(t)
-        for word in sorted(actor.hidden):
-            if not self.host.memory.still_pending(word, slot):
-                self.judge.fire(f"{word}_visible", slot)
-        actor.hidden.clear()
-
-
 class _Simulated(Environment):
     """What stands around the driver under test."""
 
@@ -90,8 +58,8 @@ class _Simulated(Environment):
         found = self._host.memory.find(address, 1)
         return found[0].purpose if found is not None and found[1] == 0 else None
 
-    def rung(self, ring: str, bells: int) -> None:
-        self._host.posted[-1].bells = bells
+    def is_pending(self, word: str, slot: int) -> bool:
+        return self._host.memory.is_pending(word, slot)
 
     def sleepers(self) -> Iterator[Sleeper]:
         for thread in self._host.threads:
@@ -104,10 +72,17 @@ class _Simulated(Environment):
 
 
 class JudgingHost(JudgedHost):
-    """Asks the judge about every access."""
+    """Asks the judge about every access.
+
+    Attributes:
+        judge: The specification beside the run.
+        handed_over: The packets that were handed over, by number.
+    """
 
     def __init__(self, judge: Judge) -> None:
         self.judge = judge
+        self.handed_over: dict[int, tuple[int, bytes]] = {}
+        self._packets: dict[int, tuple[tuple[int, bytes], ...]] = {}
         self._now = judge.now
         self._acts_for: dict[int, int] = {}
         self._earlies: list[_Early] = []
@@ -115,18 +90,13 @@ class JudgingHost(JudgedHost):
     def attend(self, host: Host) -> None:
         """Judge the accesses of this host from now on."""
         self._host = host
-        self._accesses = _Accesses(self.judge, host)
-
-    @property
-    def handed_over(self) -> dict[int, tuple[int, bytes]]:
-        """The packets that were handed over, by number."""
-        return self._accesses.handed_over
+        self._accesses = Accesses(self.judge, _Simulated(host))
 
     # Calls
 
     def begin(self, t: int, packets: tuple[tuple[int, bytes], ...], *rule: Any) -> None:
         """Thread t is about to make the call that begins with a rule."""
-        self._accesses.packets[t] = packets
+        self._packets[t] = packets
         self._accesses.begin(t, tuple(len(payload) for _, payload in packets), *rule)
         self._acts_for.pop(t, None)
 
@@ -145,8 +115,11 @@ class JudgingHost(JudgedHost):
 
     def store(self, thread: HostThread, region: WeakRegion, piece: Piece, data: bytes) -> None:
         t = self._me(thread)
-        refilled = self._accesses.actors[t].refills
+        actor = self._accesses.actors[t]
+        refilled, sent = actor.refills, actor.sent
         by = self._accesses.store(t, piece, data)
+        if actor.sent > sent:
+            self.handed_over[self._now["tx_prod"] - 1] = self._packets[t][sent]
         if by != t:
             self._acts_for[thread.number] = by
         if self._accesses.actors[by].refills != refilled:
@@ -234,7 +207,9 @@ class JudgingHost(JudgedHost):
             self.judge.accesses["read"] += 1
 
     def write(self, thread: HostThread, register: Register, value: int) -> None:
-        self._accesses.write(self._me(thread), register, value)
+        bells = self._accesses.write(self._me(thread), register, value)
+        if bells is not None:
+            self._host.posted[-1].bells = bells[1]
 
     def arrive(self, posted: Posted) -> None:
         if posted.register is DBELL:

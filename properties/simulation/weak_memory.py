@@ -117,7 +117,7 @@ class WeakMemory:
         """The stores of one thread that are not visible yet."""
         return tuple(store for store in self.pending if store.thread == thread)
 
-    def still_pending(self, word: str, slot: int) -> bool:
+    def is_pending(self, word: str, slot: int) -> bool:
         """Some store to that word of the slot is not visible yet."""
         return any(store.piece.slot == slot and word in store.piece.words for store in self.pending)
 
