@@ -274,7 +274,7 @@ def test_the_zero_length_stall_can_be_read() -> None:
     found = caught("zero-length-stall")
     shown = text(found.trace, specification().phrases, fold=found.boot, fold_text=found.story)
     assert "user 2: no packet in rx[0], sleeps" in shown
-    assert "rx[1] header of #1" in shown
+    assert "rx[1] header #1, 0 bytes" in shown
     assert "no-lost-packet is broken" in shown
     assert max(map(len, shown.splitlines())) <= 110
 
