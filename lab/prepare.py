@@ -25,6 +25,10 @@ from lab.program import command
 __all__ = ["PROJECT", "Parts", "prepare"]
 
 PROJECT: Final = Path(__file__).resolve().parent.parent
+PACKAGES: Final = (
+    *("engine", "model", "judge", "impl", "monitor", "emulator", "properties", "userland", "lab"),
+)
+"""What the guest may import."""
 """The checkout."""
 
 QEMU_SUITE: Final = "trixie-backports"
@@ -206,7 +210,7 @@ def _compile_library(parts: Parts, tools: Parts, tell: Tell) -> None:
 def _compile_checkout(parts: Parts, tools: Parts) -> None:
     """Compile those files of the checkout that the guest may import, if they changed."""
     stale: dict[Path, str] = {}
-    for package in ("model", "impl", "monitor", "emulator", "properties", "userland", "lab"):
+    for package in PACKAGES:
         for path in (PROJECT / package).rglob("*.py"):
             inside = f"/srv/{path.relative_to(PROJECT)}"
             compiled = _compiled(parts, inside)

@@ -46,8 +46,8 @@ EVENT_THREAD = 0
 """The thread that serves vector 0."""
 FATAL_THREAD = 1
 """The thread that serves vector 1. Users are the threads from 2 on."""
-NOBODY = 0
-"""No user waits for this slot's completion."""
+NOBODY = 0xFFFF_FFFF
+"""No thread's number: nobody waits for this slot's completion."""
 UNICAST = 0
 """The filter of the card's own address: mask 0xffffffff, address HWADDR."""
 
@@ -207,7 +207,7 @@ class RequestRing(Group):
     cons_i: Number = number("slot of request cons")
     first: Number = number("number of the request that slot 0 carried at set-up", history=True)
     sequence: Array[Number] = numbers(SLOT, "number of the request last written to the slot")
-    waiter: Array[Number] = numbers(SLOT, "thread to be told of the completion, or NOBODY")
+    waiter: Array[Number] = numbers(SLOT, "thread to be told of the completion, or NOBODY", NOBODY)
     live: Bool = flag("the ring is initialised and the card knows it")
     # the store buffer: stores that the device may not see yet
     owner_new: Array[Bool] = flags(SLOT, "the owner byte last stored, true = DEVICE")

@@ -16,7 +16,7 @@ from typing import Final
 
 from engine.rules import THREAD, Party, RuleBook
 from engine.terms import TRUE, And, Bool, If, Number, one_of
-from model.state import EVENT_THREAD, FATAL_THREAD, Label, Result, State
+from model.state import EVENT_THREAD, FATAL_THREAD, NOBODY, Label, Result, State
 
 __all__ = [
     "BOOK",
@@ -81,7 +81,7 @@ def at(s: State, t: Number, *labels: Label) -> Bool:
 
 def user(t: Number) -> Bool:
     """Thread t is a user's, not one of the two that serve interrupts."""
-    return And(t != EVENT_THREAD, t != FATAL_THREAD)
+    return And(t != EVENT_THREAD, t != FATAL_THREAD, t != NOBODY)
 
 
 # The lock

@@ -7,7 +7,7 @@ from typing import Final
 from engine.claims import InvariantBook, within
 from engine.terms import And, Bool, Iff, Implies, Number, Or, constant, one_of
 from model.ring_spec import COMMAND, HOLDING, TRANSMIT
-from model.state import EVENT_THREAD, FATAL_THREAD, Label, Result, State
+from model.state import EVENT_THREAD, FATAL_THREAD, NOBODY, Label, Result, State
 from model.thread_spec import SLEEPS_CMD, SLEEPS_LIFE, SLEEPS_RX, SLEEPS_TX, at
 from proofs.invariants.labels import (
     COMMAND_LABELS,
@@ -25,9 +25,10 @@ BOOK: Final = InvariantBook()
 
 @BOOK.invariant("threads.labels", "thread")
 def thread_labels(s: State, t: Number) -> Bool:
-    """Each of the two handlers runs its own program and nobody else does."""
+    """Each of the two handlers runs its own program and nobody else does; no thread is NOBODY."""
     return And(
         one_of(s.threads.pc[t], Label),
+        Implies(t == NOBODY, at(s, t, Label.IDLE)),
         Iff(t == EVENT_THREAD, at(s, t, *EVENT_LABELS)),
         Iff(t == FATAL_THREAD, at(s, t, *FATAL_LABELS)),
     )
