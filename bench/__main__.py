@@ -18,6 +18,7 @@ from emulator.backend import Laboratory
 from engine.executor import Executor
 from engine.protocol import System
 from engine.scope import FlatState
+from engine.search import search
 from engine.terms import evaluate
 from impl.attach import Attachments
 from impl.driver import DuctDriver
@@ -111,7 +112,7 @@ def searching(executor: Executor, start: FlatState) -> Callable[[], int]:
     """Breadth-first search through 20,000 states."""
 
     def work() -> int:
-        return executor.search(goal=lambda state: False, start=start, states=20_000).steps
+        return search(executor, goal=lambda state: False, start=start, states=20_000).steps
 
     return work
 

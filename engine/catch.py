@@ -23,6 +23,7 @@ from engine.races import NO_ACCESS_AFTER_FREE, RACE_FREEDOM, race, stray
 from engine.record import record
 from engine.rules import Choice
 from engine.scope import FlatState
+from engine.search import search
 from engine.terms import Bool, Number, Or, constant
 from engine.theory import Theory
 from engine.trace import Trace
@@ -163,7 +164,7 @@ def _look(
         return _Search(ring_size, first, boot, path, loop, found.states, found.exhaustive)
     complete = Executor.of(system, scenario.scope(ring_size))
     bad = wanted(theory, case, complete)
-    result = executor.search(bad=bad, start=start, states=case.states, depth=depth)
+    result = search(executor, bad=bad, start=start, states=case.states, depth=depth)
     whole = result.path is not None or result.exhaustive or result.depth == depth
     return _Search(ring_size, first, boot, result.path, None, result.states, whole)
 

@@ -64,7 +64,9 @@ class Source:
         expression = self.expression(term)
         if variable.domain in (Domain.SLOT, Domain.COUNTER):
             return "0" if size == 1 else f"({expression} & {size - 1})"
-        return expression
+        if term.operation == "symbol" and term.name.startswith("?"):
+            return expression  # a parameter, which is in range
+        return f"({expression} % {size})"
 
     def expression(self, term: Term) -> str:
         """Python source for a number or truth value."""

@@ -1,14 +1,10 @@
-"""Run the specification: step by step, at random, by replay, or through all states breadth first.
+"""How rules become steps on states as values: one step, a random walk, a replay, a way to rest.
 
 An `Executor` is a system at a `Scope`. It works on states as values (`engine.scope.FlatState`);
 `Executor.runner` gives the fast kind that changes one state in place.
 
     executor = Executor.of(specification(), Scope(ring_size=2, users=2))
-    found = executor.search(bad=~invariant, states=1_000_000)
-
-A search works on *canonical* states: tickets and places in line count from the one that is served,
-and what lies outside the outstanding range is cleared. Only differences between tickets mean
-anything, so this merges states that differ in nothing that any step can notice.
+    found = search(executor, bad=~invariant, states=1_000_000)  # engine.search
 """
 
 from __future__ import annotations
@@ -37,7 +33,6 @@ __all__ = [
     "Predicate",
     "Runner",
     "Scope",
-    "SearchResult",
     "run_to_rest",
 ]
 
@@ -46,34 +41,6 @@ Predicate: TypeAlias = Callable[[FlatState], bool]
 """A property of a state, by value."""
 Path: TypeAlias = tuple[Instance, ...]
 """Steps in the order in which they are taken."""
-
-
-@attrs.frozen
-class SearchResult:
-    """What a breadth-first search found.
-
-    Attributes:
-        path: A shortest path to a state searched for, or None if none was found.
-        states: Number of different states seen.
-        steps: Number of steps taken from them.
-        depth: Length of the longest path looked at in full.
-        exhaustive: Every state that can be reached in this scope was seen (and no limit was hit).
-        deadlocks: Number of states seen in which no step is enabled.
-    """
-
-    path: Path | None
-    states: int
-    steps: int
-    depth: int
-    exhaustive: bool
-    deadlocks: int
-
-    def __str__(self) -> str:
-        found = "nothing found" if self.path is None else f"found in {len(self.path)} steps"
-        whole = "all states" if self.exhaustive else f"all paths up to {self.depth} steps"
-        if self.path is not None:
-            whole = f"no shorter path (all {self.depth}-step paths seen)"
-        return f"{found}: {self.states} states, {self.steps} steps, {whole}"
 
 
 @attrs.frozen(eq=False)
@@ -120,18 +87,18 @@ class Executor:
 
     def enabled(self, state: FlatState) -> list[Instance]:
         """The steps that may be taken in `state`."""
-        return [self.instances[number] for number in self._enabled(state)]
+        return [self.instances[number] for number in self.enabled_numbers(state)]
 
     def fire(self, state: FlatState, step: Instance) -> FlatState:
         """The state after `step`. Raises `ValueError` if it is not enabled."""
         own = self._own(step)
-        if own.index not in self._enabled(state):
+        if own.index not in self.enabled_numbers(state):
             raise ValueError(f"step {step} is not enabled")
-        return self._functions[own.index](state)
+        return self.step_functions[own.index](state)
 
     def is_enabled(self, state: FlatState, step: Instance) -> bool:
         """Whether `step` may be taken in `state`."""
-        return self._own(step).index in self._enabled(state)
+        return self._own(step).index in self.enabled_numbers(state)
 
     def _own(self, step: Instance) -> Instance:
         """The same step in this scope, where it may come from an executor of another one."""
@@ -142,8 +109,8 @@ class Executor:
 
     def successors(self, state: FlatState) -> Iterator[tuple[Instance, FlatState]]:
         """Each enabled step and the state after it."""
-        for number in self._enabled(state):
-            yield self.instances[number], self._functions[number](state)
+        for number in self.enabled_numbers(state):
+            yield self.instances[number], self.step_functions[number](state)
 
     def replay(
         self,
@@ -191,7 +158,7 @@ class Executor:
         combinations = tuple(itertools.product(*choices))
         return lambda state: all(test(state, *values) for values in combinations)
 
-    # Search
+    # States that are alike
 
     def known(self, state: FlatState) -> FlatState:
         """`state`, canonical and folded: one for all that are alike as far as any step can tell."""
@@ -207,72 +174,6 @@ class Executor:
         """Folds a canonical state: request and packet numbers count from the oldest in use."""
         return _function("folded(S)", folded_source(self.layout))
 
-    def search(
-        self,
-        goal: Bool | Predicate | None = None,
-        bad: Bool | Predicate | None = None,
-        start: FlatState | None = None,
-        states: int = 1_000_000,
-        depth: int | None = None,
-        *,
-        fold: bool = False,
-    ) -> SearchResult:
-        """Look breadth first for a state where `goal` or `bad` holds; with neither, for a deadlock.
-
-        The two differ in name only: say which you hope for. The search stops after `states`
-        different states or paths of length `depth`. With `fold`, states are folded too: numbers of
-        requests and packets count from the oldest in use, which can make the states finite in
-        number. What is searched for must then not ask for what `engine.canonical` drops.
-        """
-        wanted = self._wanted(goal if goal is not None else bad)
-        canonical = self.known if fold else self.canonical
-        first = canonical(self.initial() if start is None else start)
-        # Each state seen: the number of the state it was reached from, and the step.
-        seen: dict[FlatState, tuple[FlatState, int] | None] = {first: None}
-        steps = deadlocks = level = 0
-        frontier = [first]
-        if wanted is not None and wanted(first):
-            return SearchResult((), 1, 0, 0, False, 0)
-        enabled, functions = self._enabled, self._functions
-        while frontier and (depth is None or level < depth):
-            reached: list[FlatState] = []
-            for state in frontier:
-                numbers = enabled(state)
-                steps += len(numbers)
-                if not numbers:
-                    deadlocks += 1
-                    if wanted is None:
-                        path = self._path(seen, state)
-                        return SearchResult(path, len(seen), steps, level, False, deadlocks)
-                for number in numbers:
-                    after = canonical(functions[number](state))
-                    if after in seen:
-                        continue
-                    seen[after] = (state, number)
-                    if wanted is not None and wanted(after):
-                        path = self._path(seen, after)
-                        return SearchResult(path, len(seen), steps, level, False, deadlocks)
-                    reached.append(after)
-                if len(seen) > states:
-                    return SearchResult(None, len(seen), steps, level, False, deadlocks)
-            frontier = reached
-            level += 1
-        return SearchResult(None, len(seen), steps, level, not frontier, deadlocks)
-
-    def _wanted(self, condition: Bool | Predicate | None) -> Predicate | None:
-        return self.compile(condition) if isinstance(condition, Bool) else condition
-
-    def _path(
-        self, seen: Mapping[FlatState, tuple[FlatState, int] | None], state: FlatState
-    ) -> Path:
-        numbers: list[int] = []
-        link = seen[state]
-        while link is not None:
-            state, number = link
-            numbers.append(number)
-            link = seen[state]
-        return tuple(self.instances[number] for number in reversed(numbers))
-
     # Generated code
 
     def _name(self, name: str) -> str:
@@ -281,7 +182,8 @@ class Executor:
         return f"S[{self.layout.position[name]}]"
 
     @functools.cached_property
-    def _enabled(self) -> Callable[[FlatState], list[int]]:
+    def enabled_numbers(self) -> Callable[[FlatState], list[int]]:
+        """The numbers of the steps that may be taken in a state."""
         source = Source(self.layout, self._name)
         lines = ["E = []"]
         for group in grouped(self.layout):
@@ -292,7 +194,8 @@ class Executor:
         return _function("enabled(S)", [*lines, "return E"])
 
     @functools.cached_property
-    def _functions(self) -> list[Callable[[FlatState], FlatState]]:
+    def step_functions(self) -> list[Callable[[FlatState], FlatState]]:
+        """By number: the state after the step, whether or not it is enabled."""
         functions: list[Callable[[FlatState], FlatState]] = []
 
         def first_use(instance: Instance) -> Callable[[FlatState], FlatState]:

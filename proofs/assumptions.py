@@ -474,9 +474,9 @@ _DRIVER: Final = (
         "counters-wrap",
         "driver",
         "In machine arithmetic counters have 32 bits and are compared by their distance. Fewer "
-        "than 2^31 tickets, places in a line, callers inside, opens and posted doorbells are "
-        "outstanding at any moment, places of callers that gave up while the head of the line "
-        "waits included.",
+        "than 2^31 tickets, positions in a queue, callers inside, opens and posted doorbells are "
+        "outstanding at any moment, those of callers that cancelled while the head of the queue "
+        "waits included, and no user is thread 2^32 - 1, which stands for nobody.",
         "32-bit words",
         ("*.claim", "enter_*", "begin_*", "*.cancel_waiting", "*.ring_doorbell"),
     ),

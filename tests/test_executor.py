@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engine.executor import Executor, run_to_rest
 from engine.rules import Choice, symbolic
 from engine.scope import FlatState
+from engine.search import search
 from engine.stepper import Stepper
 from engine.terms import (
     And,
@@ -323,7 +324,7 @@ def test_a_ring_size_is_a_power_of_two() -> None:
 
 def test_the_search_finds_the_shortest_path() -> None:
     run = executor(1, 1)
-    failed = run.search(goal=STATE.driver.failed)
+    failed = search(run, goal=STATE.driver.failed)
     assert failed.path is not None
     assert [step.name for step in failed.path] == [
         "card.fatal_error",
@@ -337,21 +338,21 @@ def test_a_search_that_finds_nothing_says_whether_it_saw_everything() -> None:
     rules = {"card.fatal_error", "fatal_interrupt", "mark_failed", "card.spurious_vector0"}
     run = Executor.of(specification(), Scope(rules=rules))
     never = STATE.card.flags == Flags.RESETTING
-    whole = run.search(goal=never)
+    whole = search(run, goal=never)
     assert whole.path is None
     assert whole.exhaustive
-    part = run.search(goal=never, depth=2)
+    part = search(run, goal=never, depth=2)
     assert part.path is None
     assert not part.exhaustive
     assert part.depth == 2
-    few = run.search(goal=never, states=3)
+    few = search(run, goal=never, states=3)
     assert not few.exhaustive
 
 
 def test_without_a_goal_the_search_looks_for_a_deadlock() -> None:
     rules = {"card.fatal_error", "fatal_interrupt", "mark_failed"}
     run = Executor.of(specification(), Scope(rules=rules))
-    found = run.search()
+    found = search(run)
     assert found.path is not None
     assert [step.name for step in found.path] == [
         "card.fatal_error",
@@ -400,7 +401,7 @@ def test_folding_makes_the_transmit_ring_finite() -> None:
     ring |= {"mark_readable", "no_packet_waits", "cmd.no_completion", "card.raise_vector0"}
     rules = ring | {item.name for item in full.instances if item.name.startswith("tx.")}
     run = Executor.of(specification(), attrs.evolve(scope, rules=rules))
-    found = run.search(bad=STATE.card.sequence_error, start=start, fold=True)
+    found = search(run, bad=STATE.card.sequence_error, start=start, fold=True)
     assert found.path is None
     assert found.exhaustive
     assert found.deadlocks == 0

@@ -18,6 +18,7 @@ from engine.protocol import System
 from engine.races import NO_ACCESS_AFTER_FREE, RACE_FREEDOM
 from engine.rules import Guard
 from engine.scope import FlatState, Instance
+from engine.search import search
 from engine.terms import TRUE, constant
 from engine.trace import Trace
 from model.properties import PROPERTIES
@@ -206,7 +207,7 @@ def test_the_specification_keeps_the_promise_there(fault: Fault) -> None:
     executor = case.scenario.restricted(system, found.ring_size, system)
     if case.keeps is None:
         bad = breaks(THEORY, fault.property, complete(found, system))
-        result = executor.search(bad=bad, start=start, depth=found.steps, states=8_000)
+        result = search(executor, bad=bad, start=start, depth=found.steps, states=8_000)
         assert result.path is None
     else:
         assert find_lasso(executor, case.keeps(STATE), start, states=4_000).lasso is None
