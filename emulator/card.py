@@ -28,7 +28,7 @@ import attrs
 from emulator.card_state import CardState, FatalError
 from emulator.command import CommandEngine
 from emulator.hook import Hook
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from emulator.receive import Arrival, ReceiveEngine
 from emulator.ring_engine import Engine
 from emulator.transmit import TransmitEngine
@@ -228,7 +228,7 @@ class Card(CardState):
         """Whether the receive engine may take a packet."""
         return self.rx.may_arrive()
 
-    def arrive(self, packet: Packet) -> Arrival:
+    def arrive(self, packet: NetPacket) -> Arrival:
         """A packet arrives from the net."""
         return self.rx.arrive(packet)
 

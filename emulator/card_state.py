@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from emulator.bus import Dma
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from model.layout import Bit, filter_accepts
 from model.state import Flags
 
@@ -40,7 +40,7 @@ class CardState:
         refuse_filters: An error byte that every ADDFILT is answered with, or 0 to obey.
         flag_bits: Register FLAGS.
         flags: The same, as the specification knows it.
-        started: Packet traffic is on.
+        started: NetPacket traffic is on.
         stopping: A STOP was fetched: nothing new is started.
         filters: The filter table: mask and address of each entry. It is replaced and never changed
             in place, so that the net may look at it while the card works.
@@ -50,7 +50,7 @@ class CardState:
     """
 
     dma: Dma
-    transmit: Callable[[Packet], None]
+    transmit: Callable[[NetPacket], None]
     hwaddr: int = DEFAULT_HWADDR
     version: tuple[int, int] = (2, 1)
     bus_master: bool = True

@@ -23,7 +23,7 @@ from emulator.counters import Counters
 from impl.memory import Data, DmaRegion, Purpose
 from model.layout import LIMITS, WORDS
 
-__all__ = ["GARBAGE", "AddressSpace", "Region"]
+__all__ = ["GARBAGE", "AddressSpace", "SharedRegion"]
 
 GARBAGE: Final = 0xA5
 """What new memory is filled with: not zero, and no owner byte."""
@@ -35,7 +35,7 @@ _SCATTERED: Final = frozenset({Purpose.TRANSMIT_BUFFERS, Purpose.RECEIVE_BUFFERS
 
 
 @attrs.define(eq=False)
-class Region(DmaRegion):
+class SharedRegion(DmaRegion):
     """A region of memory.
 
     Attributes:
@@ -128,10 +128,10 @@ class AddressSpace:
     """
 
     counters: Counters = attrs.field(factory=Counters)
-    _regions: dict[int, Region] = attrs.field(factory=dict, init=False, repr=False)
+    _regions: dict[int, SharedRegion] = attrs.field(factory=dict, init=False, repr=False)
     _next: int = attrs.field(default=1, init=False)
 
-    def allocate(self, size: int, purpose: Purpose) -> Region:
+    def allocate(self, size: int, purpose: Purpose) -> SharedRegion:
         """A new region, filled with garbage.
 
         Raises:
@@ -144,7 +144,7 @@ class AddressSpace:
         if 2 * pages * _PAGE > _OFFSET_MASK:
             raise OSError(errno.ENOMEM, f"{os.strerror(errno.ENOMEM)}: {size} bytes")
         try:
-            region = Region(purpose, pages * _PAGE, self._next << _WINDOW_BITS)
+            region = SharedRegion(purpose, pages * _PAGE, self._next << _WINDOW_BITS)
         except MemoryError as error:
             raise OSError(errno.ENOMEM, f"{os.strerror(errno.ENOMEM)}: {size} bytes") from error
         self._regions[self._next] = region
@@ -152,7 +152,7 @@ class AddressSpace:
         return region
 
     @property
-    def regions(self) -> tuple[Region, ...]:
+    def regions(self) -> tuple[SharedRegion, ...]:
         """Those that the card reaches now."""
         return tuple(self._regions.values())
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import attrs
 
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 
 __all__ = ["Ductnet", "Net", "Station", "Stations"]
 
@@ -16,7 +16,7 @@ __all__ = ["Ductnet", "Net", "Station", "Stations"]
 class Station(Protocol):
     """Whatever listens on the net."""
 
-    def deliver(self, packet: Packet) -> None:
+    def deliver(self, packet: NetPacket) -> None:
         """A packet is on the net. Keep it or not, but do not wait for anything.
 
         It may be called from any thread, one packet after the other. Sending from here is allowed.
@@ -35,7 +35,7 @@ class Net(Protocol):
         """Remove a station; a packet that is on the net just now may still reach it."""
         ...
 
-    def send(self, packet: Packet) -> None:
+    def send(self, packet: NetPacket) -> None:
         """Put a packet on the net. It may be delivered later."""
         ...
 
@@ -70,10 +70,10 @@ class Ductnet(Stations):
     meanwhile, by another thread or in answer to it, waits its turn.
     """
 
-    _waiting: deque[Packet] = attrs.field(factory=deque, init=False, repr=False)
+    _waiting: deque[NetPacket] = attrs.field(factory=deque, init=False, repr=False)
     _busy: bool = attrs.field(default=False, init=False)
 
-    def send(self, packet: Packet) -> None:
+    def send(self, packet: NetPacket) -> None:
         """Put a packet on the net. It may be delivered later, by whoever uses the net now."""
         with self._lock:
             self._waiting.append(packet)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import attrs
 
-__all__ = ["Packet"]
+__all__ = ["NetPacket"]
 
 
 @attrs.frozen
-class Packet:
+class NetPacket:
     """A packet on the net: where it goes, where it comes from, and what it carries."""
 
     destination: int

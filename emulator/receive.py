@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 
 from emulator.buffers import first_half, write_buffers
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from emulator.ring_engine import Engine
 from model.layout import LIMITS, PACKET_SLOT, Owner, PacketSlot, unpack
 from model.state import Flags, Stage
@@ -44,7 +44,7 @@ class ReceiveEngine(Engine):
         jumbo: RXJUMBO in EVFLAGS.
     """
 
-    arriving: Packet = attrs.field(default=Packet(0, 0), init=False)
+    arriving: NetPacket = attrs.field(default=NetPacket(0, 0), init=False)
     slot: PacketSlot = attrs.field(default=PacketSlot(Owner.HOST), init=False)
     no_slot: bool = attrs.field(default=False, init=False)
     jumbo: bool = attrs.field(default=False, init=False)
@@ -86,7 +86,7 @@ class ReceiveEngine(Engine):
             and card.flags is Flags.CLEAR
         )
 
-    def arrive(self, packet: Packet) -> Arrival:
+    def arrive(self, packet: NetPacket) -> Arrival:
         """A packet arrives from the net."""
         if not self.may_arrive():
             return Arrival.NOT_NOW

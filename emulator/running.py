@@ -26,7 +26,7 @@ from emulator.counters import Counters
 from emulator.fair_lock import FairLock
 from emulator.hook import Hook
 from emulator.net import Net
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from model.layout import HWERR, IDENTITY, Bit, Register
 from model.state import Flags, Stage
 
@@ -83,7 +83,7 @@ class RunningCard:
         self._called = False
         self._idle = False
         self._off = False
-        self._queue: deque[Packet] = deque()
+        self._queue: deque[NetPacket] = deque()
         # the choice of the next step
         self.choice = Hook(self._choices)
         self._behaviour = behaviour or Behaviour()
@@ -211,7 +211,7 @@ class RunningCard:
 
     # What the net does
 
-    def deliver(self, packet: Packet) -> None:
+    def deliver(self, packet: NetPacket) -> None:
         """A packet is on the net: keep it for the receive engine if a filter accepts it."""
         if not self.card.accepts(packet.destination):
             return

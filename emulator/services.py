@@ -8,7 +8,7 @@ from collections.abc import Callable
 import attrs
 
 from emulator.net import Ductnet
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from emulator.quotes import quote_of
 from model.layout import ECHO, QUOTE
 
@@ -22,10 +22,10 @@ class Echo:
     net: Ductnet
     address: int = ECHO.address
 
-    def deliver(self, packet: Packet) -> None:
+    def deliver(self, packet: NetPacket) -> None:
         """Answer a packet for the echo, unless it claims to come from there."""
         if packet.destination == self.address != packet.source:
-            self.net.send(Packet(packet.source, self.address, packet.payload))
+            self.net.send(NetPacket(packet.source, self.address, packet.payload))
 
 
 @attrs.frozen(eq=False)
@@ -36,11 +36,11 @@ class Quote:
     address: int = QUOTE.address
     today: Callable[[], datetime.date] = datetime.date.today
 
-    def deliver(self, packet: Packet) -> None:
+    def deliver(self, packet: NetPacket) -> None:
         """Answer an empty packet for the service, unless it claims to come from there."""
         if packet.destination == self.address != packet.source and not packet.payload:
             quote = quote_of(self.today()).encode()
-            self.net.send(Packet(packet.source, self.address, quote))
+            self.net.send(NetPacket(packet.source, self.address, quote))
 
 
 def attach_services(net: Ductnet) -> None:

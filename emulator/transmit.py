@@ -12,7 +12,7 @@ import attrs
 
 from emulator.buffers import first_half, read_buffers
 from emulator.card_state import FatalError
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from emulator.ring_engine import RequestEngine
 from model.layout import HWERR, LIMITS, Owner, PacketSlot, unpack
 from model.state import Stage
@@ -94,4 +94,4 @@ class TransmitEngine(RequestEngine):
         """Put the packet on the net, from the card's own address whatever the slot says."""
         card = self.card
         self.stage = Stage.WRITE_OWNER
-        card.transmit(Packet(self.slot.dest, card.hwaddr, self.head + self.tail))
+        card.transmit(NetPacket(self.slot.dest, card.hwaddr, self.head + self.tail))

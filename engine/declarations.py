@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -35,6 +36,7 @@ def place_of(rule: Rule) -> str:
     body: Callable[..., Any] = rule.body
     while isinstance(body, functools.partial):
         body = body.func
+    body = inspect.unwrap(body)
     code = getattr(body, "__code__", None)
     if code is None:
         return f"rule {rule.name}"

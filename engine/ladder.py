@@ -167,7 +167,7 @@ def ladder(
     yield from map(page.printable, lines)
     if explain:
         yield ""
-        yield from map(page.printable, _explanations(trace, fold, page))
+        yield from map(page.printable, _explanations(trace, phrases, fold, page))
 
 
 def _drawn(
@@ -222,7 +222,7 @@ def _lines(
         yield f"{parts[0].rjust(4)} │ {' │ '.join(padded)}".rstrip()
 
 
-def _explanations(trace: Trace, fold: int, page: Page) -> Iterator[str]:
+def _explanations(trace: Trace, phrases: Phrases, fold: int, page: Page) -> Iterator[str]:
     """What each step shown means, in order of first appearance."""
     meanings = {step_name(step): step.meaning for step in trace.steps[fold:]}
     if not meanings:
@@ -231,12 +231,9 @@ def _explanations(trace: Trace, fold: int, page: Page) -> Iterator[str]:
     margin = min(26, page.width // 4, max(map(len, meanings)))
     for name, meaning in meanings.items():
         yield from page.wrapped(meaning, f"  {name.ljust(margin)}  ", " " * (margin + 4))
-    yield ""
-    yield from page.wrapped(
-        "buffered: stored by a processor, the card does not see it yet; visible: now it does; "
-        "posted: a register write on its way; #n: the packet or command that a word belongs to; "
-        "first word, last word: an early and a late word of the payload"
-    )
+    if phrases.legend:
+        yield ""
+        yield from page.wrapped(phrases.legend)
 
 
 def text(

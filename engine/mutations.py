@@ -24,7 +24,7 @@ from engine.terms import Array, Bool, Number
 
 __all__ = [
     "Body",
-    "Change",
+    "Mutation",
     "also",
     "barriers",
     "both",
@@ -39,7 +39,7 @@ __all__ = [
     "without_barrier",
 ]
 
-Change: TypeAlias = Callable[[System], System]
+Mutation: TypeAlias = Callable[[System], System]
 """Turns a system into the one with a fault."""
 Body: TypeAlias = Callable[..., None]
 """What a rule does, see `engine.rules`."""
@@ -61,7 +61,7 @@ def barriers(system: System) -> Iterator[tuple[str, str]]:
                 yield item.rule.name, guard.name
 
 
-def without_barrier(rule: str, barrier: str) -> Change:
+def without_barrier(rule: str, barrier: str) -> Mutation:
     """The driver has no such barrier: what it held back may happen at once."""
 
     def change(system: System) -> System:
@@ -78,7 +78,7 @@ def without_barrier(rule: str, barrier: str) -> Change:
     return change
 
 
-def replace(rule: str, body: Body, *parameters: Parameter) -> Change:
+def replace(rule: str, body: Body, *parameters: Parameter) -> Mutation:
     """The rule does what `body` says instead; `parameters` come after those that it has."""
 
     def change(system: System) -> System:
@@ -92,7 +92,7 @@ def replace(rule: str, body: Body, *parameters: Parameter) -> Change:
     return change
 
 
-def then(rule: str, body: Body, *parameters: Parameter) -> Change:
+def then(rule: str, body: Body, *parameters: Parameter) -> Mutation:
     """The rule does what it did, and then what `body` says, which may undo part of it."""
 
     def change(system: System) -> System:
@@ -109,7 +109,7 @@ def then(rule: str, body: Body, *parameters: Parameter) -> Change:
     return change
 
 
-def leads(rule: str, label: int, meaning: str) -> Change:
+def leads(rule: str, label: int, meaning: str) -> Mutation:
     """The rule does all that it did, and its thread goes on at another label."""
 
     def body(s: Any, t: Number) -> None:
@@ -119,7 +119,7 @@ def leads(rule: str, label: int, meaning: str) -> Change:
     return then(rule, body)
 
 
-def leaves(rule: str, variable: str, meaning: str) -> Change:
+def leaves(rule: str, variable: str, meaning: str) -> Mutation:
     """The rule does all that it did, except that it leaves `variable` alone."""
     *groups, name = variable.split(".")
 
@@ -141,7 +141,7 @@ def leaves(rule: str, variable: str, meaning: str) -> Change:
     return change
 
 
-def never(rule: str) -> Change:
+def never(rule: str) -> Mutation:
     """The rule is gone: nobody does this any more."""
 
     def change(system: System) -> System:
@@ -153,7 +153,7 @@ def never(rule: str) -> Change:
     return change
 
 
-def also(rule: Rule) -> Change:
+def also(rule: Rule) -> Mutation:
     """There is one more thing that may happen."""
 
     def change(system: System) -> System:
@@ -168,7 +168,7 @@ def thread_rule(name: str, body: Body, section: str, party: Party = Party.HOST) 
     return Rule(name, party, section, (THREAD,), fair, body)
 
 
-def both(*changes: Change) -> Change:
+def both(*changes: Mutation) -> Mutation:
     """Several changes that make one fault."""
 
     def change(system: System) -> System:
@@ -179,7 +179,7 @@ def both(*changes: Change) -> Change:
     return change
 
 
-def only_when(rule: str, condition: Callable[[Any], Bool], meaning: str) -> Change:
+def only_when(rule: str, condition: Callable[[Any], Bool], meaning: str) -> Mutation:
     """The rule happens only where the condition holds too."""
 
     def change(system: System) -> System:
@@ -195,7 +195,7 @@ def only_when(rule: str, condition: Callable[[Any], Bool], meaning: str) -> Chan
     return change
 
 
-def unlocked(rule: str, meaning: str) -> Change:
+def unlocked(rule: str, meaning: str) -> Mutation:
     """The thread takes the step as if it held the lock, whoever holds it."""
 
     def change(system: System) -> System:

@@ -82,6 +82,7 @@ class Phrases:
         named: Variables whose numbers have names.
         threads: Threads that have a name; any other is a user.
         choices: What a reader is told of a step's parameters.
+        legend: What the words mean, below a ladder.
     """
 
     steps: Mapping[str, str] = attrs.field(factory=dict)
@@ -91,6 +92,7 @@ class Phrases:
     named: Mapping[str, type[enum.IntEnum]] = attrs.field(factory=dict)
     threads: Mapping[int, str] = attrs.field(factory=dict)
     choices: Callable[[Step], Iterable[str]] = _no_choices
+    legend: str = ""
 
     def thread(self, number: int) -> str:
         """What a thread is called."""
@@ -162,21 +164,25 @@ _SAID: Final[Mapping[Kind, str]] = {
     Kind.FENCE: "barrier",
     Kind.FREE: "frees memory",
 }
-_MOVES: Final[Mapping[tuple[Kind, bool], str]] = {
-    (Kind.LOAD, True): "loads",
-    (Kind.STORE, True): "stores",
-    (Kind.LOAD, False): "reads",
-    (Kind.STORE, False): "writes",
+_MOVES: Final[Mapping[tuple[Kind, Party], str]] = {
+    (Kind.LOAD, Party.HOST): "loads",
+    (Kind.STORE, Party.HOST): "stores",
+    (Kind.STORE, Party.MEMORY): "visible",
+    (Kind.LOAD, Party.DEVICE): "reads",
+    (Kind.STORE, Party.DEVICE): "writes",
 }
 
 
 def phrase_of(step: Transition) -> str:
     """The template that follows from the first thing that a step does; "" if nothing is seen."""
     for item in step.operations:
-        verb = _MOVES.get((item.kind, step.rule.party is Party.HOST))
+        verb = _MOVES.get((item.kind, step.rule.party))
         if verb is not None:
             value = f": {item.value}" if item.value else ""
-            return f"{verb} {item.ring}{_slot(item)} {item.word.replace('_', ' ')}{value}"
+            # A load of the host's that no thread takes is one that its processor satisfies early.
+            early = step.rule.party is Party.HOST and not step.rule.parameters
+            word = item.word.replace("_", " ")
+            return f"{verb} {item.ring}{_slot(item)} {word}{' ahead' if early else ''}{value}"
         if item.kind in _SAID:
             return _SAID[item.kind].replace("$", f"{item.name}{_slot(item)}")
     return ""
@@ -187,6 +193,8 @@ def _slot(item: Operation) -> str:
     slot = item.slot
     if slot is None:
         return ""
+    if slot.operation == "constant":
+        return f"[{slot.value}]"
     name = _plain(slot)
     if not name and slot.operation == "select":
         array, index = map(_plain, slot.arguments)

@@ -11,12 +11,13 @@ from __future__ import annotations
 import enum
 import functools
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import attrs
 
 from engine.declarations import RuleError, check, place_of
 from engine.phrases import Phrases, phrase_of
-from engine.rules import Recorder, Rule, Transition, Variable, describe, transition
+from engine.rules import Recorder, Rule, Transition, Variable, describe, symbolic, transition
 from engine.smt import Machine
 from engine.symmetry import Symmetry
 from engine.words import Word
@@ -51,6 +52,11 @@ class Protocol:
     symmetry: Symmetry = Symmetry()
     phrases: Phrases = attrs.field(factory=Phrases)
     words: tuple[Word, ...] = ()
+
+    @functools.cached_property
+    def symbols(self) -> Any:
+        """The state in which every variable is its own symbol. Claims are made of it, only read."""
+        return symbolic(self.state)
 
     def system(self, rules: Iterable[Rule]) -> System:
         """The system with these rules. Raises `RuleError` if one does not say what it does."""

@@ -336,7 +336,15 @@ class Recorder(Group):
 
     # Shared memory
 
-    def load(self, word: Word, slot: Number, value: int | None = None, when: Bool = TRUE) -> Any:
+    def load(
+        self,
+        word: Word,
+        slot: Number,
+        value: int | None = None,
+        when: Bool = TRUE,
+        *,
+        early: bool = True,
+    ) -> Any:
         """Load a word of `slot`: the terms that it yields, one for each variable that holds it.
 
         The host sees its own store while that is pending, and a load that was satisfied early has
@@ -348,6 +356,7 @@ class Recorder(Group):
             value: What the load must yield for this step, where `word.values` names it; whether it
                 does is for the rule to require.
             when: The word is loaded only if this holds.
+            early: It is the load that `word.speculation` speaks of, and may have its value already.
 
         Returns:
             A term if one variable holds the word, else a tuple of terms.
@@ -357,14 +366,14 @@ class Recorder(Group):
         seen = [getattr(group, name)[slot] for name in word.holds]
         if self._party is not Party.DEVICE:
             seen = self._forwarded(group, word, slot, seen)
-            early = word.speculation
-            if early is not None:
-                flag = getattr(group, early.flag)
+            ahead = word.speculation if early else None
+            if ahead is not None:
+                flag = getattr(group, ahead.flag)
                 seen = [
                     If(flag, getattr(group, name), item)
-                    for name, item in zip(early.holds, seen, strict=True)
+                    for name, item in zip(ahead.holds, seen, strict=True)
                 ]
-                setattr(group, early.flag, FALSE)
+                setattr(group, ahead.flag, FALSE)
         return seen[0] if len(seen) == 1 else tuple(seen)
 
     @staticmethod

@@ -117,5 +117,5 @@ def say(seen: Seen, queues: type[enum.Enum] | None = None) -> str:
         case "free":
             return "free memory"
         case "arrive":
-            return f"the write of {which} to FLAGS arrives"
+            return f"the write of {which} arrives"
     return f"{what} {which}"

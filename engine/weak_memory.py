@@ -8,7 +8,17 @@ from engine.rules import SLOT, Kind, Party, Rule
 from engine.terms import TRUE, And, Number
 from engine.words import Word
 
-__all__ = ["speculation_rule", "visible_rule"]
+__all__ = ["speculation_name", "speculation_rule", "visible_name", "visible_rule"]
+
+
+def visible_name(word: Word) -> str:
+    """What the step is called by which a stored word becomes visible."""
+    return f"{word.path}_visible"
+
+
+def speculation_name(word: Word) -> str:
+    """What the step is called by which a load is satisfied ahead of its turn."""
+    return f"{word.ring}.speculate_{word.name}"
 
 
 def visible_rule(word: Word, section: str) -> Rule | None:
@@ -27,8 +37,9 @@ def visible_rule(word: Word, section: str) -> Rule | None:
             getattr(group, name)[k] = getattr(group, buffer)[k]
         getattr(group, word.pending)[k] = False
 
-    becomes_visible.__doc__ = word.visible
-    name = f"{word.path}_visible"
+    usual = f"The stored {word.name} of slot k becomes visible to the device."
+    becomes_visible.__doc__ = word.visible or usual
+    name = visible_name(word)
     return Rule(name, Party.MEMORY, section, (SLOT,), name, becomes_visible)
 
 
@@ -43,11 +54,11 @@ def speculation_rule(word: Word, section: str) -> Rule | None:
         slot = early.slot(s)
         s.barrier(early.barrier, early.behind(s))
         s.require(early.window(s) & ~getattr(group, early.flag))
-        seen = s.load(word, slot)
+        seen = s.load(word, slot, early=False)
         seen = seen if isinstance(seen, tuple) else (seen,)
         for name, value in zip(early.holds, seen, strict=True):
             setattr(group, name, value)
         setattr(group, early.flag, TRUE)
 
     comes_early.__doc__ = early.meaning
-    return Rule(f"{word.ring}.speculate_{word.name}", Party.HOST, section, (), "", comes_early)
+    return Rule(speculation_name(word), Party.HOST, section, (), "", comes_early)

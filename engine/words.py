@@ -59,7 +59,7 @@ class Speculation:
     barrier: str
     behind: Callable[[Any], Bool]
     window: Callable[[Any], Bool]
-    meaning: str
+    meaning: str = "A load is satisfied ahead of its turn."
 
 
 @attrs.frozen(eq=False)
@@ -76,7 +76,7 @@ class Word:
         buffered: What a store of the host's puts into each of them once it is visible; () if the
             host stores nothing to it.
         pending: The flag that such a store is not visible yet.
-        visible: What it is that a store becomes visible, in one line.
+        visible: What it is that a store becomes visible, in one line; "" for the usual words.
         after: What has to be visible before.
         values: Names of the values that an observer can tell apart.
         synchronises: Both sides may access it at once: it is how they learn of each other.

@@ -218,7 +218,7 @@ class Controller:
         Returns:
             How many were handed over, and the request that was waited for.
         """
-        channel = WaitQueue.COMMANDS if ring is self.commands else WaitQueue.SENDERS
+        queue = WaitQueue.COMMANDS if ring is self.commands else WaitQueue.SENDERS
         request = Request()
         place = object()
         handed_over, slot = 0, -1
@@ -230,7 +230,7 @@ class Controller:
                     # The card must know of the others before anybody waits for it.
                     ring.ring_doorbell(slot)
                     unannounced = False
-                self._wait_for_turn(ring, channel, place, wait)
+                self._wait_for_turn(ring, queue, place, wait)
                 fill_in_slot()
                 last = handed_over + 1 == len(fill_in)
                 slot = ring.hand_over(request if last and wait.blocking else None)
@@ -245,13 +245,13 @@ class Controller:
             ring.waiters.remove(place)
             self.show_writable()
             # The next in line may go on.
-            self.runtime.wake(channel)
+            self.runtime.wake(queue)
         if wait.blocking:
-            self._wait_for_completion(ring, channel, slot, request, wait)
+            self._wait_for_completion(ring, queue, slot, request, wait)
         return handed_over, request
 
     def _wait_for_turn(
-        self, ring: RequestRing, channel: WaitQueue, place: object, wait: Wait
+        self, ring: RequestRing, queue: WaitQueue, place: object, wait: Wait
     ) -> None:
         while True:
             self._check(wait)
@@ -261,15 +261,15 @@ class Controller:
                 raise WouldBlockError(f"all {ring.slots} transmit slots are in use or spoken for")
             # A batch may have filled the ring on the way here.
             self.show_writable()
-            self._sleep(channel, wait)
+            self._sleep(queue, wait)
 
     def _wait_for_completion(
-        self, ring: RequestRing, channel: WaitQueue, slot: int, request: Request, wait: Wait
+        self, ring: RequestRing, queue: WaitQueue, slot: int, request: Request, wait: Wait
     ) -> None:
         try:
             while not request.done:
                 self._check(wait)
-                self._sleep(channel, wait)
+                self._sleep(queue, wait)
         except BaseException:
             ring.abandon(slot, request)
             raise
@@ -309,11 +309,11 @@ class Controller:
         if self.life is not Life.OPEN and not wait.conducts:
             raise CardFailedError(f"the card is {self.life.value}")
 
-    def _sleep(self, channel: WaitQueue, wait: Wait) -> None:
+    def _sleep(self, queue: WaitQueue, wait: Wait) -> None:
         try:
-            self.runtime.sleep(channel, wait.deadline, wait.handle)
+            self.runtime.sleep(queue, wait.deadline, wait.handle)
         except ExpiredError:
-            raise WaitTimeoutError(f"waited {wait.timeout:g} s for {channel.value}") from None
+            raise WaitTimeoutError(f"waited {wait.timeout:g} s for {queue.value}") from None
         except CancelledError:
             raise ClosedError("the driver was closed while the call was waiting") from None
 
@@ -328,8 +328,8 @@ class Controller:
 
     def wake_everyone(self) -> None:
         """Whatever the sleepers wait for, they must look again; so must pollers."""
-        for channel in WaitQueue:
-            self.runtime.wake(channel)
+        for queue in WaitQueue:
+            self.runtime.wake(queue)
         self.runtime.set_readable(True)
         self.runtime.set_writable(True)
 
@@ -368,13 +368,13 @@ class Controller:
         self.device.read(EVFLAGS)
         # Completions that the flags announced are looked for after the flags were read.
         self.device.acquire()
-        for ring, channel in (
+        for ring, queue in (
             (self.commands, WaitQueue.COMMANDS),
             (self.transmit, WaitQueue.SENDERS),
         ):
             while ring.has_completion():
                 ring.reclaim()
-                self.runtime.wake(channel)
+                self.runtime.wake(queue)
         self.show_writable()
         if self.receive.packet_ready():
             self.runtime.set_readable(True)

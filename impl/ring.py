@@ -77,7 +77,7 @@ class RequestRing:
         self._forget()
 
     def retire(self) -> None:
-        """Be out of use, with nothing outstanding."""
+        """Detach from memory, with nothing outstanding."""
         self._region = None
         self._forget()
 
@@ -162,7 +162,7 @@ class RequestRing:
 
     @property
     def _memory(self) -> DmaRegion:
-        assert self._region is not None, "the ring is out of use"
+        assert self._region is not None, "the ring is detached from memory"
         return self._region
 
     def _store_owner(self, slot: int, owner: Owner) -> None:
@@ -237,7 +237,7 @@ class ReceiveRing:
         self._held = [False] * self.slots
 
     def retire(self) -> None:
-        """Be out of use."""
+        """Detach from memory."""
         self._memory = None
 
     def initialise_slot(self, slot: int) -> None:
@@ -246,7 +246,7 @@ class ReceiveRing:
         self._hand_over(slot)
 
     def packet_ready(self) -> bool:
-        """The next packet is there. A ring that is out of use has none."""
+        """The next packet is there. A ring that is detached from memory has none."""
         if self._memory is None:
             return False
         slot = index_of(self._consumed, self.slots)
@@ -313,12 +313,12 @@ class ReceiveRing:
 
     @property
     def _ring(self) -> DmaRegion:
-        assert self._memory is not None, "the ring is out of use"
+        assert self._memory is not None, "the ring is detached from memory"
         return self._memory.receive_ring
 
     @property
     def _buffers(self) -> DmaRegion:
-        assert self._memory is not None, "the ring is out of use"
+        assert self._memory is not None, "the ring is detached from memory"
         return self._memory.receive_buffers
 
 

@@ -31,7 +31,7 @@ class CancelledError(Exception):
 
 
 class Runtime(abc.ABC):
-    """The lock of one card, its channels, the clock, and the card's readiness.
+    """The lock of one card, its queues, the clock, and the card's readiness.
 
     The lock goes to threads in the order in which they ask for it: no bound on waiting could be
     promised otherwise.
@@ -46,15 +46,13 @@ class Runtime(abc.ABC):
         """Give the lock to the next in line."""
 
     @abc.abstractmethod
-    def sleep(
-        self, channel: WaitQueue, deadline: float | None = None, handle: object = None
-    ) -> None:
-        """Give up the lock and wait for `channel`, in one step; return with the lock.
+    def sleep(self, queue: WaitQueue, deadline: float | None = None, handle: object = None) -> None:
+        """Give up the lock and wait for `queue`, in one step; return with the lock.
 
-        It may return without a reason.
+        It may return spuriously.
 
         Args:
-            channel: What to wait for.
+            queue: What to wait for.
             deadline: When to stop waiting, in seconds of `now`; None: never.
             handle: The handle on whose behalf the caller sleeps; see `cancel`.
 
@@ -65,8 +63,8 @@ class Runtime(abc.ABC):
         """
 
     @abc.abstractmethod
-    def wake(self, channel: WaitQueue) -> None:
-        """Wake everyone who sleeps on `channel`. The caller holds the lock."""
+    def wake(self, queue: WaitQueue) -> None:
+        """Wake everyone who sleeps on `queue`. The caller holds the lock."""
 
     @abc.abstractmethod
     def cancel(self, handle: object) -> None:

@@ -78,7 +78,7 @@ class ThreadRuntime(Runtime):
 
     def __init__(self) -> None:
         self._lock = FairLock()
-        self._sleepers: dict[WaitQueue, list[_Sleeper]] = {channel: [] for channel in WaitQueue}
+        self._sleepers: dict[WaitQueue, list[_Sleeper]] = {queue: [] for queue in WaitQueue}
         self._cancelled: weakref.WeakSet[Any] = weakref.WeakSet()
         self._readiness = Readiness()
         self._threads: list[threading.Thread] = []
@@ -92,9 +92,7 @@ class ThreadRuntime(Runtime):
     def unlock(self) -> None:
         self._lock.release()
 
-    def sleep(
-        self, channel: WaitQueue, deadline: float | None = None, handle: object = None
-    ) -> None:
+    def sleep(self, queue: WaitQueue, deadline: float | None = None, handle: object = None) -> None:
         if handle is not None and handle in self._cancelled:
             raise CancelledError
         timeout = -1.0 if deadline is None else min(deadline - time.monotonic(), LONGEST_WAIT)
@@ -102,7 +100,7 @@ class ThreadRuntime(Runtime):
             raise ExpiredError
         sleeper = _Sleeper(handle)
         sleeper.alarm.acquire()
-        self._sleepers[channel].append(sleeper)
+        self._sleepers[queue].append(sleeper)
         self._lock.release()
         woken = False
         interruption: BaseException | None = None
@@ -112,7 +110,7 @@ class ThreadRuntime(Runtime):
             interruption = error
         interruption = self._lock.acquire() or interruption
         with contextlib.suppress(ValueError):
-            self._sleepers[channel].remove(sleeper)
+            self._sleepers[queue].remove(sleeper)
         if interruption is not None:
             raise interruption
         if sleeper.cancelled:
@@ -121,8 +119,8 @@ class ThreadRuntime(Runtime):
         if not woken and sleeper.alarm.locked():
             raise ExpiredError
 
-    def wake(self, channel: WaitQueue) -> None:
-        sleepers = self._sleepers[channel]
+    def wake(self, queue: WaitQueue) -> None:
+        sleepers = self._sleepers[queue]
         for sleeper in sleepers:
             sleeper.alarm.release()
         sleepers.clear()

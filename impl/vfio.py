@@ -14,7 +14,7 @@ import attrs
 from impl.iova import AddressRange
 from impl.kernel import Kernel
 
-__all__ = ["CONFIG_REGION", "REGISTER_REGION", "Container", "Group", "Region", "VfioDevice"]
+__all__ = ["CONFIG_REGION", "REGISTER_REGION", "Container", "Group", "VfioDevice", "VfioRegion"]
 
 CONFIG_REGION: Final = 7
 """VFIO_PCI_CONFIG_REGION_INDEX."""
@@ -85,7 +85,7 @@ class IommuInfo:
 
 
 @attrs.frozen
-class Region:
+class VfioRegion:
     """A part of the device.
 
     Attributes:
@@ -203,12 +203,12 @@ class VfioDevice:
         """Reset it."""
         self._kernel.control(self.descriptor, _DEVICE_RESET)
 
-    def region(self, index: int) -> Region:
+    def region(self, index: int) -> VfioRegion:
         """One of its regions."""
         answer = bytearray(_REGION_INFO.pack(_REGION_INFO.size, 0, index, 0, 0, 0))
         self._kernel.control(self.descriptor, _DEVICE_GET_REGION_INFO, answer)
         _, flags, _, _, size, offset = _REGION_INFO.unpack(answer)
-        return Region(size, offset, bool(flags & _CAN_MAP))
+        return VfioRegion(size, offset, bool(flags & _CAN_MAP))
 
     @property
     def msix_vectors(self) -> int:

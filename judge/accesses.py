@@ -61,7 +61,7 @@ class Accesses:
     def __init__(self, judge: Judge, around: Environment) -> None:
         self.judge = judge
         self.actors: defaultdict[int, Actor] = defaultdict(Actor)
-        self._around = around
+        self._environment = around
         self._now = judge.now
         self._pcs: list[int] = judge.now["threads_pc"]
         judge.next_is_empty = self._next_is_empty
@@ -92,7 +92,7 @@ class Accesses:
         was_freeing = self._pcs[t] == Label.FREE
         rule = self.judge.observe(t, seen, slot)
         if self._pcs[t] == Label.FREE and not was_freeing:
-            actor.to_free = list(self._around.packet_memory())
+            actor.to_free = list(self._environment.packet_memory())
         return rule
 
     def observe_word(self, t: int, seen: Seen, piece: Piece) -> None:
@@ -120,7 +120,7 @@ class Accesses:
         actor.word = None
         if actor.hidden:
             for word in sorted(actor.hidden):
-                if not self._around.is_pending(word, slot):
+                if not self._environment.is_pending(word, slot):
                     self.judge.fire(f"{word}_visible", slot)
             actor.hidden.clear()
 
@@ -193,7 +193,7 @@ class Accesses:
     def free(self, t: int, region: Any) -> None:
         """Memory is freed."""
         actor = self.actors[t]
-        if self._around.has_pending(region):
+        if self._environment.has_pending(region):
             raise Deviation(
                 f"{self.judge.who(t)}: frees the {region.purpose.value} while stores to it are "
                 "not visible yet"
@@ -246,7 +246,7 @@ class Accesses:
     def reset_arrives(self, t: int) -> None:
         """The write of RST arrives; one that is written again is part of the step before it."""
         if self._pcs[t] == Label.RESET:
-            self.observe(t, ("arrive", "RST"))
+            self.observe(t, ("arrive", "RST to FLAGS"))
 
     def _ring_doorbell(self, t: int, value: int) -> tuple[str, int]:
         """One doorbell announces a slot and all that were handed over before it."""
@@ -275,7 +275,7 @@ class Accesses:
         if register not in wanted or register in actor.bases:
             raise Deviation(f"{self.judge.who(t)}: write to {register.name} at {label.name}")
         if register in PURPOSES:
-            right = self._around.begins_at(value) is PURPOSES[register]
+            right = self._environment.begins_at(value) is PURPOSES[register]
         else:
             right = 1 << value == self.judge.spec.scope.ring_size
         if not right:
@@ -332,16 +332,16 @@ class Accesses:
             )
         self._check_sleepers(t)
 
-    def sleep(self, t: int, channel: WaitQueue) -> None:
+    def sleep(self, t: int, queue: WaitQueue) -> None:
         """The lock is given up and a sleep begins."""
         if self._now["threads_asleep"][t]:
             self.judge.accesses["sleep"] += 1
-            if channel is not WaitQueue.READERS:
+            if queue is not WaitQueue.READERS:
                 raise self.judge.deviation(
-                    f"{self.judge.who(t)}: sleeps for {channel.value}, and wants a packet"
+                    f"{self.judge.who(t)}: sleeps for {queue.value}, and wants a packet"
                 )
         else:
-            self.observe(t, ("sleep", channel.name))
+            self.observe(t, ("sleep", queue.name))
         self._check_sleepers(t)
 
     def get_up(self, t: int, *, interrupted: bool, expired: bool) -> None:
@@ -370,14 +370,14 @@ class Accesses:
     def _check_sleepers(self, t: int) -> None:
         """Whoever gives up the lock has woken everyone that it must wake, and announced all."""
         self._check_bells(t)
-        for other in self._around.sleepers():
+        for other in self._environment.sleepers():
             if other.thread != t and self.judge.enabled("wake", other.thread):
                 raise self.judge.deviation(
                     f"{self.judge.who(t)}: gives up the lock, and {self.judge.who(other.thread)}, "
-                    f"who sleeps for {other.channel.value}, was not woken"
+                    f"who sleeps for {other.queue.value}, was not woken"
                 )
         if self._now["driver_life"] == Life.OPEN:
-            readable, writable = self._around.pollers()
+            readable, writable = self._environment.pollers()
             self._check_pollers(t, "readable", readable, self._now["rx_ready"])
             self._check_pollers(t, "writable", writable, self._writable())
 

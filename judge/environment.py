@@ -19,7 +19,7 @@ class Sleeper:
     """A thread that sleeps and that nobody has woken yet."""
 
     thread: int
-    channel: WaitQueue
+    queue: WaitQueue
 
 
 class Environment(abc.ABC):

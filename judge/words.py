@@ -11,11 +11,13 @@ from typing import Final
 
 import attrs
 
+from engine.weak_memory import speculation_name
 from impl.memory import Purpose
 from impl.packet import FIELDS, HEADER
 from model.layout import COMMAND_SLOT, LIMITS, PACKET_SLOT
+from model.words import WORDS
 
-__all__ = ["BUFFER_SIZE", "OWNERS", "Piece", "StrayAccessError", "touched"]
+__all__ = ["BUFFER_SIZE", "EARLY_RULES", "OWNERS", "Piece", "StrayAccessError", "touched"]
 
 BUFFER_SIZE: Final = LIMITS.buffers * LIMITS.page_size
 """Bytes of buffers that belong to a packet slot."""
@@ -26,6 +28,12 @@ OWNERS: Final = {
     Purpose.RECEIVE_RING: "rx.owner",
 }
 """The word that the first byte of each ring's slots is."""
+
+
+EARLY_RULES: Final = {
+    word.path: speculation_name(word) for word in WORDS if word.speculation is not None
+}
+"""Words that may be loaded early, and the rule that says when."""
 
 
 class StrayAccessError(Exception):

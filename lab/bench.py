@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from lab.architecture import Architecture
-from lab.cards import Card, cards
+from lab.cards import LabCard, cards
 from lab.guest import Guest, booted
 from lab.prepare import Parts
 from lab.qemu import FIRST_SLOT
@@ -63,7 +63,7 @@ class Seat:
         outside: Its control channel, as the host sees it.
     """
 
-    card: Card
+    card: LabCard
     function: str
     control: str
     outside: BenchControl
@@ -104,7 +104,7 @@ def bench(
 
 @contextlib.contextmanager
 def plug_in(
-    parts: Parts, folder: Path, name: str, plugged: Sequence[Card], kernel: Sequence[str]
+    parts: Parts, folder: Path, name: str, plugged: Sequence[LabCard], kernel: Sequence[str]
 ) -> Iterator[Bench]:
     """A guest with cards that are there already."""
     ports = {f"control-{number}": card.control for number, card in enumerate(plugged)}

@@ -17,14 +17,14 @@ import attrs
 
 from lab.prepare import PROJECT
 
-__all__ = ["Card", "cards"]
+__all__ = ["LabCard", "cards"]
 
 PATIENCE: Final = 60.0
 """Seconds within which a card is there, or gone."""
 
 
 @attrs.frozen
-class Card:
+class LabCard:
     """A card that runs.
 
     Attributes:
@@ -39,7 +39,7 @@ class Card:
 
 
 @contextlib.contextmanager
-def cards(names: Sequence[str], folder: Path, logs: Path, *options: str) -> Iterator[list[Card]]:
+def cards(names: Sequence[str], folder: Path, logs: Path, *options: str) -> Iterator[list[LabCard]]:
     """Cards on one net of their own, for as long as this lasts.
 
     Args:
@@ -51,7 +51,7 @@ def cards(names: Sequence[str], folder: Path, logs: Path, *options: str) -> Iter
     with contextlib.ExitStack() as stack:
         started = []
         for name in names:
-            card = Card(name, folder / f"{name}.card", folder / f"{name}.control")
+            card = LabCard(name, folder / f"{name}.card", folder / f"{name}.control")
             words = [
                 *(sys.executable, "-m", "emulator"),
                 *("--socket", str(card.socket), "--control", str(card.control)),
@@ -73,7 +73,7 @@ def cards(names: Sequence[str], folder: Path, logs: Path, *options: str) -> Iter
         yield [card for card, _, _ in started]
 
 
-def _await(card: Card, process: subprocess.Popen[bytes], log: Path) -> None:
+def _await(card: LabCard, process: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + PATIENCE
     while not all(_answers(path) for path in (card.control,)):
         if process.poll() is not None or time.monotonic() > end:

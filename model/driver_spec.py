@@ -428,7 +428,7 @@ def write_reset(s: State, t: Number) -> None:
         & (s.cmd.doorbells_arrived == s.cmd.doorbells_posted),
         "register writes in order",
     )
-    s.register_write_arrives("RST")
+    s.register_write_arrives("RST to FLAGS")
     card_resets(s)
     _retire_packet_rings(s, TRUE)
     s.cmd.live = FALSE

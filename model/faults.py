@@ -6,41 +6,19 @@ other places: `proofs/` makes it in the specification, as a small change of its 
 several places has the same description there, and so the same name.
 
 Two drivers for the card are public: the reference driver (R) and an independent one (I). Their
-defects were found by reading the drivers against the datasheet, not by running them.
+defects were found by reading the drivers against the datasheet, not by running them. The origin of
+a fault is one of these or both (R, I), none of them but known to every driver writer (classic), or
+nowhere but here (own).
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Final
 
-import attrs
+from engine.faults import Fault
 
-__all__ = ["BARRIERS", "CATALOGUE", "Fault", "barrier_fault", "described"]
-
-
-@attrs.frozen
-class Fault:
-    """A mistake that a driver, or a card, can make.
-
-    Attributes:
-        id: Its name on command lines and in saved runs.
-        origin: Where it was seen: in the reference driver (R), in the independent one (I), in both
-            (R, I), in neither but known to every driver writer (classic), or nowhere but here
-            (own).
-        title: What is done, in one line.
-        explanation: What is done and what goes wrong, for somebody who never saw the code; "" where
-            the title says all.
-        property: The promise of the specification that it breaks; "" for a mistake that is not
-            made in the specification.
-    """
-
-    id: str
-    origin: str
-    title: str
-    explanation: str = attrs.field(default="", converter=inspect.cleandoc)
-    property: str = ""
+__all__ = ["BARRIERS", "CATALOGUE", "barrier_fault", "described"]
 
 
 def barrier_fault(name: str, rule: str, barrier: str, explanation: str, broken: str) -> Fault:

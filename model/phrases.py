@@ -418,5 +418,10 @@ PHRASES: Final = Phrases(
     named=NAMED,
     threads={EVENT_THREAD: "handler", FATAL_THREAD: "fatal handler"},
     choices=_choices,
+    legend=(
+        "buffered: stored by a processor, the card does not see it yet; visible: now it does; "
+        "posted: a register write on its way; #n: the packet or command that a word belongs to; "
+        "first word, last word: an early and a late word of the payload"
+    ),
 )
 """How runs of the duct card are told."""

@@ -7,11 +7,9 @@ Promises that something will happen are in `proofs.ranking`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
-import attrs
-
+from engine.claims import Property, PropertyBook, slot_exists
 from engine.terms import (
     And,
     Bool,
@@ -40,42 +38,13 @@ from model.state import (
 from model.thread_spec import at, holder, lock_is_held
 from model.words import SCAN
 
-__all__ = ["PROPERTIES", "Property"]
+__all__ = ["PROPERTIES"]
 
 
-@attrs.frozen
-class Property:
-    """A promise: its name, what indexes it (slot, thread, counter, key), and the statement."""
-
-    name: str
-    indices: tuple[str, ...]
-    body: Callable[..., Bool]
-
-    @property
-    def meaning(self) -> str:
-        """What is promised, in one line."""
-        return (self.body.__doc__ or "").strip().split("\n")[0]
+BOOK: Final = PropertyBook()
 
 
-PROPERTIES: Final[list[Property]] = []
-
-
-def promise(name: str, *indices: str) -> Callable[[Callable[..., Bool]], Callable[..., Bool]]:
-    """State a property."""
-
-    def state(body: Callable[..., Bool]) -> Callable[..., Bool]:
-        PROPERTIES.append(Property(name, indices, body))
-        return body
-
-    return state
-
-
-def slot_exists(k: Number) -> Bool:
-    """k is a slot of a ring."""
-    return And(constant(0) <= k, k < ring_size())
-
-
-@promise("flow-control")
+@BOOK.property("flow-control")
 def flow_control(s: State) -> Bool:
     """No ring in use holds more requests than slots, and nobody runs ahead of the other side."""
     n = ring_size()
@@ -95,7 +64,7 @@ def flow_control(s: State) -> Bool:
     return And(*parts)
 
 
-@promise("transmit-fifo")
+@BOOK.property("transmit-fifo")
 def transmit_fifo(s: State) -> Bool:
     """Packets are sent once each, in order, and whole: no stale or torn word leaves the card."""
     ring = s.tx
@@ -110,7 +79,7 @@ def transmit_fifo(s: State) -> Bool:
     )
 
 
-@promise("command-fifo")
+@BOOK.property("command-fifo")
 def command_fifo(s: State) -> Bool:
     """Commands are executed once each, in order, and as they were submitted."""
     ring = s.cmd
@@ -131,7 +100,7 @@ def looked(s: State, t: Number) -> Bool:
     return And(at(s, t, Label.EXIT), s.threads.peek[t], s.threads.result[t] == Result.OK)
 
 
-@promise("receive-fifo", "thread")
+@BOOK.property("receive-fifo", "thread")
 def receive_fifo(s: State, t: Number) -> Bool:
     """Packets reach readers once each, in order, and whole, and a peek tells the next one's length.
 
@@ -153,13 +122,13 @@ def receive_fifo(s: State, t: Number) -> Bool:
     )
 
 
-@promise("own-result", "thread")
+@BOOK.property("own-result", "thread")
 def own_result(s: State, t: Number) -> Bool:
     """A caller gets the result of its own command, and learns of its own packet's completion."""
     return Implies(s.threads.completed[t], s.threads.completed_sequence[t] == s.threads.request[t])
 
 
-@promise("no-dma-after-free")
+@BOOK.property("no-dma-after-free")
 def no_dma_after_free(s: State) -> Bool:
     """The card touches no memory of the packet rings that was freed or never given to it."""
     transmitting = ~one_of(s.tx.stage, (Stage.IDLE,)) & running(s)
@@ -172,7 +141,7 @@ def no_dma_after_free(s: State) -> Bool:
     )
 
 
-@promise("no-store-after-free", "slot")
+@BOOK.property("no-store-after-free", "slot")
 def no_store_after_free(s: State, k: Number) -> Bool:
     """No store of the host is on its way to memory that was freed."""
     return Implies(
@@ -184,7 +153,7 @@ def no_store_after_free(s: State, k: Number) -> Bool:
     )
 
 
-@promise("buffer-ownership")
+@BOOK.property("buffer-ownership")
 def buffer_ownership(s: State) -> Bool:
     """The card writes packets only to the buffers of the slot that it owns and fills."""
     writing = one_of(
@@ -198,13 +167,13 @@ def buffer_ownership(s: State) -> Bool:
     )
 
 
-@promise("filters-by-command", "key")
+@BOOK.property("filters-by-command", "key")
 def filters_by_command(s: State, key: Number) -> Bool:
     """The filter table is exactly what the commands submitted make of it."""
     return s.card.filters[key] == s.card.asked[key]
 
 
-@promise("closed-is-stopped", "key")
+@BOOK.property("closed-is-stopped", "key")
 def closed_is_stopped(s: State, key: Number) -> Bool:
     """A closed card is stopped, without filters, with all packet memory freed."""
     closed = (s.driver.life == Life.CLOSED) & ~s.driver.needs_reset
@@ -220,7 +189,7 @@ def closed_is_stopped(s: State, key: Number) -> Bool:
     )
 
 
-@promise("opens-counted")
+@BOOK.property("opens-counted")
 def opens_counted(s: State) -> Bool:
     """The card is open exactly while somebody has it open."""
     return And(
@@ -229,7 +198,7 @@ def opens_counted(s: State) -> Bool:
     )
 
 
-@promise("protocol-order")
+@BOOK.property("protocol-order")
 def protocol_order(s: State) -> Bool:
     """The driver never breaks the card's protocol: FLAGS.SEQ is never set."""
     return ~s.card.sequence_error
@@ -249,13 +218,13 @@ def _doorbell_right(ops: RingOperations, s: State, j: Number) -> Bool:
     )
 
 
-@promise("doorbell-index", "counter")
+@BOOK.property("doorbell-index", "counter")
 def doorbell_index(s: State, j: Number) -> Bool:
     """Each doorbell names the slot just handed over."""
     return _doorbell_right(TRANSMIT, s, j) & _doorbell_right(COMMAND, s, j)
 
 
-@promise("bounds", "thread")
+@BOOK.property("bounds", "thread")
 def bounds(s: State, t: Number) -> Bool:
     """No reader copies, or is told of, more bytes than a slot holds, whatever the card writes."""
     holding = at(s, t, *HOLDING)
@@ -265,7 +234,7 @@ def bounds(s: State, t: Number) -> Bool:
     )
 
 
-@promise("mutual-exclusion", "thread")
+@BOOK.property("mutual-exclusion", "thread")
 def mutual_exclusion(s: State, t: Number) -> Bool:
     """Only the thread that holds the lock fills in, takes back or sets up a ring."""
     critical = at(
@@ -279,7 +248,7 @@ def mutual_exclusion(s: State, t: Number) -> Bool:
     return Implies(critical, lock_is_held(s) & (holder(s) == t))
 
 
-@promise("turn-order", "thread")
+@BOOK.property("turn-order", "thread")
 def turn_order(s: State, t: Number) -> Bool:
     """Callers get slots in the order of their arrival: nobody is overtaken in the line."""
     sending = at(s, t, Label.TX_FIRST_WORD, Label.TX_LAST_WORD, Label.TX_FIELDS, Label.TX_OWNER)
@@ -306,7 +275,7 @@ def _sleeper_right(ops: RingOperations, s: State, t: Number) -> Bool:
     )
 
 
-@promise("no-lost-wake-up", "thread")
+@BOOK.property("no-lost-wake-up", "thread")
 def no_lost_wake_up(s: State, t: Number) -> Bool:
     """No sender, command or close sleeps unwoken although what it waits for has happened."""
     handler_will_wake = at(
@@ -346,7 +315,7 @@ def _announced(ops: RingOperations, s: State) -> Bool:
     )
 
 
-@promise("no-lost-completion")
+@BOOK.property("no-lost-completion")
 def no_lost_completion(s: State) -> Bool:
     """A completion is announced to the handler until the handler has taken it."""
     return And(
@@ -360,7 +329,7 @@ def no_lost_completion(s: State) -> Bool:
     )
 
 
-@promise("no-lost-packet")
+@BOOK.property("no-lost-packet")
 def no_lost_packet(s: State) -> Bool:
     """While a packet waits, the card is readable or the handler is about to say so."""
     ring = s.rx
@@ -372,7 +341,7 @@ def no_lost_packet(s: State) -> Bool:
     return Implies(And(ring.live, running(s), ring.dev != ring.cons), coming | ring.ready)
 
 
-@promise("precise-readiness")
+@BOOK.property("precise-readiness")
 def precise_readiness(s: State) -> Bool:
     """The card is readable only while a packet waits, or while readers must end.
 
@@ -383,7 +352,7 @@ def precise_readiness(s: State) -> Bool:
     return Implies(And(s.rx.live, s.rx.ready, ~must_end), (s.rx.dev != s.rx.cons) | taken)
 
 
-@promise("no-slot-lost", "slot")
+@BOOK.property("no-slot-lost", "slot")
 def no_slot_lost(s: State, k: Number) -> Bool:
     """A receive slot that was taken is in the hands of a reader, unless readers must end."""
     t = s.rx.holder[k]
@@ -394,7 +363,7 @@ def no_slot_lost(s: State, k: Number) -> Bool:
     )
 
 
-@promise("failure-seen")
+@BOOK.property("failure-seen")
 def failure_seen(s: State) -> Bool:
     """A fatal error is known to the driver, or vector 1 is on its way."""
     return Implies(
@@ -403,7 +372,7 @@ def failure_seen(s: State) -> Bool:
     )
 
 
-@promise("reader-woken", "thread")
+@BOOK.property("reader-woken", "thread")
 def reader_woken(s: State, t: Number) -> Bool:
     """No reader sleeps on a card that failed or is being closed."""
     return Implies(
@@ -412,7 +381,7 @@ def reader_woken(s: State, t: Number) -> Bool:
     )
 
 
-@promise("recoverability")
+@BOOK.property("recoverability")
 def recoverability(s: State) -> Bool:
     """A closed card is usable, or the driver knows that the next open must reset it."""
     return Implies(
@@ -421,7 +390,11 @@ def recoverability(s: State) -> Bool:
     )
 
 
-@promise("opens-answered", "thread")
+@BOOK.property("opens-answered", "thread")
 def opens_answered(s: State, t: Number) -> Bool:
     """An open that leaves the card closed says so: it returns EIO, never OK."""
     return Implies(at(s, t, Label.CLOSED) & s.driver.opening, s.driver.aborting)
+
+
+PROPERTIES: Final[tuple[Property, ...]] = tuple(BOOK.properties)
+"""All of them, in order."""

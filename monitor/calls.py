@@ -29,7 +29,7 @@ Returned = TypeVar("Returned")
 
 
 @attrs.define(eq=False)
-class Call:
+class CallUnderWay:
     """A call under way.
 
     Attributes:
@@ -66,7 +66,7 @@ class Calls:
         *parameters: int,
         packets: Sequence[Outgoing] = (),
         closes: bool = False,
-    ) -> Iterator[Call]:
+    ) -> Iterator[CallUnderWay]:
         """A call, as long as this lasts.
 
         Args:
@@ -88,19 +88,19 @@ class Calls:
             thread = observer.callers.begins(sizes, rule, *parameters, heedless=heedless)
             if thread is not None:
                 observer.contents.packets[thread] = tuple(packets)
-        with self._ended(Call(kind, thread), silent=closes) as call:
+        with self._ended(CallUnderWay(kind, thread), silent=closes) as call:
             yield call
 
     @contextlib.contextmanager
-    def resumed(self, slot: int) -> Iterator[Call]:
+    def resumed(self, slot: int) -> Iterator[CallUnderWay]:
         """The end of a call that held a receive slot."""
         with self.observer.mutex:
             thread = self.observer.callers.acts_for_holder(slot)
-        with self._ended(Call("receive", thread), silent=True) as call:
+        with self._ended(CallUnderWay("receive", thread), silent=True) as call:
             yield call
 
     @contextlib.contextmanager
-    def _ended(self, call: Call, *, silent: bool) -> Iterator[Call]:
+    def _ended(self, call: CallUnderWay, *, silent: bool) -> Iterator[CallUnderWay]:
         error: BaseException | None = None
         try:
             yield call
@@ -114,7 +114,7 @@ class Calls:
         if error is not None:
             raise error
 
-    def _end(self, call: Call, error: BaseException | None) -> None:
+    def _end(self, call: CallUnderWay, error: BaseException | None) -> None:
         t = call.thread
         if t is None:
             return
@@ -132,7 +132,7 @@ class Calls:
 
     # Outcomes
 
-    def _check_outcome(self, call: Call, t: int, error: BaseException | None) -> None:
+    def _check_outcome(self, call: CallUnderWay, t: int, error: BaseException | None) -> None:
         judge = self.observer.judge
         struck = error is not None and (
             self.observer.callers.was_struck(t) or not isinstance(error, Exception)

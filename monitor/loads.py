@@ -11,18 +11,11 @@ from collections import defaultdict
 from typing import Final
 
 from judge.judge import Deviation, Judge
+from judge.words import EARLY_RULES
 from model.state import EVENT_THREAD, Label
 
-__all__ = ["EARLY_RULES", "EarlyLoads"]
+__all__ = ["EarlyLoads"]
 
-EARLY_RULES: Final = {
-    "cmd.owner": "cmd.speculate_owner",
-    "cmd.status": "cmd.speculate_status",
-    "tx.owner": "tx.speculate_owner",
-    "rx.owner": "rx.speculate_owner",
-    "rx.header": "rx.speculate_header",
-}
-"""Words that may be loaded early, and the rule that says when."""
 READING: Final = frozenset({Label.RX_OWNER, Label.RX_HEADER, Label.RX_NEXT})
 READERS_WORDS: Final = ("rx.owner", "rx.header")
 

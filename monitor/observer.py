@@ -26,7 +26,7 @@ from judge.filters import KEYS, Filters
 from judge.judge import Deviation, Judge, Specification
 from judge.peek import Rings
 from judge.slot_check import SlotCheck
-from judge.words import BUFFER_SIZE, StrayAccessError, touched
+from judge.words import BUFFER_SIZE, EARLY_RULES, StrayAccessError, touched
 from model.layout import (
     CMDBASE,
     CMDSHIFT,
@@ -44,7 +44,7 @@ from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label
 from monitor import callers
 from monitor.callers import Callers
 from monitor.inferred_card import InferredCard
-from monitor.loads import EARLY_RULES, EarlyLoads
+from monitor.loads import EarlyLoads
 from monitor.path import LongPath
 from monitor.stores import PendingStores
 from monitor.verdict import Verdict
@@ -55,7 +55,7 @@ Arguments = TypeVarTuple("Arguments")
 INITIALISING: Final = frozenset({Label.CMD_INIT, Label.INIT_TX, Label.INIT_POINTER, Label.INIT_RX})
 
 
-class Region(Protocol):
+class WatchedRegion(Protocol):
     """DMA memory as the observer knows it: the memory itself, and whether it was given back."""
 
     inner: DmaRegion
@@ -65,7 +65,7 @@ class Region(Protocol):
 
 @attrs.define(eq=False)
 class _Sleep:
-    channel: WaitQueue
+    queue: WaitQueue
     handle: object
     told: bool = False
 
@@ -76,7 +76,7 @@ class _Around(Environment):
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
 
-    def packet_memory(self) -> list[Region]:
+    def packet_memory(self) -> list[WatchedRegion]:
         return [item for item in self._observer.regions if item.purpose is not Purpose.COMMAND_RING]
 
     def has_pending(self, region: Any) -> bool:
@@ -94,7 +94,7 @@ class _Around(Environment):
     def sleepers(self) -> Iterator[Sleeper]:
         for t, sleep in self._observer.asleep.items():
             if not sleep.told:
-                yield Sleeper(t, sleep.channel)
+                yield Sleeper(t, sleep.queue)
 
     def pollers(self) -> tuple[bool, bool]:
         return self._observer.readable, self._observer.writable
@@ -118,7 +118,7 @@ class Observer:
         self.mutex = threading.RLock()
         self.readable = False
         self.writable = False
-        self.regions: list[Region] = []
+        self.regions: list[WatchedRegion] = []
         self.asleep: dict[int, _Sleep] = {}
         scope = Scope(
             ring_size=ring_size,
@@ -167,18 +167,18 @@ class Observer:
 
     # Memory
 
-    def allocated(self, region: Region) -> None:
+    def allocated(self, region: WatchedRegion) -> None:
         """A region was allocated."""
         self.regions.append(region)
         self._rings.add(region.inner)
 
-    def frees(self, region: Region) -> None:
+    def frees(self, region: WatchedRegion) -> None:
         """A region is about to be freed."""
         self.accesses.free(self.callers.me(), region)
         self.regions.remove(region)
         self._rings.remove(region.inner)
 
-    def loaded(self, region: Region, offset: int, data: Data) -> None:
+    def loaded(self, region: WatchedRegion, offset: int, data: Data) -> None:
         """The driver has loaded."""
         self._check_not_freed(region)
         t = self._reader(region, offset)
@@ -196,7 +196,7 @@ class Observer:
             self.accesses.load(t, piece, part)
         self._loads.moment(t)
 
-    def stores(self, region: Region, offset: int, data: Data) -> None:
+    def stores(self, region: WatchedRegion, offset: int, data: Data) -> None:
         """The driver is about to store."""
         self._check_not_freed(region)
         t, thread = self.callers.me(), threading.get_ident()
@@ -241,7 +241,7 @@ class Observer:
             return self._headers[self._now["threads_slot"][t]].length
         return self.accesses.payload(t)
 
-    def _reader(self, region: Region, offset: int) -> int:
+    def _reader(self, region: WatchedRegion, offset: int) -> int:
         """The thread that loads: payload is read by whoever holds the slot."""
         if region.purpose is Purpose.RECEIVE_BUFFERS:
             slot = offset // BUFFER_SIZE
@@ -250,7 +250,7 @@ class Observer:
         return self.callers.me()
 
     @staticmethod
-    def _check_not_freed(region: Region) -> None:
+    def _check_not_freed(region: WatchedRegion) -> None:
         if region.freed:
             raise StrayAccessError(f"access to the {region.purpose.value}, which was freed")
 
@@ -398,11 +398,11 @@ class Observer:
         """
         return self._let_go and t == EVENT_THREAD
 
-    def sleeps(self, channel: WaitQueue, handle: object) -> None:
+    def sleeps(self, queue: WaitQueue, handle: object) -> None:
         """The calling thread is about to give the lock up and to sleep."""
         t = self.callers.me()
-        self.accesses.sleep(t, channel)
-        self.asleep[t] = _Sleep(channel, handle)
+        self.accesses.sleep(t, queue)
+        self.asleep[t] = _Sleep(queue, handle)
 
     def got_up(self, ending: BaseException | None) -> None:
         """The calling thread has the lock again."""
@@ -415,10 +415,10 @@ class Observer:
         self.accesses.granted(t)
         self._loads.barrier(t)
 
-    def woke(self, channel: WaitQueue) -> None:
-        """All who sleep on a channel are woken."""
+    def woke(self, queue: WaitQueue) -> None:
+        """All who sleep on a queue are woken."""
         for sleep in self.asleep.values():
-            if sleep.channel is channel:
+            if sleep.queue is queue:
                 sleep.told = True
 
     def cancelled(self, handle: object) -> None:

@@ -18,7 +18,7 @@ __all__ = ["WatchedRuntime"]
 
 @final
 class WatchedRuntime(Runtime):
-    """The lock of one card, its channels and its readiness."""
+    """The lock of one card, its queues and its readiness."""
 
     def __init__(self, inner: Runtime, observer: Observer) -> None:
         self._inner = inner
@@ -49,18 +49,16 @@ class WatchedRuntime(Runtime):
         finally:
             self._inner.unlock()
 
-    def sleep(
-        self, channel: WaitQueue, deadline: float | None = None, handle: object = None
-    ) -> None:
-        """Give up the lock and wait for `channel`, in one step; return with the lock."""
+    def sleep(self, queue: WaitQueue, deadline: float | None = None, handle: object = None) -> None:
+        """Give up the lock and wait for `queue`, in one step; return with the lock."""
         observer = self._observer
         ending: BaseException | None = None
         with observer.mutex:
-            observer.tell(observer.sleeps, channel, handle)
+            observer.tell(observer.sleeps, queue, handle)
         self.alarm_if_due()
         self._refuse_sleep()
         try:
-            self._inner.sleep(channel, deadline, handle)
+            self._inner.sleep(queue, deadline, handle)
         except BaseException as error:
             ending = error
             if not isinstance(error, ExpiredError | CancelledError):
@@ -71,11 +69,11 @@ class WatchedRuntime(Runtime):
         if ending is not None:
             raise ending
 
-    def wake(self, channel: WaitQueue) -> None:
-        """Wake everyone who sleeps on `channel`."""
+    def wake(self, queue: WaitQueue) -> None:
+        """Wake everyone who sleeps on `queue`."""
         with self._observer.mutex:
-            self._observer.tell(self._observer.woke, channel)
-        self._inner.wake(channel)
+            self._observer.tell(self._observer.woke, queue)
+        self._inner.wake(queue)
 
     def cancel(self, handle: object) -> None:
         """End all sleeps on behalf of `handle`, now and later."""
@@ -122,8 +120,8 @@ class WatchedRuntime(Runtime):
     def alarm_if_due(self) -> None:
         """Wake everyone once something was wrong. The caller holds the lock."""
         if self._observer.verdict.take_alarm():
-            for channel in WaitQueue:
-                self._inner.wake(channel)
+            for queue in WaitQueue:
+                self._inner.wake(queue)
             self._inner.set_readable(True)
             self._inner.set_writable(True)
 

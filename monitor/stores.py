@@ -13,6 +13,7 @@ from collections import defaultdict
 from typing import Final
 
 from judge.judge import Judge
+from model.words import WORDS
 
 __all__ = ["PendingStores"]
 
@@ -20,9 +21,9 @@ Word = tuple[str, int]
 """A word of the specification, and its slot."""
 
 BEFORE_OWNER: Final = {
-    "tx": ("tx.fields", "tx.first_word", "tx.last_word"),
-    "cmd": ("cmd.fields",),
-    "rx": ("rx.pointer",),
+    owner.ring: tuple(f"{owner.ring}.{name}" for order in owner.after for name in order.words)
+    for owner in WORDS
+    if owner.synchronises
 }
 """The words that a ring's owner byte hands over."""
 

@@ -79,7 +79,7 @@ _PROCESSOR: Final = (
         "the card cannot see it yet.",
         _USUAL,
         (
-            *("*.reclaim_*", "*.speculate_owner", "rx.speculate_owner", "rx.packet_found"),
+            *("*.completion_found", "*.no_completion", "*.speculate_owner", "rx.packet_found"),
             *("rx.look_at_next", "mark_readable", "no_packet_waits"),
         ),
     ),
@@ -89,7 +89,7 @@ _PROCESSOR: Final = (
         "What one thread stored before it gave up the lock is seen by the thread that gets the "
         "lock next, on whatever processor it runs.",
         _USUAL,
-        ("*.claim", "*.take", "rx.repost"),
+        ("*.claim", "*.reclaim", "rx.repost"),
     ),
     Assumption(
         "early-loads",
@@ -97,7 +97,7 @@ _PROCESSOR: Final = (
         "A load may be satisfied ahead of its turn, at any time since the last load barrier before "
         "it in the program; then it yields what the word held at that time.",
         _ORDER,
-        ("*load_*_early",),
+        ("*.speculate_*",),
     ),
     Assumption(
         "load-barrier",
@@ -106,7 +106,7 @@ _PROCESSOR: Final = (
         "before the loads that stand before it: between the owner byte and the rest of the slot, "
         "and between EVFLAGS and the first owner byte.",
         _ORDER,
-        ("*load_*_early", "rx.copy_*"),
+        ("*.speculate_*", "rx.copy_*"),
     ),
     Assumption(
         "store-barrier",
@@ -401,7 +401,7 @@ _DRIVER: Final = (
         "the lock for the steps of the model only; with the lock held it waits for nothing but "
         "posted writes to arrive and a fixed number of reads of FLAGS.",
         _USUAL,
-        ("exit_call", "event_interrupt", "fatal_interrupt", "*.take"),
+        ("exit_call", "event_interrupt", "fatal_interrupt", "*.reclaim"),
     ),
     Assumption(
         "sleep-is-atomic",
@@ -508,7 +508,7 @@ _PROOF: Final = (
         "was written for. No step decides anything by such a number, so what holds for numbers "
         "holds for any contents.",
         "model",
-        ("*.store_fields", "*.fetch", "*.take", "rx.receive_packet"),
+        ("*.store_fields", "*.fetch", "*.reclaim", "rx.receive_packet"),
     ),
     Assumption(
         "one-write-for-a-batch",
@@ -534,7 +534,7 @@ _PROOF: Final = (
         "shown to hold at power-on and to be kept by each step holds in every run. A rank that "
         "only ever falls, and falls whenever its helper moves, comes to an end.",
         "model",
-        ("proofs/obligations.py", "proofs/leads_to.py"),
+        ("engine/obligations.py", "engine/induction.py", "engine/leads_to.py"),
     ),
     Assumption(
         "one-source",

@@ -11,33 +11,31 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
-from engine.mutations import Change, barriers, without_barrier
+from engine.faults import Fault, FaultCase
+from engine.mutations import Mutation, barriers, without_barrier
 from engine.protocol import System
+from engine.races import RACE_FREEDOM
+from engine.scenario import happens, lacking, until
 from engine.terms import Bool
-from model.faults import BARRIERS, Fault, barrier_fault
+from model.faults import BARRIERS, barrier_fault
 from model.state import Label, State
 from model.thread_spec import holds
-from proofs.fault_case import FaultCase
 from proofs.scenarios import (
     COMMANDING,
     OPENING,
-    RACE_FREEDOM,
     RECEIVING,
     RESETTING,
     SENDING,
     USER,
-    Scenario,
     calls,
     closes,
     commanding,
     fails,
-    happens,
-    lacking,
     opens,
     reader_copies,
     receiving,
+    scenario,
     sending,
-    until,
 )
 
 __all__ = ["barrier_cases", "missing"]
@@ -56,11 +54,11 @@ def is_freed(s: State) -> Bool:
     return holds(s, USER, Label.FREE)
 
 
-_KNOWN: Final[Mapping[str, Callable[[Fault, Change], FaultCase]]] = {
+_KNOWN: Final[Mapping[str, Callable[[Fault, Mutation], FaultCase]]] = {
     "no-barrier-tx-fields": partial(FaultCase, scenario=sending("tx.look_ahead")),
     "no-barrier-tx-payload": partial(
         FaultCase,
-        scenario=Scenario(
+        scenario=scenario(
             SENDING | {"tx.look_ahead"}, limits={"begin_write": {"zero": (0,), "nonblocking": (0,)}}
         ),
     ),
@@ -93,7 +91,7 @@ _KNOWN: Final[Mapping[str, Callable[[Fault, Change], FaultCase]]] = {
     "no-barrier-rx-pointer": partial(FaultCase, scenario=receiving()),
     "no-barrier-cmd-base": partial(
         FaultCase,
-        scenario=Scenario(
+        scenario=scenario(
             RESETTING | {"cmd.look_ahead", "cmd.examine", "cmd.fetch"},
             acts=(
                 opens(),
@@ -109,7 +107,7 @@ _KNOWN: Final[Mapping[str, Callable[[Fault, Change], FaultCase]]] = {
     ),
     "no-barrier-tx-free": partial(
         FaultCase,
-        scenario=Scenario(
+        scenario=scenario(
             frozenset({"free_slot"}),
             acts=(
                 opens(),
@@ -125,7 +123,7 @@ _KNOWN: Final[Mapping[str, Callable[[Fault, Change], FaultCase]]] = {
     ),
     "no-barrier-rx-free": partial(
         FaultCase,
-        scenario=Scenario(
+        scenario=scenario(
             frozenset({"free_slot"}),
             acts=(
                 opens(),
@@ -140,7 +138,7 @@ _KNOWN: Final[Mapping[str, Callable[[Fault, Change], FaultCase]]] = {
     ),
     "no-barrier-tx-base": partial(
         FaultCase,
-        scenario=Scenario(
+        scenario=scenario(
             (COMMANDING | OPENING | STARTS_SENDING) - {"begin_filter"},
             acts=(happens("begin_open", t=2), until(lambda s: holds(s, USER, Label.INIT_TX))),
             story="user 2 opens the card as the first; it is reset",
@@ -150,7 +148,7 @@ _KNOWN: Final[Mapping[str, Callable[[Fault, Change], FaultCase]]] = {
     ),
     "no-barrier-rx-base": partial(
         FaultCase,
-        scenario=Scenario(
+        scenario=scenario(
             (COMMANDING | OPENING | RECEIVING) - {"begin_filter", "begin_read"},
             acts=(happens("begin_open", t=2), until(lambda s: holds(s, USER, Label.INIT_TX))),
             story="user 2 opens the card as the first; it is reset",
@@ -175,5 +173,5 @@ def barrier_cases(system: System) -> Iterator[FaultCase]:
     everything = frozenset(item.rule.name for item in system.transitions)
     for rule, barrier in barriers(system):
         fault = missing(rule, barrier)
-        made = _KNOWN.get(fault.id) or partial(FaultCase, scenario=Scenario(everything))
+        made = _KNOWN.get(fault.id) or partial(FaultCase, scenario=scenario(everything))
         yield made(fault, without_barrier(rule, barrier))

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.faults import FaultCase
 from engine.mutations import also, both, leads, leaves, replace, then, unlocked
 from engine.rules import Party, Rule
+from engine.scenario import happens, lacking, rests, until
 from engine.terms import FALSE, TRUE, And, Bool, If, Number, constant
 from model.device_spec import running
 from model.driver_spec import events_served
+from model.faults import described
 from model.ring_spec import TRANSMIT, call_must_end, packet_waits, store_owner
 from model.state import CAPACITY, EVENT_THREAD, POSTED, Label, Life, Stage, State
 from model.thread_spec import at, draw_ticket, holds, unlock
-from proofs.fault_case import FaultCase
+from model.words import DEVICE, HOST, RX, TX
 from proofs.scenarios import (
     COMMANDING,
     EMPTY,
@@ -28,18 +31,14 @@ from proofs.scenarios import (
     RESETTING,
     SENDING,
     USER,
-    Scenario,
     calls,
     closes,
     fails,
-    happens,
-    lacking,
     opens,
     reader_copies,
     receiving,
-    rests,
+    scenario,
     sending,
-    until,
 )
 
 __all__ = ["CLASSIC"]
@@ -49,7 +48,7 @@ FRESH_MEMORY: Final = {
     "init_receive_pointer": {"stale": (0,)},
 }
 """New memory happens to say that the host owns each slot."""
-EMPTY_PACKETS: Final = Scenario(
+EMPTY_PACKETS: Final = scenario(
     RECEIVING, limits={"begin_read": READING, "rx.arrive": {"length": (0,)}}, words=(9999, 0)
 )
 """A user waits for empty packets and takes them."""
@@ -60,8 +59,7 @@ EMPTY_PACKETS: Final = Scenario(
 
 def hands_over_first(s: State, t: Number) -> None:
     """Claim the slot and store owner = DEVICE at once; the fields come afterwards."""
-    s.tx.owner_new[s.tx.prod_i] = True
-    s.tx.owner_pending[s.tx.prod_i] = True
+    s.store(TX.owner, s.tx.prod_i, owner=DEVICE)
 
 
 def owner_stored_already(s: State, t: Number) -> None:
@@ -75,14 +73,14 @@ def owner_stored_already(s: State, t: Number) -> None:
 
 
 OWNER_FIRST: Final = FaultCase(
-    "owner-before-fields",
+    described("owner-before-fields"),
     both(then("tx.claim", hands_over_first), replace("tx.store_owner", owner_stored_already)),
     sending("tx.look_ahead"),
 )
 
 
 DOORBELL_FIRST: Final = FaultCase(
-    "doorbell-before-owner",
+    described("doorbell-before-owner"),
     both(
         leads(
             "tx.store_fields",
@@ -110,11 +108,14 @@ def names_next_slot(s: State, t: Number) -> None:
 
 
 WRONG_INDEX: Final = FaultCase(
-    "doorbell-wrong-index", then("tx.ring_doorbell", names_next_slot), sending(), sizes=(2,)
+    described("doorbell-wrong-index"),
+    then("tx.ring_doorbell", names_next_slot),
+    sending(),
+    sizes=(2,),
 )
 
 NO_DOORBELL: Final = FaultCase(
-    "no-doorbell",
+    described("no-doorbell"),
     leaves(
         "tx.ring_doorbell",
         "tx.doorbells_posted",
@@ -135,7 +136,7 @@ def rings_command_bell(s: State, t: Number) -> None:
 
 
 WRONG_RING: Final = FaultCase(
-    "doorbell-wrong-ring",
+    described("doorbell-wrong-ring"),
     replace("tx.ring_doorbell", rings_command_bell),
     sending("cmd.doorbell_arrives", "cmd.look", "cmd.examine"),
 )
@@ -158,14 +159,14 @@ def claims_any(s: State, t: Number) -> None:
 
 
 UNBOUNDED_PRODUCER: Final = FaultCase(
-    "producer-unbounded",
+    described("producer-unbounded"),
     replace("tx.claim", claims_any),
-    Scenario(SENDING, limits={"begin_write": {"zero": (1,), "nonblocking": (1,)}}),
+    scenario(SENDING, limits={"begin_write": {"zero": (1,), "nonblocking": (1,)}}),
 )
 
 # Several packets, one doorbell
 
-BATCHING: Final = Scenario(
+BATCHING: Final = scenario(
     SENDING | {"tx.next_of_batch"},
     limits={**EMPTY, "tx.next_of_batch": {"zero": (1,)}},
     counts=(1,),
@@ -173,7 +174,7 @@ BATCHING: Final = Scenario(
 """Blocking writes of two empty packets each."""
 
 BATCH_UNRUNG: Final = FaultCase(
-    "batch-sleeps-unrung",
+    described("batch-sleeps-unrung"),
     leaves(
         "tx.next_of_batch",
         "tx.doorbells_posted",
@@ -185,7 +186,7 @@ BATCH_UNRUNG: Final = FaultCase(
 )
 
 BATCH_WAITER: Final = FaultCase(
-    "batch-waits-for-first",
+    described("batch-waits-for-first"),
     leaves("tx.next_of_batch", "tx.waiter", "Ring the doorbell; the writer is told of this too."),
     BATCHING,
     sizes=(2,),
@@ -201,14 +202,14 @@ def finds_without_looking(s: State, t: Number) -> None:
 
 
 CONSUMER_RUNS_AHEAD: Final = FaultCase(
-    "consumer-runs-ahead",
+    described("consumer-runs-ahead"),
     replace("tx.completion_found", finds_without_looking),
     sending("card.spurious_vector0"),
 )
 
 
 FLAGS_AFTER_SCAN: Final = FaultCase(
-    "flags-after-scan",
+    described("flags-after-scan"),
     both(
         leads(
             "event_interrupt",
@@ -232,7 +233,7 @@ FLAGS_AFTER_SCAN: Final = FaultCase(
 
 
 ONE_PER_INTERRUPT: Final = FaultCase(
-    "one-per-interrupt",
+    described("one-per-interrupt"),
     leads(
         "tx.reclaim", Label.RX_READY, "Take the slot back; one is enough: go on to the next ring."
     ),
@@ -258,7 +259,7 @@ def copied_at_last(s: State, t: Number) -> None:
 
 
 EARLY_RETURN: Final = FaultCase(
-    "returned-before-copied",
+    described("returned-before-copied"),
     both(
         leads(
             "rx.look_at_next",
@@ -283,9 +284,9 @@ def looks_unasked(s: State, t: Number) -> None:
 
 
 PEEK_UNASKED: Final = FaultCase(
-    "peek-without-owner",
+    described("peek-without-owner"),
     replace("rx.packet_found", looks_unasked),
-    Scenario(RECEIVING, limits={"begin_read": {"nonblocking": (0,), "peek": (1,)}}),
+    scenario(RECEIVING, limits={"begin_read": {"nonblocking": (0,), "peek": (1,)}}),
     sizes=(1,),
 )
 
@@ -307,7 +308,7 @@ def one_packet_taken(s: State, t: Number) -> None:
 
 
 RXCOMP_ONLY: Final = FaultCase(
-    "rxcomp-only",
+    described("rxcomp-only"),
     both(
         replace("read_events", notes_rxcomp),
         leaves("mark_readable", "rx.ready", "Nothing more to do: done."),
@@ -325,14 +326,14 @@ def readable_anyway(s: State, t: Number) -> None:
 
 
 READABLE_ANYWAY: Final = FaultCase(
-    "readable-at-every-event",
+    described("readable-at-every-event"),
     then("no_packet_waits", readable_anyway),
     receiving("card.spurious_vector0"),
     sizes=(1,),
 )
 
 LAST_LEAVES_READABLE: Final = FaultCase(
-    "last-packet-leaves-readable",
+    described("last-packet-leaves-readable"),
     leaves("rx.look_at_next", "rx.ready", "The next reader may go on."),
     receiving(),
     sizes=(1,),
@@ -345,7 +346,7 @@ def clears_unseen(s: State, t: Number) -> None:
 
 
 CLEARED_UNSEEN: Final = FaultCase(
-    "readiness-cleared-unseen",
+    described("readiness-cleared-unseen"),
     then("rx.look_at_next", clears_unseen),
     EMPTY_PACKETS,
     sizes=(2,),
@@ -367,11 +368,11 @@ def finds_nothing_in_freed(s: State, t: Number) -> None:
 
 
 LOOKS_AFTER_FREE: Final = FaultCase(
-    "looks-after-free",
+    described("looks-after-free"),
     both(
         replace("mark_readable", finds_in_freed), replace("no_packet_waits", finds_nothing_in_freed)
     ),
-    Scenario(
+    scenario(
         HANDLER | {"card.spurious_vector0"},
         acts=(opens(), calls("begin_close")),
         story="user 2 opens the card and closes it",
@@ -387,7 +388,10 @@ def never_gives_back(s: State, t: Number) -> None:
 
 
 SLOT_LEAKS: Final = FaultCase(
-    "slot-never-returned", replace("rx.keep", never_gives_back), receiving("rx.keep"), sizes=(1,)
+    described("slot-never-returned"),
+    replace("rx.keep", never_gives_back),
+    receiving("rx.keep"),
+    sizes=(1,),
 )
 
 
@@ -407,7 +411,7 @@ def claims_unlocked(s: State, t: Number) -> None:
 
 
 NO_LOCK: Final = FaultCase(
-    "submit-without-lock",
+    described("submit-without-lock"),
     both(
         unlocked("enter_write", "The sender goes on without waiting for the lock."),
         replace("tx.claim", claims_unlocked),
@@ -421,13 +425,13 @@ NO_LOCK: Final = FaultCase(
 
 
 REBASED: Final = FaultCase(
-    "rebased-without-reset",
+    described("rebased-without-reset"),
     leads(
         "open_first",
         Label.CMD_INIT,
         "The first open initialises the command ring anew, without a reset of the card.",
     ),
-    Scenario(
+    scenario(
         COMMANDING | OPENING | RESETTING,
         acts=(opens(), calls("begin_filter", remove=0, key=1), calls("begin_close")),
         story="user 2 opens the card, adds a filter, and closes the card",
@@ -437,12 +441,12 @@ REBASED: Final = FaultCase(
 )
 
 INDICES_KEPT: Final = FaultCase(
-    "indices-kept-over-reset",
+    described("indices-kept-over-reset"),
     both(
         leaves("write_command_base", "cmd.prod_i", ""),
         leaves("write_command_base", "cmd.cons_i", "Write CMDBASE; the driver's indices stay."),
     ),
-    Scenario(
+    scenario(
         COMMANDING | OPENING,
         acts=(opens(), calls("begin_filter", remove=0, key=1), fails(), calls("begin_close")),
         story="user 2 opens the card and adds a filter, the card fails, user 2 closes it and it is "
@@ -459,12 +463,12 @@ INDICES_KEPT: Final = FaultCase(
 def owner_overtakes(s: State) -> None:
     """The write of owner = HOST becomes visible before the write of the header."""
     s.require(running(s) & (s.rx.stage == Stage.WRITE_HEADER))
-    s.require(s.rx.owner[s.rx.dev_i])
-    s.rx.owner[s.rx.dev_i] = False
+    s.require(s.load(RX.owner, s.rx.dev_i))
+    s.store(RX.owner, s.rx.dev_i, owner=HOST)
 
 
 RELAXED_ORDERING: Final = FaultCase(
-    "relaxed-ordering",
+    described("relaxed-ordering"),
     also(
         Rule(
             "rx.owner_overtakes", Party.DEVICE, "Order of memory accesses", (), "", owner_overtakes
@@ -493,7 +497,7 @@ def forgets(s: State) -> None:
 
 
 LOOK_CLEARED_LATE: Final = FaultCase(
-    "look-cleared-late",
+    described("look-cleared-late"),
     both(
         then("tx.examine", found_nothing),
         also(Rule("tx.forget", Party.DEVICE, "Rings: Transmit", (), "tx.engine", forgets)),
@@ -511,9 +515,9 @@ def arrives_nevertheless(s: State, key: Number, length: Number) -> None:
 
 
 STOP_STARVES: Final = FaultCase(
-    "stop-starves",
+    described("stop-starves"),
     replace("rx.arrive", arrives_nevertheless),
-    Scenario(
+    scenario(
         (COMMANDING | RECEIVING) - {"begin_read", "begin_filter"},
         acts=(opens(), closes(lambda s: (s.cmd.stage == Stage.STOPPING) & s.threads.asleep[USER])),
         story="user 2 opens the card and closes it; the card has fetched STOP",
@@ -525,9 +529,9 @@ STOP_STARVES: Final = FaultCase(
 )
 
 SCANS_AFTER_RESET: Final = FaultCase(
-    "scans-after-reset",
+    described("scans-after-reset"),
     leaves("write_reset", "card.started", "Write FLAGS.RST; the card does not stop its traffic."),
-    Scenario(
+    scenario(
         RESETTING | {"tx.look_ahead"},
         acts=(opens(), fails(), closes(lambda s: holds(s, USER, Label.RESET))),
         story="user 2 opens the card, it fails, user 2 closes it",
@@ -543,9 +547,9 @@ def lets_others_in(s: State, t: Number) -> None:
 
 
 RECLAIM_STARVES: Final = FaultCase(
-    "reclaim-starves",
+    described("reclaim-starves"),
     then("tx.reclaim", lets_others_in),
-    Scenario(
+    scenario(
         (SENDING | COMMANDING) - {"begin_filter"},
         acts=(
             opens(),

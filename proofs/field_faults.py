@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.faults import FaultCase
 from engine.mutations import (
-    Change,
+    Mutation,
     also,
     both,
     leaves,
@@ -22,7 +23,9 @@ from engine.mutations import (
     without_barrier,
 )
 from engine.rules import Choice, Parameter
+from engine.scenario import happens, lacking, rests, until
 from engine.terms import And, Bool, If, Number, constant, ring_size
+from model.faults import described
 from model.ring_spec import COMMAND, TRANSMIT, call_must_end, my_turn, reclaim
 from model.state import Flags, Label, Life, Result, State
 from model.thread_spec import (
@@ -36,7 +39,7 @@ from model.thread_spec import (
     sleep,
     unlock,
 )
-from proofs.fault_case import FaultCase
+from model.words import CMD, RX, TX
 from proofs.scenarios import (
     CLOSING,
     COMMANDING,
@@ -48,19 +51,15 @@ from proofs.scenarios import (
     RESETTING,
     SENDING,
     USER,
-    Scenario,
     calls,
     card_writes,
     closes,
     commanding,
     fails,
-    happens,
-    lacking,
     opens,
     reader_copies,
     receiving,
-    rests,
-    until,
+    scenario,
 )
 
 __all__ = ["FIELD"]
@@ -89,7 +88,7 @@ def index_not_advanced(s: State, t: Number) -> None:
 
 
 ZERO_LENGTH_STALL: Final = FaultCase(
-    "zero-length-stall",
+    described("zero-length-stall"),
     then("rx.receive_packet", index_not_advanced),
     receiving(words=(9999, 0)),
     sizes=(2,),
@@ -105,13 +104,15 @@ def index_never_set(s: State, t: Number) -> None:
 
 
 WILD_POINTER: Final = FaultCase(
-    "wild-pointer-recycle", then("rx.refill_pointer", index_never_set), receiving(words=(9999, 0))
+    described("wild-pointer-recycle"),
+    then("rx.refill_pointer", index_never_set),
+    receiving(words=(9999, 0)),
 )
 
 
 def indices_equal(s: State) -> Bool:
     """After the first packet, reduced indices look alike: the ring seems empty."""
-    return s.rx.cons != s.rx.first
+    return s.rx.cons_i != 0
 
 
 def sees_equal_indices(s: State, t: Number) -> None:
@@ -122,7 +123,7 @@ def sees_equal_indices(s: State, t: Number) -> None:
 
 
 DEAD_AFTER_ONE: Final = FaultCase(
-    "dead-after-one",
+    described("dead-after-one"),
     both(
         only_when(
             "rx.packet_found",
@@ -131,7 +132,7 @@ DEAD_AFTER_ONE: Final = FaultCase(
         ),
         also(thread_rule("rx.indices_equal", sees_equal_indices, "Rings: Receive")),
     ),
-    Scenario(
+    scenario(
         RECEIVING
         - {"rx.write_first_word", "rx.write_last_word", "rx.copy_first_word", "rx.copy_last_word"},
         limits={"begin_read": READING, "rx.arrive": {"length": (0,)}},
@@ -142,7 +143,7 @@ DEAD_AFTER_ONE: Final = FaultCase(
 )
 
 ACQUIRE_TOO_EARLY: Final = FaultCase(
-    "acquire-too-early",
+    described("acquire-too-early"),
     without_barrier("rx.speculate_header", "acquire: owner before header"),
     receiving("rx.speculate_header"),
     shows=reader_copies,
@@ -151,11 +152,11 @@ ACQUIRE_TOO_EARLY: Final = FaultCase(
 
 def loads_length_again(s: State, t: Number) -> None:
     """Load the length once more, and copy that many bytes."""
-    s.threads.copied[t] = s.rx.length[s.threads.slot[t]]
+    _, s.threads.copied[t] = s.load(RX.header, s.threads.slot[t], early=False)
 
 
 DOUBLE_FETCH: Final = FaultCase(
-    "double-fetch",
+    described("double-fetch"),
     then("rx.copy_first_word", loads_length_again),
     receiving("rx.lie", words=(1500, 20000), lies=True),
 )
@@ -168,7 +169,7 @@ def trusts_payload(s: State, t: Number, inside: Number) -> None:
 
 
 UNCHECKED_LENGTH: Final = FaultCase(
-    "unchecked-length",
+    described("unchecked-length"),
     then("rx.receive_packet", trusts_payload, Parameter("inside", Choice.WORD)),
     receiving(words=(1500, 20000)),
 )
@@ -180,12 +181,13 @@ UNCHECKED_LENGTH: Final = FaultCase(
 def reads_result_late(s: State, t: Number) -> None:
     """The command has completed: read the error byte in the slot that it used, and return it."""
     slot = s.threads.slot[t]
-    s.threads.completed_sequence[t] = s.cmd.status_sequence[slot]
-    s.threads.result[t] = s.cmd.status[slot]
+    sequence, status = s.load(CMD.status, slot, early=False)
+    s.threads.completed_sequence[t] = sequence
+    s.threads.result[t] = status
 
 
 RESULT_OF_ANOTHER: Final = FaultCase(
-    "result-of-another", then("cmd.completed", reads_result_late), commanding(users=2)
+    described("result-of-another"), then("cmd.completed", reads_result_late), commanding(users=2)
 )
 
 
@@ -193,12 +195,13 @@ def tells_everyone(s: State, t: Number) -> None:
     """Take the slot back; the result goes to one variable that all callers read."""
     slot = s.cmd.cons_i
     reclaim(COMMAND, s, t)
-    s.threads.completed_sequence.fill(s.cmd.status_sequence[slot])
-    s.threads.status.fill(s.cmd.status[slot])
+    sequence, status = s.load(CMD.status, slot, early=False)
+    s.threads.completed_sequence.fill(sequence)
+    s.threads.status.fill(status)
 
 
 SHARED_RESULT: Final = FaultCase(
-    "shared-result", replace("cmd.reclaim", tells_everyone), commanding(users=2)
+    described("shared-result"), replace("cmd.reclaim", tells_everyone), commanding(users=2)
 )
 
 
@@ -221,12 +224,12 @@ def refuses_when_closing(s: State, t: Number) -> None:
 
 
 SUBMIT_IGNORES_FATAL: Final = FaultCase(
-    "submit-ignores-fatal",
+    described("submit-ignores-fatal"),
     both(
         replace("cmd.wait_for_turn", waits_whatever_failed),
         replace("cmd.refuse", refuses_when_closing),
     ),
-    Scenario(
+    scenario(
         COMMANDING | FAILING | {"cmd.give_up_waiting", "cmd.abandon", "turn_away"},
         limits=ONE_FILTER,
         users=2,
@@ -240,7 +243,8 @@ SUBMIT_IGNORES_FATAL: Final = FaultCase(
 
 def is_cards(s: State, slot: Number) -> Bool:
     """What a sender sees as owner of a transmit slot, true = DEVICE."""
-    return If(s.tx.owner_pending[slot], s.tx.owner_new[slot], s.tx.owner[slot])
+    owner: Bool = s.load(TX.owner, slot, early=False)
+    return owner
 
 
 def waits_for_slot(s: State, t: Number) -> None:
@@ -257,9 +261,9 @@ def slot_is_free(s: State, t: Number) -> None:
 
 
 WAITS_FOR_ANOTHER: Final = FaultCase(
-    "waits-for-another",
+    described("waits-for-another"),
     both(replace("tx.wait_for_completion", waits_for_slot), replace("tx.completed", slot_is_free)),
-    Scenario(
+    scenario(
         SENDING,
         acts=(
             opens(),
@@ -287,14 +291,14 @@ def advances_later(s: State, t: Number) -> None:
 
 
 WAKE_BEFORE_ADVANCE: Final = FaultCase(
-    "wake-before-advance",
+    described("wake-before-advance"),
     both(
         then("tx.completion_found", wakes_and_unlocks),
         leaves("tx.reclaim", "threads.wake_tx", ""),
         unlocked("tx.reclaim", ""),
         then("tx.reclaim", advances_later),
     ),
-    Scenario(SENDING, limits={"begin_write": {"zero": (1,)}}, users=2),
+    scenario(SENDING, limits={"begin_write": {"zero": (1,)}}, users=2),
     sizes=(1,),
     shows=lambda s: s.threads.asleep[OTHER] & at(s, OTHER, Label.TX_TURN),
     settles=True,
@@ -319,7 +323,7 @@ def falls_asleep(s: State, t: Number) -> None:
 
 
 UNLOCK_THEN_SLEEP: Final = FaultCase(
-    "unlock-then-sleep",
+    described("unlock-then-sleep"),
     both(
         replace("cmd.wait_for_completion", only_unlocks),
         also(thread_rule("cmd.fall_asleep", falls_asleep, CALLS)),
@@ -333,7 +337,7 @@ UNLOCK_THEN_SLEEP: Final = FaultCase(
 
 
 WRONG_CHANNEL: Final = FaultCase(
-    "wrong-channel",
+    described("wrong-channel"),
     both(
         leaves("close_last", "threads.wake_tx", ""),
         leaves("close_last", "threads.wake_cmd", ""),
@@ -343,7 +347,7 @@ WRONG_CHANNEL: Final = FaultCase(
             "The last close: no new calls; only the channel of open and close is woken.",
         ),
     ),
-    Scenario(
+    scenario(
         (RECEIVING - {"rx.arrive"}) | {"begin_close", "close_last", "wait_for_leavers", "all_left"},
         users=2,
     ),
@@ -372,9 +376,9 @@ LAST_CLOSE_COUNTS: Final = both(
     also(thread_rule("close_counts", close_only_counts, CALLS)),
 )
 OPEN_COUNT: Final = FaultCase(
-    "open-count",
+    described("open-count"),
     both(then("close_shared", close_is_not_passed_on), LAST_CLOSE_COUNTS),
-    Scenario(CLOSING | {"begin_open", "open_shared"}, users=2),
+    scenario(CLOSING | {"begin_open", "open_shared"}, users=2),
     shows=lambda s: s.driver.handles == 0,
     sizes=(1,),
 )
@@ -386,9 +390,9 @@ def counts_first(s: State, t: Number) -> None:
 
 
 OPEN_LEAK: Final = FaultCase(
-    "open-leak",
+    described("open-leak"),
     both(then("open_shared", counts_first), LAST_CLOSE_COUNTS),
-    Scenario(CLOSING | FAILING | {"begin_open", "open_shared"}, users=2),
+    scenario(CLOSING | FAILING | {"begin_open", "open_shared"}, users=2),
     shows=lambda s: s.driver.handles == 0,
     sizes=(1,),
 )
@@ -414,7 +418,7 @@ def waits_for_hosts_slot(s: State, t: Number) -> None:
 
 
 STALE_OWNER_REOPEN: Final = FaultCase(
-    "stale-owner-reopen",
+    described("stale-owner-reopen"),
     both(
         only_when(
             "init_transmit_slot",
@@ -429,7 +433,7 @@ STALE_OWNER_REOPEN: Final = FaultCase(
         ),
         replace("tx.wait_for_turn", waits_for_hosts_slot),
     ),
-    Scenario(
+    scenario(
         SENDING,
         acts=(
             opens(),
@@ -451,7 +455,7 @@ STALE_OWNER_REOPEN: Final = FaultCase(
 # Stopping
 
 
-def frees_unless_well(rule: str, meaning: str) -> Change:
+def frees_unless_well(rule: str, meaning: str) -> Mutation:
     """The thread goes on to free the buffers, unless its command ended well."""
 
     def body(s: State, t: Number) -> None:
@@ -465,7 +469,7 @@ def frees_unless_well(rule: str, meaning: str) -> Change:
 
 
 FREE_WHILE_STARTED: Final = FaultCase(
-    "free-while-started",
+    described("free-while-started"),
     both(
         frees_unless_well(
             "start_completed", "If START failed or was interrupted: free the buffers."
@@ -475,7 +479,7 @@ FREE_WHILE_STARTED: Final = FaultCase(
             "If the filter command failed or was interrupted: free the buffers.",
         ),
     ),
-    Scenario(
+    scenario(
         COMMANDING | RECEIVING | {"interrupt", "cmd.abandon", "unicast_completed", "free_slot"},
         acts=(
             happens("begin_open", t=2),
@@ -499,12 +503,12 @@ def signal_ends_wait(s: State, t: Number) -> None:
 
 
 STOP_FAILED_FREE: Final = FaultCase(
-    "stop-failed-free",
+    described("stop-failed-free"),
     both(
         also(thread_rule("interrupt_stop", signal_ends_wait, CALLS)),
         frees_unless_well("stop_completed", "Go on to free the buffers, whatever became of STOP."),
     ),
-    Scenario(
+    scenario(
         (COMMANDING | RECEIVING | CLOSING | {"cmd.abandon"}) - {"begin_read", "begin_filter"},
         acts=(opens(), closes(lambda s: at(s, USER, Label.CMD_WAIT) & s.threads.asleep[USER])),
         story="user 2 opens the card and closes it again; STOP is on its way",
@@ -521,9 +525,9 @@ def detaches(s: State, t: Number) -> None:
 
 
 RX_BEFORE_START: Final = FaultCase(
-    "rx-before-start",
+    described("rx-before-start"),
     then("drained", detaches),
-    Scenario((RECEIVING | CLOSING) - {"begin_read"}),
+    scenario((RECEIVING | CLOSING) - {"begin_read"}),
     shows=card_writes,
     sizes=(1,),
 )
@@ -546,7 +550,7 @@ def stays_refused(s: State) -> Bool:
 
 
 FATAL_IS_FOREVER: Final = FaultCase(
-    "fatal-is-forever",
+    described("fatal-is-forever"),
     both(
         leaves(
             "reset_done", "driver.failed", "FLAGS reads 0: the card works again, the flag stays"
@@ -558,7 +562,7 @@ FATAL_IS_FOREVER: Final = FaultCase(
         ),
         also(thread_rule("open_refused", refuses_for_ever, CALLS)),
     ),
-    Scenario(
+    scenario(
         frozenset({"begin_open", "open_first"}),
         acts=(opens(), fails(), calls("begin_close")),
         story="user 2 opens the card, it fails, user 2 closes it and it is reset",
@@ -575,9 +579,9 @@ def polls_for_ever(s: State, t: Number) -> None:
 
 
 RESET_SPINS: Final = FaultCase(
-    "reset-spins",
+    described("reset-spins"),
     both(replace("poll_again", polls_for_ever), never("give_up_reset")),
-    Scenario(
+    scenario(
         RESETTING | FAILING,
         acts=(opens(), fails(), closes(lambda s: at(s, USER, Label.POLL))),
         story="user 2 opens the card, it fails, user 2 closes it and writes FLAGS.RST",

@@ -13,7 +13,8 @@ import attrs
 from emulator.card import Card
 from emulator.ring_engine import Engine
 from emulator.running import RunningCard
-from model.faults import Fault, described
+from engine.faults import Fault
+from model.faults import described
 from model.layout import (
     COMMAND_SLOT,
     EVFLAGS,

@@ -26,7 +26,7 @@ from crosshair.statespace import MessageType
 
 from properties.contracts import CONTRACTS, Contract
 
-__all__ = ["Result", "Verdict", "check", "main"]
+__all__ = ["Confirmation", "ContractResult", "check", "main"]
 
 CONFIRMING: Final = 30.0
 """Seconds for a contract that is to be confirmed; each takes less than a fifth of it."""
@@ -34,7 +34,7 @@ SEARCHING: Final = 1.0
 """Seconds to look for a counterexample where nothing will be confirmed."""
 
 
-class Verdict(enum.Enum):
+class Confirmation(enum.Enum):
     """What is known of a contract after a check."""
 
     CONFIRMED = "confirmed"
@@ -43,7 +43,7 @@ class Verdict(enum.Enum):
 
 
 @attrs.frozen
-class Result:
+class ContractResult:
     """The outcome of a check.
 
     Attributes:
@@ -54,20 +54,22 @@ class Result:
     """
 
     contract: Contract
-    verdict: Verdict
+    verdict: Confirmation
     message: str
     seconds: float
 
     @property
     def as_expected(self) -> bool:
         """Whether the table is right about it."""
-        confirmed = self.verdict is Verdict.CONFIRMED
-        return self.verdict is not Verdict.REFUTED and confirmed == (self.contract.obstacle is None)
+        confirmed = self.verdict is Confirmation.CONFIRMED
+        return self.verdict is not Confirmation.REFUTED and confirmed == (
+            self.contract.obstacle is None
+        )
 
     def __str__(self) -> str:
         start = f"{self.verdict.value:14}{self.seconds:5.1f} s  {self.contract.name}"
         obstacle = self.contract.obstacle
-        if self.verdict is Verdict.REFUTED:
+        if self.verdict is Confirmation.REFUTED:
             return f"{start}: {self.message}"
         if not self.as_expected:
             listed = "confirmed" if obstacle is None else f"not confirmed ({obstacle})"
@@ -76,15 +78,15 @@ class Result:
 
 
 _KINDS: Final = {
-    MessageType.CONFIRMED: Verdict.CONFIRMED,
-    MessageType.CANNOT_CONFIRM: Verdict.OPEN,
-    MessageType.POST_FAIL: Verdict.REFUTED,
-    MessageType.POST_ERR: Verdict.REFUTED,
-    MessageType.EXEC_ERR: Verdict.REFUTED,
+    MessageType.CONFIRMED: Confirmation.CONFIRMED,
+    MessageType.CANNOT_CONFIRM: Confirmation.OPEN,
+    MessageType.POST_FAIL: Confirmation.REFUTED,
+    MessageType.POST_ERR: Confirmation.REFUTED,
+    MessageType.EXEC_ERR: Confirmation.REFUTED,
 }
 
 
-def check(contract: Contract) -> Result:
+def check(contract: Contract) -> ContractResult:
     """Have CrossHair look at a contract.
 
     Raises:
@@ -105,7 +107,9 @@ def check(contract: Contract) -> Result:
         told = "; ".join(f"{item.state.value}: {item.message}" for item in messages) or "nothing"
         raise ValueError(f"{contract.name} cannot be checked; CrossHair says {told}")
     (message,) = messages
-    return Result(contract, _KINDS[message.state], " ".join(message.message.split()), seconds)
+    return ContractResult(
+        contract, _KINDS[message.state], " ".join(message.message.split()), seconds
+    )
 
 
 @functools.cache
@@ -124,11 +128,11 @@ def _teach_structures() -> None:
     register_patch(struct.Struct.unpack, unpacked)
 
 
-def exit_status(results: Iterable[Result]) -> int:
+def exit_status(results: Iterable[ContractResult]) -> int:
     """0, 1 or 2: see the module."""
     status = 0
     for result in results:
-        if result.verdict is Verdict.REFUTED:
+        if result.verdict is Confirmation.REFUTED:
             return 1
         if not result.as_expected:
             status = 2
@@ -150,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = check(contract)
         print(result, flush=True)
         results.append(result)
-    confirmed = sum(result.verdict is Verdict.CONFIRMED for result in results)
+    confirmed = sum(result.verdict is Confirmation.CONFIRMED for result in results)
     seconds = sum(result.seconds for result in results)
     print(f"{confirmed} of {len(results)} contracts confirmed over all paths, in {seconds:.0f} s")
     return exit_status(results)

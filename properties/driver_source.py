@@ -13,7 +13,7 @@ import attrs
 
 import impl
 
-__all__ = ["PRESENT", "Change", "DriverCode"]
+__all__ = ["PRESENT", "DriverCode", "SourceChange"]
 
 LAYERS: Final = ("packet", "dma", "ring", "controller", "lifecycle", "attach", "driver")
 """The modules that a change may be made to, each importing only those before it. The words that the
@@ -21,7 +21,7 @@ driver speaks (`memory`, `runtime`) and its errors stay what they are."""
 
 
 @attrs.frozen
-class Change:
+class SourceChange:
     """Some lines of a module replaced by others.
 
     Attributes:
@@ -54,7 +54,7 @@ class DriverCode:
     DuctDriver: Any
 
     @classmethod
-    def changed(cls, changes: Sequence[Change]) -> DriverCode:
+    def changed(cls, changes: Sequence[SourceChange]) -> DriverCode:
         """The driver with changes made to it; the installed one is left as it is.
 
         Raises:
@@ -84,7 +84,7 @@ class DriverCode:
         )
 
 
-def _load(name: str, changes: Sequence[Change]) -> types.ModuleType:
+def _load(name: str, changes: Sequence[SourceChange]) -> types.ModuleType:
     assert impl.__file__ is not None
     path = Path(impl.__file__).parent / f"{name.rpartition('.')[2]}.py"
     source = path.read_text(encoding="utf-8")

@@ -96,11 +96,11 @@ def search(
         shrink: Make the run that deviates as short as possible.
         saves_to: Where that run is written to.
     """
-    worlds: list[Simulation] = []
+    simulations: list[Simulation] = []
 
     def teardown(self: DriverMachine) -> None:
-        if hasattr(self, "world"):
-            worlds[:] = [self.world]
+        if hasattr(self, "simulation"):
+            simulations[:] = [self.simulation]
         DriverMachine.teardown(self)
 
     machine = machine_of(code, fault=fault, saves_to=saves_to)
@@ -123,11 +123,11 @@ def search(
     except Deviation as found:
         deviation = found
     seconds = time.perf_counter() - began
-    (world,) = worlds
+    (simulation,) = simulations
     return Finding(
-        Run(world.setup, tuple(world.decisions), fault),
+        Run(simulation.setup, tuple(simulation.decisions), fault),
         deviation,
-        machine.accesses + world.steps * world.broken,
+        machine.accesses + simulation.steps * simulation.broken,
         seconds,
     )
 
@@ -139,26 +139,26 @@ class Script:
     """Decisions in the words that scenes are written in.
 
     Attributes:
-        world: The run.
+        simulation: The run.
     """
 
-    def __init__(self, world: Simulation) -> None:
-        self.world = world
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
 
     def do(self, *decision: Any) -> None:
         """Let one thing happen."""
-        self.world.decide(decision)
+        self.simulation.decide(decision)
 
     def rest(self, *, without: Excluded | None = None) -> None:
         """Let everything happen that must, except what is held back."""
         if without is None:
-            self.world.settle()
+            self.simulation.settle()
         while without is not None and (option := self._next(without)):
             self.do(*option)
 
     def until(self, condition: Condition, *, without: Excluded = lambda *_: False) -> None:
         """Let things happen until a condition holds, except what is held back."""
-        while not condition(self.world):
+        while not condition(self.simulation):
             option = self._next(without)
             if option is None:
                 # Not a finding: the scene does not lead where it should.
@@ -166,8 +166,8 @@ class Script:
             self.do(*option)
 
     def _next(self, without: Excluded) -> Decision | None:
-        world = self.world
-        return next((item for item in world.options() if not without(world, item)), None)
+        simulation = self.simulation
+        return next((item for item in simulation.options() if not without(simulation, item)), None)
 
     def happens(self, *decision: Any) -> None:
         """Let one thing happen, and then everything that must."""
@@ -191,9 +191,9 @@ def held(*kinds: Any) -> Excluded:
 def at(label: Label, *, thread: int = FIRST, asleep: bool = False) -> Condition:
     """A thread is at a label, and sleeps there if that is asked for."""
 
-    def holds(world: Simulation) -> bool:
-        standing = world.host.threads[thread].standing
-        here = world.judge.pc(thread) is label
+    def holds(simulation: Simulation) -> bool:
+        standing = simulation.host.threads[thread].standing
+        here = simulation.judge.pc(thread) is label
         return here and (standing is Standing.SLEEPS or not asleep)
 
     return holds
@@ -309,7 +309,7 @@ def _one_of_two_opens_is_closed(script: Script) -> None:
     script.opened()
     script.happens("receive", 0, True, False)
     script.happens("close", 0)
-    if script.world.calls:
+    if script.simulation.calls:
         raise Deviation("an open was closed, and a call that waits in it has not ended")
 
 
@@ -336,9 +336,9 @@ def _start_is_seen_early(script: Script) -> None:
 def _a_slot_is_given_back_before_close(script: Script) -> None:
     """What a reader stored to give its slot back is not visible yet when the card is closed."""
 
-    def late(world: Simulation, decision: Decision) -> bool:
+    def late(simulation: Simulation, decision: Decision) -> bool:
         kind, *about = decision
-        pending = world.host.memory.pending
+        pending = simulation.host.memory.pending
         return kind == "show" and pending[about[0]].region.purpose is Purpose.RECEIVE_RING
 
     script.opened()
@@ -370,7 +370,7 @@ def _the_ring_fills_up(script: Script) -> None:
     """A user fills the transmit ring, then the card sends it all: pollers see both."""
     script.opened()
     _check_writable(script, True)
-    for _ in range(1 << script.world.setup.ring_shift):
+    for _ in range(1 << script.simulation.setup.ring_shift):
         script.do("send", 0, HWADDR, (1,), False)
         script.rest(without=held("card"))
     _check_writable(script, False)
@@ -379,7 +379,7 @@ def _the_ring_fills_up(script: Script) -> None:
 
 
 def _check_writable(script: Script, should: bool) -> None:
-    if script.world.host.writable is not should:
+    if script.simulation.host.writable is not should:
         raise Deviation(f"pollers see writable = {not should}, where it is {should}")
 
 
@@ -439,16 +439,16 @@ def play(scene: Scene, code: DriverCode, fault: str = "") -> Finding:
     """Play a scene, then let everything come to its end."""
     began = time.perf_counter()
     setup = scene.setup
-    world = Simulation(setup, specification_at(setup.scope()), code)
+    simulation = Simulation(setup, specification_at(setup.scope()), code)
     deviation = None
     try:
-        scene.act(Script(world))
-        world.finish()
+        scene.act(Script(simulation))
+        simulation.finish()
     except Deviation as found:
         deviation = found
     return Finding(
-        Run(setup, tuple(world.decisions), fault),
+        Run(setup, tuple(simulation.decisions), fault),
         deviation,
-        world.steps,
+        simulation.steps,
         time.perf_counter() - began,
     )

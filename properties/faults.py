@@ -17,17 +17,18 @@ from typing import Final
 
 import attrs
 
-from model.faults import Fault, described
-from properties.driver_source import Change
+from engine.faults import Fault
+from model.faults import described
+from properties.driver_source import SourceChange
 
 __all__ = ["FAULTS", "DriverFault", "fault"]
 
-_RING: Final = functools.partial(Change, "ring")
-_CONTROLLER: Final = functools.partial(Change, "controller")
-_LIFECYCLE: Final = functools.partial(Change, "lifecycle")
-_DMA: Final = functools.partial(Change, "dma")
-_PACKET: Final = functools.partial(Change, "packet")
-_DRIVER: Final = functools.partial(Change, "driver")
+_RING: Final = functools.partial(SourceChange, "ring")
+_CONTROLLER: Final = functools.partial(SourceChange, "controller")
+_LIFECYCLE: Final = functools.partial(SourceChange, "lifecycle")
+_DMA: Final = functools.partial(SourceChange, "dma")
+_PACKET: Final = functools.partial(SourceChange, "packet")
+_DRIVER: Final = functools.partial(SourceChange, "driver")
 
 
 @attrs.frozen
@@ -40,13 +41,13 @@ class DriverFault:
     """
 
     fault: Fault = attrs.field(converter=described)
-    changes: tuple[Change, ...]
+    changes: tuple[SourceChange, ...]
 
 
-def _left_out(module: str, line: str, *, after: str = "", before: str = "") -> Change:
+def _left_out(module: str, line: str, *, after: str = "", before: str = "") -> SourceChange:
     """Some lines left out; those `after` which and `before` which they stand tell them apart."""
     indent = line[: len(line) - len(line.lstrip())]
-    return Change(module, after + line + before, f"{after}{indent}pass\n{before}")
+    return SourceChange(module, after + line + before, f"{after}{indent}pass\n{before}")
 
 
 def _only_if(condition: str, lines: str) -> str:
@@ -85,9 +86,9 @@ _READ_EVENTS: Final = (
     + "        # Completions that the flags announced are looked for after the flags were read.\n"
     + _ACQUIRE_EVENTS
 )
-_TAKE_BACK: Final = "                ring.reclaim()\n                self.runtime.wake(channel)\n"
+_TAKE_BACK: Final = "                ring.reclaim()\n                self.runtime.wake(queue)\n"
 _SHOW_PACKET: Final = "        if self.receive.packet_ready():\n"
-_SUBMIT_WAIT: Final = "            self._wait_for_completion(ring, channel, slot, request, wait)\n"
+_SUBMIT_WAIT: Final = "            self._wait_for_completion(ring, queue, slot, request, wait)\n"
 _MY_TURN: Final = "            if ring.waiters[0] is place and ring.room:\n"
 _ROOM: Final = (
     "                if not ring.room and unannounced:\n"
@@ -130,7 +131,7 @@ _END_CLOSE: Final = (
 )
 _FILL_IN_TX: Final = "        slot = self.next_slot\n        offset = slot * BUFFER_SIZE\n"
 
-_CHANGES: Final[Mapping[str, Change | tuple[Change, ...]]] = {
+_CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     # Defects of two real drivers
     "zero-length-stall": _RING(
         _HOLD + "        self._consumed += 1\n",
@@ -155,7 +156,7 @@ _CHANGES: Final[Mapping[str, Change | tuple[Change, ...]]] = {
     ),
     "wake-before-advance": _CONTROLLER(
         _TAKE_BACK,
-        "                self.runtime.wake(channel)\n"
+        "                self.runtime.wake(queue)\n"
         "                self.runtime.unlock()\n"
         "                self.runtime.lock()\n"
         "                ring.reclaim()\n",
@@ -203,10 +204,10 @@ _CHANGES: Final[Mapping[str, Change | tuple[Change, ...]]] = {
         "            return False\n" + _FILLED_LOAD,
     ),
     "unlock-then-sleep": _CONTROLLER(
-        "            self.runtime.sleep(channel, wait.deadline, wait.handle)\n",
+        "            self.runtime.sleep(queue, wait.deadline, wait.handle)\n",
         "            self.runtime.unlock()\n"
         "            self.runtime.lock()\n"
-        "            self.runtime.sleep(channel, wait.deadline, wait.handle)\n",
+        "            self.runtime.sleep(queue, wait.deadline, wait.handle)\n",
     ),
     "double-fetch": _RING(
         _COPY_SIZE,
@@ -298,8 +299,8 @@ _CHANGES: Final[Mapping[str, Change | tuple[Change, ...]]] = {
         "            self.receive.repost(slot)\n", "            pass\n"
     ),
     "looks-after-free": _RING(
-        '        """Be out of use."""\n        self._memory = None\n',
-        '        """Be out of use."""\n',
+        '        """Detach from memory."""\n        self._memory = None\n',
+        '        """Detach from memory."""\n',
     ),
     # Without the lock
     "submit-without-lock": (
@@ -369,12 +370,12 @@ _CHANGES: Final[Mapping[str, Change | tuple[Change, ...]]] = {
     # Wake-ups
     "line-not-woken": _left_out(
         "controller",
-        "            self.runtime.wake(channel)\n",
+        "            self.runtime.wake(queue)\n",
         after="            # The next in line may go on.\n",
     ),
     "completion-not-woken": _left_out(
         "controller",
-        "                self.runtime.wake(channel)\n",
+        "                self.runtime.wake(queue)\n",
         after="                ring.reclaim()\n",
     ),
     "readers-not-woken": _left_out(
@@ -427,8 +428,8 @@ _CHANGES: Final[Mapping[str, Change | tuple[Change, ...]]] = {
         "        if self.life is not Life.OPEN and not wait.conducts:\n", "        if False:\n"
     ),
     "waits-on-after-failure": _CONTROLLER(
-        "                self._check(wait)\n                self._sleep(channel, wait)\n",
-        "                self._sleep(channel, wait)\n",
+        "                self._check(wait)\n                self._sleep(queue, wait)\n",
+        "                self._sleep(queue, wait)\n",
     ),
     "entering-not-counted": _left_out("controller", "        self.inside += 1\n"),
     "leaving-not-counted": _left_out("controller", "        self.inside -= 1\n"),
@@ -534,7 +535,7 @@ START).
 """
 
 FAULTS: Final[tuple[DriverFault, ...]] = tuple(
-    DriverFault(name, (made,) if isinstance(made, Change) else made)
+    DriverFault(name, (made,) if isinstance(made, SourceChange) else made)
     for name, made in _CHANGES.items()
 )
 _BY_NAME: Final[Mapping[str, DriverFault]] = {item.fault.id: item for item in FAULTS}

@@ -25,9 +25,9 @@ from impl.settings import Settings
 from model.layout import ECHO, Command
 from model.state import Flags
 from properties.driver_source import PRESENT, DriverCode
-from properties.monitored_bench import SOON, STRAYS, Stage, attempt
+from properties.monitored_bench import SOON, STRAYS, MonitoredBench, attempt
 
-__all__ = ["Result", "play"]
+__all__ = ["MonitoredRun", "play"]
 
 SETTINGS: Final = Settings(ring_shift=1, reset_polls=50, drain_timeout=0.2, command_timeout=0.3)
 NOBODY: Final = 0x0BAD_F00D
@@ -38,7 +38,7 @@ PATIENCE: Final = 120.0
 
 
 @attrs.frozen
-class Result:
+class MonitoredRun:
     """What the monitor says.
 
     Attributes:
@@ -59,22 +59,22 @@ def play(
     *,
     settings: Settings = SETTINGS,
     prepare: Callable[[RunningCard], None] = lambda card: None,
-) -> Result:
+) -> MonitoredRun:
     """Make the run with a driver, and a card that `prepare` may have changed."""
     laboratory = Laboratory()
-    stage = Stage(code, settings, laboratory)
+    stage = MonitoredBench(code, settings, laboratory)
     prepare(stage.card)
-    outcome: list[Result] = []
+    outcome: list[MonitoredRun] = []
     thread = threading.Thread(target=lambda: outcome.append(_scenes(stage)), daemon=True)
     thread.start()
     _await_end(stage, thread)
     if not outcome:
-        return Result(stage.finding, stage.watch.gave_up, stage.watch.accesses, hung=True)
+        return MonitoredRun(stage.finding, stage.watch.gave_up, stage.watch.accesses, hung=True)
     laboratory.power_off()
     return outcome[0]
 
 
-def _await_end(stage: Stage, thread: threading.Thread) -> None:
+def _await_end(stage: MonitoredBench, thread: threading.Thread) -> None:
     """Wait until the run ends; once something was wrong it is given a moment only."""
     end = time.monotonic() + PATIENCE
     while thread.is_alive() and time.monotonic() < end and not stage.finding:
@@ -82,7 +82,7 @@ def _await_end(stage: Stage, thread: threading.Thread) -> None:
     thread.join(SOON)
 
 
-def _scenes(stage: Stage) -> Result:
+def _scenes(stage: MonitoredBench) -> MonitoredRun:
     accesses = 0
     for scene in SCENES:
         with contextlib.suppress(*STRAYS), stage.attached():
@@ -91,13 +91,13 @@ def _scenes(stage: Stage) -> Result:
         accesses += stage.watch.accesses
         if stage.watch.finding or stage.watch.gave_up:
             break
-    return Result(stage.watch.finding, stage.watch.gave_up, accesses)
+    return MonitoredRun(stage.watch.finding, stage.watch.gave_up, accesses)
 
 
 # Scenes
 
 
-def _packets_come_and_go(stage: Stage) -> None:
+def _packets_come_and_go(stage: MonitoredBench) -> None:
     """Packets of all sizes, one by one and in batches, copied and on loan."""
     with stage.open() as duct:
         stage.interrupt(0)
@@ -121,7 +121,7 @@ def _packets_come_and_go(stage: Stage) -> None:
         )
 
 
-def _filters_change(stage: Stage) -> None:
+def _filters_change(stage: MonitoredBench) -> None:
     """Filters are added until the table is full, and removed again."""
     with stage.open() as duct:
         for number in range(17):
@@ -138,7 +138,7 @@ def _filters_change(stage: Stage) -> None:
         stage.joined()
 
 
-def _callers_wait(stage: Stage) -> None:
+def _callers_wait(stage: MonitoredBench) -> None:
     """Receivers and senders wait for each other, and for a card that stands still."""
     with stage.open() as duct, stage.open() as other:
         for _ in range(2):
@@ -166,7 +166,7 @@ def _callers_wait(stage: Stage) -> None:
         stage.joined()
 
 
-def _receivers_are_slow(stage: Stage) -> None:
+def _receivers_are_slow(stage: MonitoredBench) -> None:
     """More packets than slots, while packets on loan are given back out of order."""
     with stage.open() as duct:
         send = functools.partial(duct.send, ECHO.address, b"echo", timeout=SOON)
@@ -184,7 +184,7 @@ def _receivers_are_slow(stage: Stage) -> None:
         assert view is None or view is not None
 
 
-def _the_card_fails(stage: Stage) -> None:
+def _the_card_fails(stage: MonitoredBench) -> None:
     """The card fails with callers waiting; it is closed, opened again, and works."""
     duct = stage.open()
     stage.beside(lambda: duct.receive(timeout=SOON))
@@ -196,7 +196,7 @@ def _the_card_fails(stage: Stage) -> None:
     _packets_come_and_go(stage)
 
 
-def _packets_are_left(stage: Stage) -> None:
+def _packets_are_left(stage: MonitoredBench) -> None:
     """The card is closed with packets on its rings, when it stands still and when it does not."""
     duct = stage.open()
     attempt(lambda: duct.send_batch([(ECHO.address, b"x")] * 2, blocking=False))
@@ -208,7 +208,7 @@ def _packets_are_left(stage: Stage) -> None:
     _packets_come_and_go(stage)
 
 
-def _a_slot_is_used_again(stage: Stage) -> None:
+def _a_slot_is_used_again(stage: MonitoredBench) -> None:
     """A slot that came back is filled again before the one who sent with it before wakes."""
     with stage.open() as duct, stage.standing_still():
         stage.beside(lambda: duct.send(NOBODY, b"1", timeout=SOON))
@@ -218,7 +218,7 @@ def _a_slot_is_used_again(stage: Stage) -> None:
         stage.joined()
 
 
-def _a_newcomer_finds_room(stage: Stage) -> None:
+def _a_newcomer_finds_room(stage: MonitoredBench) -> None:
     """There is room on the ring, and a newcomer comes before those who have waited for it."""
     with stage.open() as duct:
         with stage.standing_still():
@@ -231,7 +231,7 @@ def _a_newcomer_finds_room(stage: Stage) -> None:
         stage.joined()
 
 
-def _answers_come_together(stage: Stage) -> None:
+def _answers_come_together(stage: MonitoredBench) -> None:
     """Two commands are answered, one with an error, before either caller wakes."""
     with stage.open() as duct:
         with stage.standing_still():
@@ -243,18 +243,18 @@ def _answers_come_together(stage: Stage) -> None:
         stage.joined()
 
 
-def _an_open_comes_when_another_is_done(stage: Stage) -> None:
+def _an_open_comes_when_another_is_done(stage: MonitoredBench) -> None:
     """The card is opened just when another open is about to be done."""
     _an_open_comes_after_the_answer(stage, Command.ADDFILT, lambda: stage.open().close())
 
 
-def _an_open_comes_when_a_close_is_done(stage: Stage) -> None:
+def _an_open_comes_when_a_close_is_done(stage: MonitoredBench) -> None:
     """The card is opened just when the last close is about to be done."""
     _an_open_comes_after_the_answer(stage, Command.FLUSHFILT, stage.open().close)
 
 
 def _an_open_comes_after_the_answer(
-    stage: Stage, command: Command, begin: Callable[[], None]
+    stage: MonitoredBench, command: Command, begin: Callable[[], None]
 ) -> None:
     with contextlib.ExitStack() as stuck:
         stuck.enter_context(stage.stuck_at(command))
@@ -265,7 +265,7 @@ def _an_open_comes_after_the_answer(
     stage.joined()
 
 
-def _interrupts_come_late(stage: Stage) -> None:
+def _interrupts_come_late(stage: MonitoredBench) -> None:
     """Interrupts come when the card is closed, and for a failure that there was not."""
     duct = stage.open()
     stage.interrupt(1)
@@ -279,7 +279,7 @@ def _interrupts_come_late(stage: Stage) -> None:
     attempt(stage.open)
 
 
-def _a_failure_finds_packets(stage: Stage) -> None:
+def _a_failure_finds_packets(stage: MonitoredBench) -> None:
     """The card fails with packets on its ring, one of which is waited for."""
     duct = stage.open()
     with stage.standing_still():
@@ -292,7 +292,7 @@ def _a_failure_finds_packets(stage: Stage) -> None:
     _packets_come_and_go(stage)
 
 
-def _commands_stay_unanswered(stage: Stage) -> None:
+def _commands_stay_unanswered(stage: MonitoredBench) -> None:
     """START is not answered; then STOP is not, and the reset that follows takes too long."""
     with stage.standing_still():
         attempt(stage.open)
@@ -306,7 +306,7 @@ def _commands_stay_unanswered(stage: Stage) -> None:
     attempt(lambda: duct.send(NOBODY, b"x", timeout=SOON), duct.close)
 
 
-def _a_reset_fails(stage: Stage) -> None:
+def _a_reset_fails(stage: MonitoredBench) -> None:
     """The card fails again while it comes back from its reset."""
     with stage.never_back():
         stage.beside(lambda: stage.open().close())
@@ -319,7 +319,7 @@ def _a_reset_fails(stage: Stage) -> None:
     attempt(lambda: stage.open().close())
 
 
-def _an_open_meets_a_close(stage: Stage) -> None:
+def _an_open_meets_a_close(stage: MonitoredBench) -> None:
     """The card is opened while it is being closed, which takes its time."""
     duct = stage.open()
     with stage.standing_still():
@@ -332,7 +332,7 @@ def _an_open_meets_a_close(stage: Stage) -> None:
     attempt(lambda: stage.open().close())
 
 
-def _an_open_meets_another(stage: Stage) -> None:
+def _an_open_meets_another(stage: MonitoredBench) -> None:
     """The card is opened while it is being opened, which takes its time."""
     with stage.standing_still():
         for number in (1, 2):
@@ -342,7 +342,7 @@ def _an_open_meets_another(stage: Stage) -> None:
     attempt(lambda: stage.open().close())
 
 
-def _opens_meet(stage: Stage) -> None:
+def _opens_meet(stage: MonitoredBench) -> None:
     """Several threads open and close the card at once."""
 
     def once() -> None:

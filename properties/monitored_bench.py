@@ -1,7 +1,8 @@
 """Where a driver and a card are brought into situations on purpose, while the monitor looks on.
 
 The driver runs in real threads, and what happens among threads depends on who comes first. Most
-situations here come about whoever that is; where the order matters, `Stage.woken_last` makes it.
+situations here come about whoever that is; where the order matters, `MonitoredBench.woken_last`
+makes it.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from impl.settings import Monitoring, Settings
 from impl.threads import ThreadRuntime
 from impl.watch import Watch
 from model.layout import IDENTITY, Command
-from model.state import Stage as Phase
+from model.state import Stage
 from monitor.watch import watch
 from properties.driver_source import DriverCode
 
-__all__ = ["SOON", "STRAYS", "Stage", "attempt"]
+__all__ = ["SOON", "STRAYS", "MonitoredBench", "attempt"]
 
 SOON: Final = 1.0
 """Seconds after which what does not come is not waited for any more."""
@@ -30,7 +31,7 @@ STRAYS: Final = (DuctError, AssertionError, AttributeError, IndexError, TypeErro
 """What a driver with a fault may raise, besides what it should."""
 
 
-class Stage:
+class MonitoredBench:
     """A card, and the driver that a run is made with.
 
     Attributes:
@@ -161,7 +162,7 @@ class Stage:
     def waiting_for_answer(self, command: Command) -> None:
         """Wait until the card, stuck at this command, has fetched it; not for ever."""
         engine = self.card.card.cmd
-        self._until(lambda: engine.stage is Phase.EXECUTE and engine.slot.type == command)
+        self._until(lambda: engine.stage is Stage.EXECUTE and engine.slot.type == command)
 
     def woken_last(self, go_on: Callable[[], object], newcomer: Callable[[], Any]) -> None:
         """Let the card go on, and whoever it wakes come later than somebody who did not sleep.

@@ -37,7 +37,7 @@ from typing import Any, Final
 
 import attrs
 
-__all__ = ["Mutant", "Result", "Survivor", "main", "mutants", "read_survivors", "search"]
+__all__ = ["Mutant", "MutantResult", "Survivor", "main", "mutants", "read_survivors", "search"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SURVIVORS: Final = ROOT / "properties" / "mutation_survivors.toml"
@@ -406,7 +406,7 @@ def read_survivors(text: str) -> dict[tuple[str, str, str, str], Survivor]:
 
 
 @attrs.frozen
-class Result:
+class MutantResult:
     """What became of a mutant.
 
     Attributes:
@@ -453,7 +453,7 @@ class _Ended:
     seconds: float
 
 
-class Bench:
+class Workbench:
     """A copy of the project in which mutants are tried.
 
     Attributes:
@@ -467,7 +467,7 @@ class Bench:
 
     @classmethod
     @contextlib.contextmanager
-    def of(cls, project: Path) -> Iterator[Bench]:
+    def of(cls, project: Path) -> Iterator[Workbench]:
         """A copy of a project, gone afterwards."""
         with tempfile.TemporaryDirectory(prefix="mutation-") as directory:
             root = Path(directory) / "project"
@@ -491,7 +491,7 @@ class Bench:
         shutil.rmtree(self.root / "impl" / "__pycache__", ignore_errors=True)
         return time.perf_counter() - begin
 
-    def judge(self, mutant: Mutant) -> Result:
+    def judge(self, mutant: Mutant) -> MutantResult:
         """Try a mutant."""
         path = self.root / mutant.file
         original = path.read_text(encoding="utf-8")
@@ -501,14 +501,16 @@ class Bench:
                 ended = self._run(command, self.limits[number])
                 killer = ("search", "tests")[number]
                 if ended.status is None:
-                    return Result(mutant, "time", f"{killer}: over {self.limits[number]:.0f} s")
+                    return MutantResult(
+                        mutant, "time", f"{killer}: over {self.limits[number]:.0f} s"
+                    )
                 if ended.status and "Timeout (0:" in ended.output:
-                    return Result(mutant, "time", _what_hangs(ended.output))
+                    return MutantResult(mutant, "time", _what_hangs(ended.output))
                 if ended.status:
-                    return Result(mutant, killer, _what_failed(ended.output))
+                    return MutantResult(mutant, killer, _what_failed(ended.output))
         finally:
             path.write_text(original, encoding="utf-8")
-        return Result(mutant, "")
+        return MutantResult(mutant, "")
 
     def _run(self, command: Sequence[str], limit: float, *, bytecode: bool = False) -> _Ended:
         environment = dict(os.environ, HYPOTHESIS_PROFILE="ci", PYTHONPATH="")
@@ -563,7 +565,9 @@ def _what_hangs(output: str) -> str:
 # The command
 
 
-def report(results: Sequence[Result], survivors: Iterable[Survivor], whole: Iterable[str]) -> int:
+def report(
+    results: Sequence[MutantResult], survivors: Iterable[Survivor], whole: Iterable[str]
+) -> int:
     """Print the table and what became of survivors; returns the exit status.
 
     Args:
@@ -648,10 +652,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for mutant in chosen:
             print(mutant)
         return 0
-    results: list[Result] = []
+    results: list[MutantResult] = []
     try:
         known = read_survivors(SURVIVORS.read_text(encoding="utf-8"))
-        with Bench.of(ROOT) as bench:
+        with Workbench.of(ROOT) as bench:
             ready = ""
             begin = time.perf_counter()
             for number, mutant in enumerate(chosen, 1):

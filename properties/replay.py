@@ -81,15 +81,15 @@ def write_trace(trace: Trace, path: Path) -> None:
     )
 
 
-def trace_of(world: Simulation, deviation: Deviation | None) -> Trace:
+def trace_of(simulation: Simulation, deviation: Deviation | None) -> Trace:
     """The run as a trace of the specification; its verdict is what is wrong with it."""
     reason = RIGHT if deviation is None else deviation.reason
-    return world.judge.trace("driver and specification, side by side", reason)
+    return simulation.judge.trace("driver and specification, side by side", reason)
 
 
-def explanation(world: Simulation, deviation: Deviation) -> str:
+def explanation(simulation: Simulation, deviation: Deviation) -> str:
     """What a run came to: its ladder, and what is wrong with it."""
-    return shown(trace_of(world, deviation))
+    return shown(trace_of(simulation, deviation))
 
 
 def shown(trace: Trace, page: Page = FULL) -> str:
@@ -109,33 +109,33 @@ def replay(run: Run, code: DriverCode) -> tuple[Simulation, Deviation | None]:
     Another driver than the one that the run was made with may get to where a decision cannot be
     taken. From there on everything happens that must.
     """
-    world = Simulation(run.setup, Specification(run.setup.scope()), code)
+    simulation = Simulation(run.setup, Specification(run.setup.scope()), code)
     try:
         for decision in run.decisions:
-            if not _can_be_taken(world, decision):
+            if not _can_be_taken(simulation, decision):
                 break
-            world.decide(decision)
+            simulation.decide(decision)
         # A run may end with a decision after which nothing goes on, though something should.
-        world.finish()
+        simulation.finish()
     except Deviation as deviation:
-        return world, deviation
-    return world, None
+        return simulation, deviation
+    return simulation, None
 
 
-def _can_be_taken(world: Simulation, decision: Decision) -> bool:
+def _can_be_taken(simulation: Simulation, decision: Decision) -> bool:
     """Whether it is something that users may begin at any time, or that may happen now."""
     kind, *about = decision
     match kind:
         case "offer":
             return True
         case "open":
-            return world.idle() is not None
+            return simulation.idle() is not None
         case "release":
-            return world.idle(ends=True) is not None and about[0] < len(world.views)
+            return simulation.idle(ends=True) is not None and about[0] < len(simulation.views)
         case "close" | "send" | "receive" | "poll" | "filter":
-            idle = world.idle(ends=kind == "close")
-            return idle is not None and about[0] < len(world.handles)
-    return decision in {*world.options(), *world.extras(), *world.disturbances()}
+            idle = simulation.idle(ends=kind == "close")
+            return idle is not None and about[0] < len(simulation.handles)
+    return decision in {*simulation.options(), *simulation.extras(), *simulation.disturbances()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -82,28 +82,30 @@ class DriverMachine(RuleBasedStateMachine):
     accesses: ClassVar[int] = 0
     saves_to: ClassVar[Path | None] = Path("build/deviation.json")
     fault: ClassVar[str] = ""
-    world: Simulation
+    simulation: Simulation
     plan: deque[Decision]
 
     @initialize(setup=SETUPS)
     def set_up(self, setup: Setup) -> None:
         """Power on, and open the card."""
-        self.world = Simulation(setup, specification_at(setup.scope()), self.code)
+        self.simulation = Simulation(setup, specification_at(setup.scope()), self.code)
         self.plan = deque()
         self._decide("open")
 
     def _decide(self, *decision: Any) -> None:
-        self._watched(lambda: self.world.decide(decision))
+        self._watched(lambda: self.simulation.decide(decision))
 
     def _watched(self, act: Callable[[], None]) -> None:
         try:
             act()
         except Deviation as deviation:
-            run = Run(self.world.setup, tuple(self.world.decisions), self.fault)
-            note(explanation(self.world, deviation))
+            run = Run(self.simulation.setup, tuple(self.simulation.decisions), self.fault)
+            note(explanation(self.simulation, deviation))
             if self.saves_to is not None:
                 save(run, self.saves_to)
-                write_trace(trace_of(self.world, deviation), self.saves_to.with_suffix(".itf.json"))
+                write_trace(
+                    trace_of(self.simulation, deviation), self.saves_to.with_suffix(".itf.json")
+                )
                 note(f"Replay it: {run.command(self.saves_to)}")
             raise
 
@@ -120,19 +122,19 @@ class DriverMachine(RuleBasedStateMachine):
         self._follow(schedule)
 
     def _follow(self, schedule: bytes) -> None:
-        world = self.world
+        simulation = self.simulation
 
         def act() -> None:
             for byte in schedule:
                 options: list[Decision] = []
                 if byte >= EXTRA:
-                    options = list(world.extras())
+                    options = list(simulation.extras())
                 if not options:
-                    options = [*world.options(), *self._next_call()]
+                    options = [*simulation.options(), *self._next_call()]
                 if not options and self.plan:
                     # Nothing else happens: time passes, or somebody is done with a packet.
-                    options = [item for item in world.disturbances() if Ending.EXPIRED in item]
-                    if world.views and world.idle(ends=True) is not None:
+                    options = [item for item in simulation.disturbances() if Ending.EXPIRED in item]
+                    if simulation.views and simulation.idle(ends=True) is not None:
                         options.append(("release", 0))
                 if not options:
                     return
@@ -140,30 +142,30 @@ class DriverMachine(RuleBasedStateMachine):
                 if self.plan and choice is self.plan[0]:
                     self.plan.popleft()
                     choice = self._through_a_handle(choice)
-                world.decide(choice)
+                simulation.decide(choice)
 
         self._watched(act)
 
     def _next_call(self) -> Iterator[Decision]:
         """The call that the users make next, if one of them can."""
-        world, plan = self.world, self.plan
+        simulation, plan = self.simulation, self.plan
         while plan:
             kind = plan[0][0]
-            if kind == "offer" and len(world.arriving) < MOST_ARRIVING:
+            if kind == "offer" and len(simulation.arriving) < MOST_ARRIVING:
                 yield plan[0]
                 return
-            if kind not in {"offer", "open", "release"} and not world.handles:
-                if not world.calls:
+            if kind not in {"offer", "open", "release"} and not simulation.handles:
+                if not simulation.calls:
                     plan.appendleft(("open",))
                     continue
                 return
             useless = (
                 kind == "offer"
-                or (kind == "open" and len(world.handles) >= HANDLES)
-                or (kind == "release" and not world.views)
+                or (kind == "open" and len(simulation.handles) >= HANDLES)
+                or (kind == "release" and not simulation.views)
             )
             if not useless:
-                if world.idle(ends=kind in {"close", "release"}) is not None:
+                if simulation.idle(ends=kind in {"close", "release"}) is not None:
                     yield plan[0]
                 return
             plan.popleft()
@@ -173,13 +175,13 @@ class DriverMachine(RuleBasedStateMachine):
         kind, *about = call
         if kind in {"offer", "open"}:
             return call
-        among = self.world.views if kind == "release" else self.world.handles
+        among = self.simulation.views if kind == "release" else self.simulation.handles
         return kind, about[0] % len(among), *about[1:]
 
     @rule()
     def settle(self) -> None:
         """Let everything happen that must."""
-        self._watched(self.world.settle)
+        self._watched(self.simulation.settle)
 
     # What users do
 
@@ -198,11 +200,11 @@ class DriverMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 15))
     def disturb(self, which: int) -> None:
         """Something goes wrong, short of a fatal error."""
-        choices = [item for item in self.world.disturbances() if item[0] != "fail"]
+        choices = [item for item in self.simulation.disturbances() if item[0] != "fail"]
         if choices:
             self._decide(*choices[which % len(choices)])
 
-    @precondition(lambda self: self.world.card.may_fail())
+    @precondition(lambda self: self.simulation.card.may_fail())
     @rule(really=st.integers(0, 3))
     def fail(self, really: int) -> None:
         """The card fails, one time in four."""
@@ -213,13 +215,13 @@ class DriverMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Everything comes to rest, every open is closed, and nothing is left."""
-        world = getattr(self, "world", None)
-        if world is None or world.broken:
+        simulation = getattr(self, "simulation", None)
+        if simulation is None or simulation.broken:
             return
         try:
-            self._watched(world.finish)
+            self._watched(simulation.finish)
         finally:
-            type(self).accesses += world.steps
+            type(self).accesses += simulation.steps
 
 
 def machine_of(

@@ -1,6 +1,6 @@
 """A host of a few lines, which the emulated card is tried with."""
 
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from impl.memory import Device, Purpose
 from model.layout import (
     COMMAND_RING,
@@ -120,4 +120,4 @@ class Host:
         slot = unpack(PacketSlot, data)
         payload = self.receiving.load_bulk(index * LIMITS.max_packet, slot.pktlen)
         self.post(index)
-        return Packet(slot.dest, slot.src, payload)
+        return NetPacket(slot.dest, slot.src, payload)

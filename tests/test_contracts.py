@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from properties import contracts
-from properties.check_contracts import Result, Verdict, check, exit_status, main
+from properties.check_contracts import Confirmation, ContractResult, check, exit_status, main
 from properties.contracts import CONTRACTS, Contract
 
 BYTE = st.integers(0, 0xFF)
@@ -102,7 +102,7 @@ def refuted(monkeypatch, contract, **broken):
         assert callable(getattr(contracts, name))
         monkeypatch.setattr(contracts, name, function)
     result = check(NAMED[contract])
-    assert result.verdict is Verdict.REFUTED, str(result)
+    assert result.verdict is Confirmation.REFUTED, str(result)
     assert contract in result.message
     return result.message
 
@@ -202,19 +202,21 @@ def test_filter_that_ignores_its_mask_has_a_counterexample(monkeypatch):
 
 
 def result(verdict, obstacle=None):
-    return Result(Contract(contracts.index_starts_at_slot_0, obstacle), verdict, "a message", 0.1)
+    return ContractResult(
+        Contract(contracts.index_starts_at_slot_0, obstacle), verdict, "a message", 0.1
+    )
 
 
 @pytest.mark.parametrize(
     ("results", "status"),
     [
         ([], 0),
-        ([result(Verdict.CONFIRMED), result(Verdict.OPEN, "a reason")], 0),
-        ([result(Verdict.OPEN)], 2),
-        ([result(Verdict.CONFIRMED, "a reason")], 2),
-        ([result(Verdict.REFUTED)], 1),
-        ([result(Verdict.REFUTED, "a reason")], 1),
-        ([result(Verdict.OPEN), result(Verdict.REFUTED)], 1),
+        ([result(Confirmation.CONFIRMED), result(Confirmation.OPEN, "a reason")], 0),
+        ([result(Confirmation.OPEN)], 2),
+        ([result(Confirmation.CONFIRMED, "a reason")], 2),
+        ([result(Confirmation.REFUTED)], 1),
+        ([result(Confirmation.REFUTED, "a reason")], 1),
+        ([result(Confirmation.OPEN), result(Confirmation.REFUTED)], 1),
     ],
 )
 def test_exit_status_tells_what_is_wrong(results, status):
@@ -222,10 +224,10 @@ def test_exit_status_tells_what_is_wrong(results, status):
 
 
 def test_a_wrong_table_is_pointed_out():
-    assert str(result(Verdict.OPEN)) == (
+    assert str(result(Confirmation.OPEN)) == (
         "not confirmed   0.1 s  index_starts_at_slot_0, and the table has it as confirmed"
     )
-    assert str(result(Verdict.CONFIRMED, "a reason")) == (
+    assert str(result(Confirmation.CONFIRMED, "a reason")) == (
         "confirmed       0.1 s  index_starts_at_slot_0, and the table has it as not confirmed "
         "(a reason)"
     )

@@ -63,12 +63,12 @@ class World:
 
 
 @pytest.fixture
-def world():
-    world = World()
-    yield world
-    for kept in world.attachments._cards.values():
+def simulation():
+    simulation = World()
+    yield simulation
+    for kept in simulation.attachments._cards.values():
         kept.detach()
-    world.laboratory.power_off()
+    simulation.laboratory.power_off()
 
 
 class Background:
@@ -103,11 +103,11 @@ class Queue(RuleBasedStateMachine):
 
     @initialize(shift=st.integers(0, 4), moody=st.booleans())
     def begin(self, shift, moody):
-        self.world = World()
+        self.simulation = World()
         if moody:
-            self.world.card.behaviour = Behaviour(spurious_every=3, merge=3, look_ahead=True)
+            self.simulation.card.behaviour = Behaviour(spurious_every=3, merge=3, look_ahead=True)
         self.slots = 1 << shift
-        self.duct = self.world.open(settings=Settings(ring_shift=shift))
+        self.duct = self.simulation.open(settings=Settings(ring_shift=shift))
         self.sent = self.received = 0
         self.waiting = deque()
         self.loans = {}
@@ -173,18 +173,18 @@ class Queue(RuleBasedStateMachine):
     @rule()
     def close_and_open(self):
         self.duct.close()
-        self.duct = self.world.open()
+        self.duct = self.simulation.open()
         self.slots = 64
         self.sent = self.received = 0
         self.waiting.clear()
         self.loans.clear()
 
     def teardown(self):
-        if hasattr(self, "world"):
+        if hasattr(self, "simulation"):
             for view, payload in self.loans.values():
                 assert view.payload == payload
             self.duct.close()
-            self.world.laboratory.power_off()
+            self.simulation.laboratory.power_off()
 
 
 TestQueue = Queue.TestCase
@@ -192,8 +192,8 @@ TestQueue.settings = settings(max_examples=40, stateful_step_count=25)
 
 
 @pytest.mark.parametrize("shift", range(LIMITS.max_shift + 1))
-def test_a_ring_of_every_size_carries_packets(world, shift):
-    with world.open(settings=Settings(ring_shift=shift)) as duct:
+def test_a_ring_of_every_size_carries_packets(simulation, shift):
+    with simulation.open(settings=Settings(ring_shift=shift)) as duct:
         for number in range(5):
             duct.send(ECHO.address, bytes([number]))
             assert duct.receive(timeout=PATIENCE).payload == bytes([number])
@@ -209,8 +209,8 @@ def test_the_example_of_the_module_does_what_it_says(capsys):
 
 
 @pytest.mark.parametrize("payload", ["text", 5, None, [1, 2], ["text"]], ids=repr)
-def test_what_is_no_bytes_cannot_be_sent(world, payload):
-    with world.open() as duct:
+def test_what_is_no_bytes_cannot_be_sent(simulation, payload):
+    with simulation.open() as duct:
         with pytest.raises(TypeError) as refused:
             duct.send(ECHO.address, payload)
         hint = "; a text becomes bytes by encode()" if payload == "text" else ""
@@ -227,9 +227,9 @@ def test_what_is_no_bytes_cannot_be_sent(world, payload):
      (1.5, ""), (None, ""), (b"ec60", "")],
     ids=repr,
 )  # fmt: skip
-def test_what_is_no_number_is_no_destination(world, destination, hint):
+def test_what_is_no_number_is_no_destination(simulation, destination, hint):
     told = f"a destination is a number from 0 to 0xffffffff, not {destination!r}{hint}"
-    with world.open() as duct:
+    with simulation.open() as duct:
         for call in (
             lambda: duct.send(destination, b""),
             lambda: duct.send_batch([(destination, b"")]),
@@ -252,24 +252,24 @@ def test_an_address_in_place_of_a_card_says_how_to_open_one():
     )
 
 
-def test_a_card_that_refuses_its_own_address_does_not_open(world):
-    world.card.behaviour = Behaviour(refuse_filters=7)
-    hwaddr = world.card.card.hwaddr
+def test_a_card_that_refuses_its_own_address_does_not_open(simulation):
+    simulation.card.behaviour = Behaviour(refuse_filters=7)
+    hwaddr = simulation.card.card.hwaddr
     with pytest.raises(CardFailedError) as caught:
-        world.open()
+        simulation.open()
     assert caught.value.strerror == (
         f"the card does not start: ADDFILT, mask 0xffffffff, address {hwaddr:#010x}: "
         "the card refused it with error 7"
     )
-    world.card.behaviour = Behaviour()
-    with world.open() as duct:
+    simulation.card.behaviour = Behaviour()
+    with simulation.open() as duct:
         duct.send(ECHO.address, b"now it does")
         assert duct.receive(timeout=PATIENCE).payload == b"now it does"
 
 
-def test_a_card_that_another_program_has_open_cannot_be_opened(world):
-    other = Attachments(lambda: {"emulated": world.laboratory.open})
-    with world.open():
+def test_a_card_that_another_program_has_open_cannot_be_opened(simulation):
+    other = Attachments(lambda: {"emulated": simulation.laboratory.open})
+    with simulation.open():
         with pytest.raises(OSError) as caught:
             DuctDriver.open("emulated:", attachments=other)
         assert caught.value.errno == errno.EBUSY
@@ -277,57 +277,57 @@ def test_a_card_that_another_program_has_open_cannot_be_opened(world):
         assert not duct.closed
 
 
-def test_an_open_waits_for_another_no_longer_than_it_was_told(world):
-    world.reached_still = True
-    opening = Background(world.open)
+def test_an_open_waits_for_another_no_longer_than_it_was_told(simulation):
+    simulation.reached_still = True
+    opening = Background(simulation.open)
     # The other one is at it as soon as it has the card.
-    while not world.attachments._cards or world.controller.life is not Life.OPENING:
+    while not simulation.attachments._cards or simulation.controller.life is not Life.OPENING:
         assert opening.thread.is_alive()
         time.sleep(0.001)
     with pytest.raises(WaitTimeoutError) as caught:
-        world.open(timeout=0.05)
+        simulation.open(timeout=0.05)
     expected = "waited 0.05 s for somebody else to open or close the card"
     assert caught.value.strerror == expected
-    world.stand_still(False)
+    simulation.stand_still(False)
     opening.join().value.close()
 
 
 @pytest.mark.parametrize("timeout", [-1, float("nan")])
-def test_an_open_refuses_a_time_that_is_no_time(world, timeout):
+def test_an_open_refuses_a_time_that_is_no_time(simulation, timeout):
     with pytest.raises(InvalidArgumentError) as caught:
-        world.open(timeout=timeout)
+        simulation.open(timeout=timeout)
     assert caught.value.strerror == f"a timeout is 0 seconds or more, not {timeout}"
-    assert not world.attachments._cards
+    assert not simulation.attachments._cards
 
 
-def test_other_settings_are_refused_while_the_card_is_open(world):
-    with world.open(settings=Settings(ring_shift=3)) as duct:
+def test_other_settings_are_refused_while_the_card_is_open(simulation):
+    with simulation.open(settings=Settings(ring_shift=3)) as duct:
         with pytest.raises(InvalidArgumentError):
-            world.open(settings=Settings(ring_shift=4))
-        with world.open(settings=Settings(ring_shift=3)), world.open():
+            simulation.open(settings=Settings(ring_shift=4))
+        with simulation.open(settings=Settings(ring_shift=3)), simulation.open():
             assert not duct.closed
-    with world.open(settings=Settings(ring_shift=4)):
+    with simulation.open(settings=Settings(ring_shift=4)):
         pass
 
 
 # Closes that do not succeed
 
 
-def test_a_card_that_stands_still_is_reset_by_the_last_close(world):
-    duct = world.open(settings=HASTY)
+def test_a_card_that_stands_still_is_reset_by_the_last_close(simulation):
+    duct = simulation.open(settings=HASTY)
     duct.send(ECHO.address, b"never sent", blocking=False)
-    world.stand_still()
+    simulation.stand_still()
     duct.send(ECHO.address, b"never sent", blocking=False)
     duct.close()
-    world.stand_still(False)
-    with world.open() as again, pytest.raises(BlockingIOError):
+    simulation.stand_still(False)
+    with simulation.open() as again, pytest.raises(BlockingIOError):
         again.receive(blocking=False)
 
 
-def test_a_card_that_is_dead_keeps_its_memory(world):
+def test_a_card_that_is_dead_keeps_its_memory(simulation):
     """It may come to life at any time, and would write where it was told."""
-    duct = world.open(settings=HASTY)
-    world.card.power_off()
+    duct = simulation.open(settings=HASTY)
+    simulation.card.power_off()
     with pytest.raises(CardFailedError) as caught:
         duct.close()
     assert caught.value.strerror == (
@@ -335,10 +335,10 @@ def test_a_card_that_is_dead_keeps_its_memory(world):
     )
     assert duct.closed
     duct.close()
-    memory = world.laboratory.memory()
+    memory = simulation.laboratory.memory()
     assert len(memory.regions) == 5
     with pytest.raises(CardFailedError) as caught:
-        world.open()
+        simulation.open()
     assert caught.value.strerror == (
         "the card does not start: the card is not back after 1001 reads of FLAGS, which says RST; "
         "its memory is kept, and the next open tries again"
@@ -346,8 +346,8 @@ def test_a_card_that_is_dead_keeps_its_memory(world):
     assert len(memory.regions) == 5
 
 
-def test_a_close_goes_on_whatever_one_of_its_steps_raises(world, monkeypatch):
-    duct = world.open()
+def test_a_close_goes_on_whatever_one_of_its_steps_raises(simulation, monkeypatch):
+    duct = simulation.open()
     for _ in range(2):
         duct.send(ECHO.address, b"loan")
     views = [duct.receive_view(timeout=PATIENCE) for _ in range(2)]
@@ -366,31 +366,31 @@ def test_a_close_goes_on_whatever_one_of_its_steps_raises(world, monkeypatch):
     for view in views:
         with pytest.raises(ValueError):
             bytes(view.payload)
-    assert not world.attachments._cards
+    assert not simulation.attachments._cards
 
 
-def test_two_threads_may_close_the_same_driver(world):
-    with world.open():
-        duct = world.open()
+def test_two_threads_may_close_the_same_driver(simulation):
+    with simulation.open():
+        duct = simulation.open()
         closing = [Background(duct.close) for _ in range(4)]
         assert [call.join().error for call in closing] == [None] * 4
-    assert not world.attachments._cards
+    assert not simulation.attachments._cards
 
 
-def test_nothing_is_left_of_a_card_that_was_closed(world):
-    world.laboratory.card()
+def test_nothing_is_left_of_a_card_that_was_closed(simulation):
+    simulation.laboratory.card()
     before = set(threading.enumerate())
-    with world.open() as duct:
+    with simulation.open() as duct:
         duct.fileno()
         asyncio.run(duct.send_async(ECHO.address, b""))
     assert set(threading.enumerate()) <= before
-    assert not world.attachments._cards
-    assert not world.laboratory.memory().regions
+    assert not simulation.attachments._cards
+    assert not simulation.laboratory.memory().regions
 
 
-def test_an_iteration_that_begins_while_the_driver_is_closed_ends(world):
+def test_an_iteration_that_begins_while_the_driver_is_closed_ends(simulation):
     for _ in range(20):
-        duct = world.open()
+        duct = simulation.open()
         start = threading.Barrier(2)
 
         def listen(duct=duct, start=start):
@@ -403,15 +403,15 @@ def test_an_iteration_that_begins_while_the_driver_is_closed_ends(world):
         assert listening.join().error is None
 
 
-def test_an_iteration_tells_that_the_card_failed(world):
-    with world.open() as duct:
+def test_an_iteration_tells_that_the_card_failed(simulation):
+    with simulation.open() as duct:
         listening = Background(lambda: list(duct))
-        world.card.fail()
+        simulation.card.fail()
         assert isinstance(listening.join().error, CardFailedError)
 
 
-def test_closing_ends_tasks_with_the_drivers_own_error(world):
-    duct = world.open()
+def test_closing_ends_tasks_with_the_drivers_own_error(simulation):
+    duct = simulation.open()
 
     async def everything():
         task = asyncio.create_task(duct.receive_async())
@@ -437,8 +437,8 @@ def run_script(script):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         duct = DuctDriver.open("emulated:")
 
-        def asleep(channel):
-            return bool(duct._controller.runtime._sleepers[channel])
+        def asleep(queue):
+            return bool(duct._controller.runtime._sleepers[queue])
 
         def interrupt_when(condition):
             def body():

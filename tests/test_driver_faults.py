@@ -6,7 +6,7 @@ import pytest
 
 from model.faults import CATALOGUE
 from model.state import Label
-from proofs.faults import FAULTS as PROVED
+from proofs.theory import THEORY
 from properties.card_faults import CARD_FAULTS
 from properties.driver_source import PRESENT, DriverCode
 from properties.fault_runs import FIRST, SCENES, Scene, at, caught, play, search
@@ -94,7 +94,8 @@ FOUND = {
     "packet-rings-not-retired": "freed",
     "no-flush-before-start": "the card halts",
     "pages-overlap": "bytes .*, and it is",
-    "copies-too-little": "received packet .* and it is",
+    # A packet of one byte is not copied at all.
+    "copies-too-little": "received packet .* and it is|allows: load rx.last_word",
 }
 """What the finding says, where one kind of finding alone would be right."""
 EACH = pytest.mark.parametrize("wrong", FAULTS, ids=lambda item: item.fault.id)
@@ -104,7 +105,7 @@ EACH = pytest.mark.parametrize("wrong", FAULTS, ids=lambda item: item.fault.id)
 
 
 def test_each_fault_of_the_specification_that_a_driver_can_make_is_here():
-    for proved in PROVED:
+    for proved in THEORY.faults:
         if proved.id in SAME_LINE:
             assert fault(SAME_LINE[proved.id]).fault.origin == proved.origin
         elif proved.id not in CARDS_MISTAKES:
@@ -112,7 +113,7 @@ def test_each_fault_of_the_specification_that_a_driver_can_make_is_here():
 
 
 def test_what_is_described_is_made_somewhere():
-    made = [*PROVED, *(item.fault for item in (*FAULTS, *CARD_FAULTS))]
+    made = [*THEORY.faults, *(item.fault for item in (*FAULTS, *CARD_FAULTS))]
     assert {item.id for item in made} == {item.id for item in CATALOGUE}
 
 
@@ -216,7 +217,7 @@ def test_a_finding_can_be_replayed(name):
 
 
 def test_a_mistake_of_the_harness_is_no_finding(monkeypatch):
-    def broken(world, vector):
+    def broken(simulation, vector):
         raise LookupError("the harness is wrong")
 
     monkeypatch.setattr(Simulation, "_do_deliver", broken)
@@ -227,7 +228,7 @@ def test_a_mistake_of_the_harness_is_no_finding(monkeypatch):
 def test_a_scene_that_leads_nowhere_is_no_finding():
     def waits_in_vain(script):
         script.do("open")
-        script.until(lambda world: False)
+        script.until(lambda simulation: False)
 
     with pytest.raises(RuntimeError) as error:
         play(Scene(waits_in_vain), PRESENT)

@@ -11,7 +11,7 @@ from emulator.card import Card
 from emulator.card_state import FatalError
 from emulator.command import UNKNOWN_COMMAND
 from emulator.memory import AddressSpace
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from emulator.receive import Arrival
 from impl.memory import Purpose
 from model.layout import (
@@ -206,7 +206,7 @@ def test_reading_events_clears_them(host):
 def test_reset_forgets_everything(started):
     card = started.card
     started.post(0)
-    card.arrive(Packet(5, 6, b"x"))
+    card.arrive(NetPacket(5, 6, b"x"))
     card.write(FLAGS, RST.mask)
     assert card.read(FLAGS) == RST.mask
     assert card.enabled() == ["card.reset_over"]
@@ -332,7 +332,7 @@ def test_a_receive_ring_that_is_nowhere(host):
     host.card.write(RXBASE, NOWHERE)
     host.answer(Command.START)
     host.answer(Command.ADDFILT, 0, 0)
-    host.card.arrive(Packet(1, 2))
+    host.card.arrive(NetPacket(1, 2))
     host.run()
     assert is_halted(host.card, FLTB)
 
@@ -348,7 +348,7 @@ def test_a_ring_that_ends_too_early(host):
 
 def test_a_ring_that_was_freed_is_nowhere(started):
     started.memory.free(started.rings["RX"])
-    started.card.arrive(Packet(5, 2))
+    started.card.arrive(NetPacket(5, 2))
     started.run()
     assert is_halted(started.card, FLTB)
 
@@ -385,7 +385,7 @@ def test_a_receive_buffer_that_is_nowhere(started, bad):
     pointers = list(started.pages(0))
     pointers[bad] = NOWHERE
     started.post(0, pointer=tuple(pointers))
-    started.card.arrive(Packet(5, 6, bytes(16384)))
+    started.card.arrive(NetPacket(5, 6, bytes(16384)))
     started.run()
     assert is_halted(started.card, FLTR)
     assert started.slot(PacketSlot, RECEIVE_RING, 0).owner == Owner.DEVICE
@@ -440,7 +440,7 @@ def test_a_packet_arrives_if_some_filter_accepts_it(filters, destination):
     for mask, address in filters:
         host.answer(Command.ADDFILT, mask, address)
     expected = any(filter_accepts(mask, address, destination) for mask, address in filters)
-    taken = host.card.arrive(Packet(destination, 1))
+    taken = host.card.arrive(NetPacket(destination, 1))
     assert taken is (Arrival.TAKEN if expected else Arrival.IGNORED)
 
 
@@ -457,7 +457,7 @@ def test_the_payload_is_gathered_from_all_buffers(lengths, source):
         part = content[sum(lengths[:i]) :][:length]
         host.buffers.store_bulk(i * LIMITS.page_size, part)
     host.send(0, 9, tuple(lengths))
-    assert host.sent == [Packet(9, 0xABCD, content)]
+    assert host.sent == [NetPacket(9, 0xABCD, content)]
     assert host.slot(PacketSlot, TRANSMIT_RING, 0).owner == Owner.HOST
 
 
@@ -516,7 +516,7 @@ def test_a_packet_is_spread_over_the_buffers_or_dropped_whole(size, lengths, sou
     host.post(0, length=tuple(lengths))
     before = bytes(host.buffers.content)
     content = source.randbytes(size)
-    assert host.card.arrive(Packet(5, 6, content)) is Arrival.TAKEN
+    assert host.card.arrive(NetPacket(5, 6, content)) is Arrival.TAKEN
     host.run()
     slot = host.slot(PacketSlot, RECEIVE_RING, 0)
     event = EVFLAGS.describe(host.card.read(EVFLAGS))
@@ -537,14 +537,14 @@ def test_a_packet_is_spread_over_the_buffers_or_dropped_whole(size, lengths, sou
 def test_a_slot_too_small_for_one_packet_takes_the_next(started):
     started.post(0, length=(2, 0, 0, 0))
     for payload in (b"too long", b"ok"):
-        started.card.arrive(Packet(5, 6, payload))
+        started.card.arrive(NetPacket(5, 6, payload))
         started.run()
     assert EVFLAGS.describe(started.card.read(EVFLAGS)) == "RXCOMP|RXJUMBO"
     assert started.slot(PacketSlot, RECEIVE_RING, 0).pktlen == 2
 
 
 def test_a_packet_longer_than_any_is_dropped_at_once(started):
-    taken = started.card.arrive(Packet(5, 6, bytes(LIMITS.max_packet + 1)))
+    taken = started.card.arrive(NetPacket(5, 6, bytes(LIMITS.max_packet + 1)))
     assert taken is Arrival.JUMBO
     started.run()
     assert EVFLAGS.describe(started.card.read(EVFLAGS)) == "RXJUMBO"
@@ -552,20 +552,20 @@ def test_a_packet_longer_than_any_is_dropped_at_once(started):
 
 
 def test_without_a_slot_the_packet_is_dropped(started):
-    started.card.arrive(Packet(5, 6))
+    started.card.arrive(NetPacket(5, 6))
     assert started.run() == ["rx.examine", "card.raise_vector0"]
     assert EVFLAGS.describe(started.card.read(EVFLAGS)) == "RXDROP"
 
 
 def test_a_busy_engine_takes_no_packet(started):
-    assert started.card.arrive(Packet(5, 6)) is Arrival.TAKEN
+    assert started.card.arrive(NetPacket(5, 6)) is Arrival.TAKEN
     assert not started.card.may_arrive()
-    assert started.card.arrive(Packet(5, 6)) is Arrival.NOT_NOW
+    assert started.card.arrive(NetPacket(5, 6)) is Arrival.NOT_NOW
 
 
 def test_the_payload_is_written_before_the_header_and_the_owner_last(started):
     started.post(0)
-    started.card.arrive(Packet(5, 6, b"abc"))
+    started.card.arrive(NetPacket(5, 6, b"abc"))
     assert [name for name in started.run() if name.startswith("rx.")] == [
         "rx.examine",
         "rx.fetch",
@@ -584,7 +584,7 @@ def test_without_bus_mastering_no_memory_is_accessed_and_no_vector_is_raised(sta
     started.post(0)
     started.card.bus_master = False
     counters = attrs.evolve(started.memory.counters)
-    started.card.arrive(Packet(5, 6, b"abc"))
+    started.card.arrive(NetPacket(5, 6, b"abc"))
     started.card.raising = True
     assert started.run() == []
     assert not started.card.spurious()

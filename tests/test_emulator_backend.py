@@ -17,7 +17,7 @@ from emulator.bus import BusError
 from emulator.fair_lock import FairLock
 from emulator.memory import GARBAGE, AddressSpace
 from emulator.net import Ductnet
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from emulator.quotes import QUOTES, quote_of
 from emulator.services import Echo, Quote, attach_services
 from impl.memory import Purpose
@@ -67,7 +67,7 @@ def test_the_echo_comes_back(laboratory, size):
     host = host_of(laboratory)
     payload = bytes(i * 7 & 0xFF for i in range(size))
     host.send(ECHO.address, payload)
-    assert host.receive() == Packet(DEFAULT_HWADDR, ECHO.address, payload)
+    assert host.receive() == NetPacket(DEFAULT_HWADDR, ECHO.address, payload)
 
 
 def test_a_quote_comes_for_an_empty_packet_only(laboratory):
@@ -108,9 +108,9 @@ def test_two_cards_talk(laboratory):
     assert here != there
     for n in range(20):
         a.send(there, b"ping %d" % n)
-        assert b.receive() == Packet(there, here, b"ping %d" % n)
+        assert b.receive() == NetPacket(there, here, b"ping %d" % n)
         b.send(here, b"pong %d" % n)
-        assert a.receive() == Packet(here, there, b"pong %d" % n)
+        assert a.receive() == NetPacket(here, there, b"pong %d" % n)
 
 
 def test_cards_that_send_to_each_other_at_once_do_not_deadlock(laboratory):
@@ -138,7 +138,7 @@ def test_cards_that_send_to_each_other_at_once_do_not_deadlock(laboratory):
 def test_a_card_hears_itself_if_its_filter_says_so(laboratory):
     host = host_of(laboratory)
     host.send(DEFAULT_HWADDR, b"me")
-    assert host.receive() == Packet(DEFAULT_HWADDR, DEFAULT_HWADDR, b"me")
+    assert host.receive() == NetPacket(DEFAULT_HWADDR, DEFAULT_HWADDR, b"me")
 
 
 def test_without_a_free_slot_packets_are_dropped(laboratory):
@@ -158,7 +158,7 @@ def test_what_finds_the_queue_full_is_lost_and_counted(laboratory):
     running = laboratory.card()
     with running.held():
         for n in range(5):
-            laboratory.net.send(Packet(DEFAULT_HWADDR, 1, b"%d" % n))
+            laboratory.net.send(NetPacket(DEFAULT_HWADDR, 1, b"%d" % n))
     assert [host.receive().payload for _ in range(2)] == [b"0", b"1"]
     assert host.device.counters.lost == 3
     assert laboratory.card().wait_until_idle()
@@ -169,8 +169,8 @@ def test_what_waits_is_forgotten_at_a_reset(laboratory):
     host = host_of(laboratory)
     running = laboratory.card()
     with running.held():
-        laboratory.net.send(Packet(DEFAULT_HWADDR, 1))
-        laboratory.net.send(Packet(DEFAULT_HWADDR, 1))
+        laboratory.net.send(NetPacket(DEFAULT_HWADDR, 1))
+        laboratory.net.send(NetPacket(DEFAULT_HWADDR, 1))
         # In place of the host, whose write would have to wait.
         running.card.write(FLAGS, RST.mask)
     assert running.wait_until_idle()
@@ -249,7 +249,7 @@ def test_a_busy_card_does_not_hold_interrupts_back_for_ever(laboratory):
     before = host.device.counters.interrupts
     with running.held():
         for _ in range(2000):
-            laboratory.net.send(Packet(DEFAULT_HWADDR, 1))
+            laboratory.net.send(NetPacket(DEFAULT_HWADDR, 1))
     assert running.wait_until_idle()
     assert 3 <= host.device.counters.interrupts - before <= 20
 
@@ -390,7 +390,7 @@ def test_after_close_the_card_reaches_no_memory(laboratory):
     host = host_of(laboratory)
     host.device.close()
     counters = host.device.counters
-    laboratory.net.send(Packet(DEFAULT_HWADDR, 1, b"too late"))
+    laboratory.net.send(NetPacket(DEFAULT_HWADDR, 1, b"too late"))
     assert laboratory.card().wait_until_idle()
     after = host.device.counters
     assert (after.dma_reads, after.dma_writes) == (counters.dma_reads, counters.dma_writes)
@@ -618,9 +618,9 @@ def test_all_stations_hear_all_packets_in_one_order():
     net.attach(early)
     attach_services(net)
     net.attach(late)
-    net.send(Packet(ECHO.address, 7, b"x"))
-    net.send(Packet(8, 7))
-    expected = [Packet(ECHO.address, 7, b"x"), Packet(7, ECHO.address, b"x"), Packet(8, 7)]
+    net.send(NetPacket(ECHO.address, 7, b"x"))
+    net.send(NetPacket(8, 7))
+    expected = [NetPacket(ECHO.address, 7, b"x"), NetPacket(7, ECHO.address, b"x"), NetPacket(8, 7)]
     assert early.doorbells_arrived == late.doorbells_arrived == expected
 
 
@@ -628,7 +628,7 @@ def test_a_station_that_left_hears_nothing():
     net, ear = Ductnet(), Ear()
     net.attach(ear)
     net.detach(ear)
-    net.send(Packet(1, 2))
+    net.send(NetPacket(1, 2))
     assert ear.doorbells_arrived == []
 
 
@@ -637,7 +637,7 @@ def test_services_do_not_answer_themselves():
     attach_services(net)
     net.attach(ear)
     for service in SERVICES:
-        net.send(Packet(service.address, service.address))
+        net.send(NetPacket(service.address, service.address))
     assert len(ear.doorbells_arrived) == len(SERVICES)
 
 
@@ -645,7 +645,7 @@ def test_the_services_end_up_silent_when_set_upon_each_other():
     net, ear = Ductnet(), Ear()
     attach_services(net)
     net.attach(ear)
-    net.send(Packet(ECHO.address, QUOTE.address))
+    net.send(NetPacket(ECHO.address, QUOTE.address))
     assert [packet.source for packet in ear.doorbells_arrived] == [
         QUOTE.address,
         ECHO.address,
@@ -663,10 +663,10 @@ def test_a_broken_station_does_not_stop_the_net():
     net.attach(broken)
     net.attach(ear)
     with pytest.raises(RuntimeError):
-        net.send(Packet(1, 2))
+        net.send(NetPacket(1, 2))
     net.detach(broken)
-    net.send(Packet(1, 2))
-    assert ear.doorbells_arrived == [Packet(1, 2)]
+    net.send(NetPacket(1, 2))
+    assert ear.doorbells_arrived == [NetPacket(1, 2)]
 
 
 def test_each_day_has_its_quote_and_each_quote_its_day():
@@ -681,13 +681,13 @@ def test_the_quote_service_knows_the_day():
     net.attach(ear)
     day = datetime.date(2000, 1, 1)
     net.attach(Quote(net, today=lambda: day))
-    net.send(Packet(QUOTE.address, 7))
-    assert ear.doorbells_arrived[1] == Packet(7, QUOTE.address, quote_of(day).encode())
+    net.send(NetPacket(QUOTE.address, 7))
+    assert ear.doorbells_arrived[1] == NetPacket(7, QUOTE.address, quote_of(day).encode())
 
 
 def test_services_may_have_other_addresses():
     net, ear = Ductnet(), Ear()
     net.attach(ear)
     net.attach(Echo(net, 0x77))
-    net.send(Packet(0x77, 1, b"hi"))
-    assert ear.doorbells_arrived[1] == Packet(1, 0x77, b"hi")
+    net.send(NetPacket(0x77, 1, b"hi"))
+    assert ear.doorbells_arrived[1] == NetPacket(1, 0x77, b"hi")

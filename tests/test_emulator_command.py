@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from emulator.__main__ import main
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from emulator.vfio_user.server import Server
 from model.layout import ECHO, HWADDR, RECEIVE_RING, VMAJ, VMIN, Command, Owner
 from properties.bench_control import BenchControl
@@ -93,7 +93,7 @@ def test_it_serves_until_it_is_asked_to_end(tmp_path, number):
         assert process.started == f"{path}: a card with address 34565cab waits for clients\n"
         host = Host(PciDevice(path)).start()
         host.send(ECHO.address, b"hello")
-        assert host.receive() == Packet(0x34565CAB, ECHO.address, b"hello")
+        assert host.receive() == NetPacket(0x34565CAB, ECHO.address, b"hello")
         status, said = ended(process, number)
         assert host.device.client.wait_until_gone()
         host.device.close()
@@ -190,11 +190,11 @@ def test_cards_of_two_processes_talk_and_survive_the_loss_of_the_first(tmp_path)
         assert here != there
         for n in range(3 * SLOTS):
             one.send(there, b"ping %d" % n)
-            assert other.receive() == Packet(there, here, b"ping %d" % n)
+            assert other.receive() == NetPacket(there, here, b"ping %d" % n)
             other.send(here, b"pong %d" % n)
-            assert one.receive() == Packet(here, there, b"pong %d" % n)
+            assert one.receive() == NetPacket(here, there, b"pong %d" % n)
         one.send(ECHO.address, b"x" * 16384)
-        assert one.receive() == Packet(here, ECHO.address, b"x" * 16384)
+        assert one.receive() == NetPacket(here, ECHO.address, b"x" * 16384)
         one.device.close()
         a.kill()
         # Until another process has the net, packets are lost.
@@ -203,7 +203,7 @@ def test_cards_of_two_processes_talk_and_survive_the_loss_of_the_first(tmp_path)
         while other.owner(RECEIVE_RING, slot) != Owner.HOST and time.monotonic() < end:
             other.send(ECHO.address, b"alone")
             time.sleep(0.05)
-        assert other.receive() == Packet(there, ECHO.address, b"alone")
+        assert other.receive() == NetPacket(there, ECHO.address, b"alone")
         other.device.close()
         status, said = ended(b)
         assert status == 0

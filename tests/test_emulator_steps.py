@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from emulator.card import OPTIONAL, Card, NotEnabledError
 from emulator.memory import AddressSpace
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from emulator.receive import Arrival
 from engine.executor import Executor
 from engine.rules import Choice, Parameter, Party, Rule
@@ -241,7 +241,7 @@ class Pair:
                     yield functools.partial(self.arrive, key, length)
 
     def arrive(self, key, length):
-        taken = self.card.arrive(Packet(KEYS[key], 0x99, bytes(length)))
+        taken = self.card.arrive(NetPacket(KEYS[key], 0x99, bytes(length)))
         accepted = self.spec("card.filters")[key] != 0
         if not accepted:
             assert taken is Arrival.IGNORED

@@ -7,30 +7,29 @@ import pickle
 import attrs
 import pytest
 
+from engine.catch import Catch, breaks, catch, wanted
+from engine.deadlock import DEADLOCK_FREEDOM
 from engine.executor import Executor
+from engine.faults import Fault
 from engine.ladder import text
 from engine.lasso import Lasso, find_lasso, is_fair_cycle
 from engine.mutations import leaves, without_barrier
 from engine.protocol import System
+from engine.races import NO_ACCESS_AFTER_FREE, RACE_FREEDOM
 from engine.rules import Guard
 from engine.scope import FlatState, Instance
 from engine.terms import TRUE, constant
 from engine.trace import Trace
 from model.properties import PROPERTIES
 from model.scope import Scope
-from model.system import specification
+from model.system import DUCT, specification
 from proofs.barrier_faults import barrier_cases, missing
-from proofs.faults import FAULTS, Catch, Fault, case_of, catch, faulty, wanted
 from proofs.ranking import PROMISES
-from proofs.scenarios import (
-    DEADLOCK_FREEDOM,
-    LIVENESS,
-    NO_ACCESS_AFTER_FREE,
-    RACE_FREEDOM,
-    STATE,
-    breaks,
-)
+from proofs.theory import THEORY
 
+STATE = DUCT.symbols
+FAULTS = THEORY.faults
+LIVENESS = THEORY.verdicts
 FIELD_DEFECTS = {
     "zero-length-stall": "R",
     "wild-pointer-recycle": "R",
@@ -89,11 +88,11 @@ EACH = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
 @functools.cache
 def caught(name: str) -> Catch:
     (fault,) = (item for item in FAULTS if item.id == name)
-    return catch(fault)
+    return catch(THEORY, fault)
 
 
 def complete(found: Catch, system: System) -> Executor:
-    return Executor.of(system, case_of(found.fault).scenario.scope(found.ring_size))
+    return Executor.of(system, THEORY.case_of(found.fault).scenario.scope(found.ring_size))
 
 
 def path(executor: Executor, trace: Trace) -> list[Instance]:
@@ -179,16 +178,16 @@ def test_a_fault_is_caught(fault: Fault) -> None:
 @EACH
 def test_its_run_is_one_of_the_faulty_system_and_breaks_the_promise(fault: Fault) -> None:
     found = caught(fault.id)
-    executor = complete(found, faulty(fault))
+    executor = complete(found, THEORY.faulty(fault))
     power_on = executor.changed(executor.initial(), card__lies=found.trace.start["card.lies"])
     steps = path(executor, found.trace)
     states = executor.replay(steps, power_on)
     assert [values(executor, state) for state in states] == list(found.trace.states())
-    case = case_of(fault)
+    case = THEORY.case_of(fault)
     if case.keeps is None:
-        bad = wanted(case, executor)
+        bad = wanted(THEORY, case, executor)
         assert bad(states[-1])
-        assert breaks(fault.property, executor)(states[-1])
+        assert breaks(THEORY, fault.property, executor)(states[-1])
         assert not bad(states[-2])
     else:
         loop = found.trace.loop
@@ -201,12 +200,12 @@ def test_its_run_is_one_of_the_faulty_system_and_breaks_the_promise(fault: Fault
 @EACH
 def test_the_specification_keeps_the_promise_there(fault: Fault) -> None:
     found = caught(fault.id)
-    case = case_of(fault)
+    case = THEORY.case_of(fault)
     system = specification()
     _, start, _ = case.scenario.begin(system, found.ring_size)
-    executor = case.scenario.restricted(system, found.ring_size)
+    executor = case.scenario.restricted(system, found.ring_size, system)
     if case.keeps is None:
-        bad = breaks(fault.property, complete(found, system))
+        bad = breaks(THEORY, fault.property, complete(found, system))
         result = executor.search(bad=bad, start=start, depth=found.steps, states=8_000)
         assert result.path is None
     else:
@@ -241,12 +240,12 @@ def is_owed(executor: Executor, states: list[FlatState], loop: int) -> set[str]:
 )
 def test_what_never_comes_was_promised(fault: Fault) -> None:
     found = caught(fault.id)
-    executor = complete(found, faulty(fault))
+    executor = complete(found, THEORY.faulty(fault))
     states = executor.replay(path(executor, found.trace))
     loop = len(states) - 1 if found.trace.loop is None else found.trace.loop
     owed = is_owed(executor, states, loop)
     if fault.property in {item.name for item in PROPERTIES}:
-        assert breaks(fault.property, executor)(states[-1])
+        assert breaks(THEORY, fault.property, executor)(states[-1])
         return
     assert owed
     assert fault.property in owed | {DEADLOCK_FREEDOM}
@@ -257,13 +256,13 @@ def test_what_never_comes_was_promised(fault: Fault) -> None:
 
 def test_a_given_ring_size() -> None:
     (fault,) = (item for item in FAULTS if item.id == "no-barrier-tx-fields")
-    found = catch(fault, ring_size=4)
+    found = catch(THEORY, fault, ring_size=4)
     assert (found.result, found.ring_size) == ("caught", 4)
 
 
 def test_a_size_that_hides_the_fault() -> None:
     (fault,) = (item for item in FAULTS if item.id == "doorbell-wrong-index")
-    found = catch(fault, ring_size=1)
+    found = catch(THEORY, fault, ring_size=1)
     assert (found.result, found.ring_size) == ("caught", 2)
     assert "at ring size 1" in found.note
 
@@ -275,7 +274,7 @@ def test_the_zero_length_stall_can_be_read() -> None:
     found = caught("zero-length-stall")
     shown = text(found.trace, specification().phrases, fold=found.boot, fold_text=found.story)
     assert "user 2: no packet in rx[0], sleeps" in shown
-    assert "rx[1] header of #1" in shown
+    assert "rx[1] header #1, 0 bytes" in shown
     assert "no-lost-packet is broken" in shown
     assert max(map(len, shown.splitlines())) <= 110
 
@@ -289,6 +288,6 @@ def test_every_ladder_is_narrow_enough() -> None:
 
 def test_scopes_are_those_of_the_scenarios() -> None:
     found = caught("waits-for-another")
-    assert case_of(found.fault).scenario.scope(1) == Scope(
+    assert THEORY.case_of(found.fault).scenario.scope(1) == Scope(
         ring_size=1, users=2, words=(9999,), counts=(0,)
     )

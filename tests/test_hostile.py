@@ -17,7 +17,7 @@ from impl.memory import Purpose
 from impl.settings import Settings
 from judge.words import StrayAccessError
 from model.layout import ECHO, HWERR, LIMITS, RST, Owner
-from properties.driver_source import Change, DriverCode
+from properties.driver_source import DriverCode, SourceChange
 from properties.profiles import chosen
 from properties.simulation.hostile import HostileError, HostileWorld
 from properties.simulation.hostile_choices import Setup, decisions, setups
@@ -37,9 +37,9 @@ def test_driver_survives_every_card(part):
     @PROFILE.limits(derandomize=False)
     @given(setup=setups(), events=decisions())
     def survives(setup, events):
-        world = HostileWorld(setup)
-        world.run(events)
-        outcomes.update(world.outcomes)
+        simulation = HostileWorld(setup)
+        simulation.run(events)
+        outcomes.update(simulation.outcomes)
 
     survives()
     # A search in which nothing is called finds nothing.
@@ -56,9 +56,9 @@ def test_driver_survives_every_card(part):
 
 
 def outcomes_of(setup, *events):
-    world = HostileWorld(setup)
-    world.run([event for each in events for event in (each, GO)])
-    return world.outcomes
+    simulation = HostileWorld(setup)
+    simulation.run([event for each in events for event in (each, GO)])
+    return simulation.outcomes
 
 
 def packet(length):
@@ -99,11 +99,11 @@ def test_card_that_takes_everything_leaves_senders_to_their_deadlines():
 
 BROKEN = {
     "the length that the card announces is not checked": (
-        Change("packet", "    if header.length > LIMITS.max_packet:", "    if False:"),
+        SourceChange("packet", "    if header.length > LIMITS.max_packet:", "    if False:"),
         "bytes 0 to .* of the buffers of slot",
     ),
     "the limit of that check is one too high": (
-        Change(
+        SourceChange(
             "packet",
             "    if header.length > LIMITS.max_packet:",
             "    if header.length > LIMITS.max_packet + 1:",
@@ -111,35 +111,39 @@ BROKEN = {
         "bytes 0 to 16384 of the buffers of slot|of 16385 bytes",
     ),
     "the length is loaded again after its check": (
-        Change("ring", CHECKED_SIZE, CHECKED_SIZE.replace("header)", "self._load_header(slot))")),
+        SourceChange(
+            "ring", CHECKED_SIZE, CHECKED_SIZE.replace("header)", "self._load_header(slot))")
+        ),
         "the slot said",
     ),
     "a reset is waited for without bound": (
-        Change("lifecycle", "for _ in range(self._settings.reset_polls):", "while True:"),
+        SourceChange("lifecycle", "for _ in range(self._settings.reset_polls):", "while True:"),
         "not over after 1000 steps",
     ),
     "open and close wait for commands without bound": (
-        Change("lifecycle", "deadline=self._runtime.now() + timeout, conducts", "conducts"),
+        SourceChange("lifecycle", "deadline=self._runtime.now() + timeout, conducts", "conducts"),
         "not over after 1000 steps",
     ),
     "the last close waits for the card to send without bound": (
-        Change("lifecycle", DRAINING, DRAINING.replace(", deadline", "")),
+        SourceChange("lifecycle", DRAINING, DRAINING.replace(", deadline", "")),
         "not over after 1000 steps",
     ),
     "the last close waits longer than it was told": (
-        Change("lifecycle", "+ self._settings.drain_timeout", "+ 2 * self._settings.drain_timeout"),
+        SourceChange(
+            "lifecycle", "+ self._settings.drain_timeout", "+ 2 * self._settings.drain_timeout"
+        ),
         "a sleep that ends at",
     ),
     "slots are taken back that were never handed over": (
-        Change("ring", "        if not self.outstanding:\n            return False\n", ""),
+        SourceChange("ring", "        if not self.outstanding:\n            return False\n", ""),
         "not over after 1000 steps",
     ),
     "memory is forgotten when the card stops": (
-        Change("lifecycle", "self._free(StopCompleted(stopped))", "self._memory = None"),
+        SourceChange("lifecycle", "self._free(StopCompleted(stopped))", "self._memory = None"),
         "memory is left",
     ),
     "the receive ring stays in use when the card stops": (
-        Change(
+        SourceChange(
             "lifecycle",
             "        self._retire_packet_rings()\n        self._free(StopCompleted(stopped))",
             "        self._free(StopCompleted(stopped))",
@@ -147,7 +151,7 @@ BROKEN = {
         "freed",
     ),
     "a failure is remembered for ever": (
-        Change("lifecycle", "        controller.failed = False\n", ""),
+        SourceChange("lifecycle", "        controller.failed = False\n", ""),
         "behaves again",
     ),
 }

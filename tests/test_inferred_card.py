@@ -10,7 +10,7 @@ import time
 import pytest
 
 from emulator.backend import Laboratory
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from engine.stepper import Stepper
 from impl.attach import Attachments
 from impl.driver import DuctDriver
@@ -173,7 +173,7 @@ def test_a_filter_may_let_a_packet_through_before_its_command_is_answered(puppet
     puppet.until(lambda: puppet.running.card.cmd.look)
     with puppet.strings() as card:
         engine(card, "cmd.", "cmd.execute")
-        card.arrive(Packet(GROUP, NOBODY, b"early"))
+        card.arrive(NetPacket(GROUP, NOBODY, b"early"))
         engine(card, "rx.", "rx.complete")
         card.take("rx.set_event")
     assert puppet.duct.receive(timeout=PATIENCE).payload == b"early"
@@ -187,7 +187,7 @@ def test_a_packet_may_be_on_its_way_while_its_filter_is_removed(puppet):
     puppet.beside(lambda: puppet.duct.remove_multicast(EXACT, GROUP))
     puppet.until(lambda: puppet.running.card.cmd.look)
     with puppet.strings() as card:
-        card.arrive(Packet(GROUP, NOBODY, b"late"))
+        card.arrive(NetPacket(GROUP, NOBODY, b"late"))
         engine(card, "cmd.", "cmd.complete")
         card.take("cmd.set_event")
     puppet.joined()

@@ -15,15 +15,16 @@ from typing import Any, Final
 import attrs
 import pytest
 
+from engine.claims import Invariant, Property
 from engine.executor import Executor
+from engine.induction import FRESH
 from engine.rules import Choice
 from engine.terms import Bool, Sort, symbol
 from model.opening import open_card
-from model.properties import PROPERTIES, Property
+from model.properties import PROPERTIES
 from model.scope import Scope
-from model.system import specification
-from proofs.hypotheses import FRESH, state_symbols
-from proofs.invariants import INVARIANTS, Invariant
+from model.system import DUCT, specification
+from proofs.invariants import INVARIANTS
 
 RANGES: Final = {
     "lock.ticket-held": ("lock.serving", "lock.next"),
@@ -47,7 +48,7 @@ def parameter(index: str) -> Any:
 def monitor(executor: Executor, item: Statement) -> Callable[[Any], bool]:
     """A function that tells whether the statement holds in a state, at every index."""
     names = [parameter(index) for index in item.indices]
-    claim: Bool = item.body(state_symbols(), *(term for _, term in names))
+    claim: Bool = item.body(DUCT.symbols, *(term for _, term in names))
     if item.indices == ("counter",):
         test = executor.compile(claim, ("j",))
         first, last = RANGES[item.name]

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.faults import Fault
 from lab import initramfs
 from lab.__main__ import main
 from lab.agent import Agent
@@ -28,7 +29,6 @@ from lab.initramfs import Entry, archive, module_order
 from lab.inside import faulty
 from lab.prepare import Parts
 from lab.qemu import FIRST_SLOT, Machine, words
-from model.faults import Fault
 from properties.faults import DriverFault
 from tests.agent_port import Talk
 

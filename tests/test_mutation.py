@@ -13,10 +13,10 @@ import pytest
 from properties import mutation
 from properties.mutation import (
     SURVIVORS,
-    Bench,
     Mutant,
-    Result,
+    MutantResult,
     Survivor,
+    Workbench,
     main,
     mutants,
     read_survivors,
@@ -152,8 +152,8 @@ def survivor(number):
     return Survivor("impl/ring.py", "Ring.act", f"old {number}", f"new {number}", "equal")
 
 
-KILLED = [Result(mutant(number), "search", "Deviation") for number in range(10)]
-ALIVE = Result(mutant(10), "")
+KILLED = [MutantResult(mutant(number), "search", "Deviation") for number in range(10)]
+ALIVE = MutantResult(mutant(10), "")
 
 
 def test_all_killed_is_well(capsys):
@@ -176,7 +176,7 @@ def test_a_survivor_that_is_listed_is(capsys):
 
 
 def test_too_many_survivors_are_not_well_even_if_all_are_listed(capsys):
-    results = [*KILLED, ALIVE, Result(mutant(11), "")]
+    results = [*KILLED, ALIVE, MutantResult(mutant(11), "")]
     listed = [survivor(10), survivor(11)]
     assert report(results, listed, ["impl/ring.py"]) == 1
     assert "less than 90 % of the mutants of impl/ring.py are killed" in capsys.readouterr().out
@@ -204,8 +204,10 @@ def judged(monkeypatch, tmp_path):
         survivors = tmp_path / "survivors.toml"
         survivors.write_text(listed, encoding="utf-8")
         monkeypatch.setattr(mutation, "SURVIVORS", survivors)
-        monkeypatch.setattr(Bench, "measure", lambda _bench, _file: 1.0)
-        monkeypatch.setattr(Bench, "judge", lambda _bench, mutant: Result(mutant, verdict))
+        monkeypatch.setattr(Workbench, "measure", lambda _bench, _file: 1.0)
+        monkeypatch.setattr(
+            Workbench, "judge", lambda _bench, mutant: MutantResult(mutant, verdict)
+        )
         return main(list(arguments))
 
     return run
@@ -261,7 +263,7 @@ def bench(tmp_path, monkeypatch):
         "_tests_of",
         lambda _file: command("time.sleep(60 * ('hangs' in text)); assert 'fails' not in text"),
     )
-    with Bench.of(project) as copy:
+    with Workbench.of(project) as copy:
         yield copy
     assert (project / "impl" / "thing.py").read_text(encoding="utf-8") == "good\n"
     assert not copy.root.exists()

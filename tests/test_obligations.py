@@ -5,12 +5,14 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from engine.discharge import discharge, script
+from engine.obligations import Catalogue, Obligation
 from engine.protocol import System
 from engine.rules import Transition
 from engine.smt import Arithmetic
 from engine.solvers import Answer, ask
 from model.system import specification
-from proofs.obligations import Catalogue, Obligation, catalogue, discharge, for_system, script
+from proofs.theory import THEORY
 
 BARRIERS = [
     (step.rule.name, guard.name)
@@ -48,7 +50,7 @@ def refuted(known: Catalogue, names: list[str]) -> list[str]:
     return [
         name
         for name in names
-        if discharge(Obligation(name, "", "safety", "integer", ""), within=known).result != "proved"
+        if discharge(known, Obligation(name, "", "safety", "integer", "")).result != "proved"
     ]
 
 
@@ -58,18 +60,18 @@ def test_there_are_barriers() -> None:
 
 @pytest.mark.parametrize(("rule", "barrier"), BARRIERS, ids=lambda text: text.replace(" ", "-"))
 def test_without_a_barrier_named_obligations_fail(rule: str, barrier: str) -> None:
-    known = for_system(changed(rule, barrier))
+    known = Catalogue(THEORY, changed(rule, barrier))
     assert refuted(known, concerning(known, rule)), f"{rule} does not need {barrier!r}"
 
 
 def test_with_all_barriers_those_obligations_hold() -> None:
-    known = for_system(specification())
+    known = Catalogue.of(THEORY)
     rules = dict.fromkeys(rule for rule, _ in BARRIERS)
     assert not refuted(known, [name for rule in rules for name in concerning(known, rule)])
 
 
 def test_both_arithmetics_have_the_same_obligations_but_for_masks_and_runs() -> None:
-    listed = catalogue()
+    listed = Catalogue.of(THEORY).obligations()
     by_arithmetic = {
         kind.value: {item.id for item in listed if item.arithmetic == kind.value}
         for kind in Arithmetic
@@ -83,13 +85,13 @@ def test_both_arithmetics_have_the_same_obligations_but_for_masks_and_runs() -> 
 @pytest.mark.parametrize("arithmetic", ["integer", "machine"])
 def test_the_exported_text_is_what_the_solvers_decide(solver: str, arithmetic: str) -> None:
     item = Obligation("property/transmit-fifo", "transmit-fifo", "safety", arithmetic, "")
-    assert ask(solver, script(item)) is Answer.UNSATISFIABLE
+    assert ask(solver, script(Catalogue.of(THEORY), item)) is Answer.UNSATISFIABLE
 
 
 def test_a_false_claim_is_refuted_by_both_solvers() -> None:
-    known = for_system(changed("tx.owner_visible", "release: payload before owner"))
+    known = Catalogue(THEORY, changed("tx.owner_visible", "release: payload before owner"))
     item = Obligation("step/tx.owner_visible", "", "safety", "integer", "")
     for solver in ("z3", "cvc5"):
-        verdict = discharge(item, solver=solver, within=known)
+        verdict = discharge(known, item, solver=solver)
         assert verdict.result != "proved"
         assert verdict.detail

@@ -6,9 +6,11 @@ import re
 import pytest
 from rich.console import Console
 
-from proofs.costs import COSTS, SEARCH, cost, kind
-from proofs.progress import progress
-from proofs.work import Source
+from engine.command.costs import COSTS, SEARCH, Costs
+from engine.command.progress import progress
+from engine.obligations import Catalogue
+from model.system import specification
+from proofs.theory import THEORY
 
 TOTALS = {"obligation": 1000, "fault": 2}
 DEAR, CHEAP = 10.0, 0.1
@@ -64,14 +66,19 @@ def test_the_bar_fits_the_terminal(width):
 
 @pytest.fixture(scope="module")
 def catalogue():
-    return Source.real().catalogue()
+    return Catalogue.of(THEORY).obligations()
 
 
-def test_each_kind_of_obligation_has_a_cost_and_each_cost_a_kind(catalogue):
-    assert {(kind(item.id), item.arithmetic) for item in catalogue} == set(COSTS)
+@pytest.fixture(scope="module")
+def costs():
+    return Costs(specification())
 
 
-def test_a_step_of_the_driver_costs_more_than_a_step_of_a_promise(catalogue):
-    costs = {(item.id, item.arithmetic): cost(item) for item in catalogue}
-    promise = next(name for name, _ in costs if name.startswith("promise/lock/step/"))
-    assert costs["step/tx.store_owner", "machine"] > 10 * costs[promise, "machine"]
+def test_each_kind_of_obligation_has_a_cost_and_each_cost_a_kind(catalogue, costs):
+    assert {(costs.kind(item.id), item.arithmetic) for item in catalogue} == set(COSTS)
+
+
+def test_a_step_of_the_driver_costs_more_than_a_step_of_a_promise(catalogue, costs):
+    known = {(item.id, item.arithmetic): costs.of(item) for item in catalogue}
+    promise = next(name for name, _ in known if name.startswith("promise/lock/step/"))
+    assert known["step/tx.store_owner", "machine"] > 10 * known[promise, "machine"]

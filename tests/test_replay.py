@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from judge.judge import Deviation, Specification
-from properties.driver_source import PRESENT, Change, DriverCode
+from properties.driver_source import PRESENT, DriverCode, SourceChange
 from properties.replay import Run, main, replay, save
 from properties.simulation.simulation import Setup, Simulation
 
 ROOT = Path(__file__).resolve().parent.parent
 SETUP = Setup(ring_shift=0)
-FORGETFUL = Change(
+FORGETFUL = SourceChange(
     "ring",
     """        # The card must find the owner byte when it looks.
         self._device.before_register_write()
@@ -26,20 +26,20 @@ FORGETFUL = Change(
 
 def a_run(code=PRESENT):
     """Open the card, send a packet, receive one, close."""
-    world = Simulation(SETUP, Specification(SETUP.scope()), code)
-    world.decide(("open",))
-    world.settle()
-    world.decide(("send", 0, 0xEC60, (5000,), True))
-    world.decide(("offer", 0x34565CAB, 3))
-    world.decide(("receive", 0, True, False))
-    world.finish()
-    return world
+    simulation = Simulation(SETUP, Specification(SETUP.scope()), code)
+    simulation.decide(("open",))
+    simulation.settle()
+    simulation.decide(("send", 0, 0xEC60, (5000,), True))
+    simulation.decide(("offer", 0x34565CAB, 3))
+    simulation.decide(("receive", 0, True, False))
+    simulation.finish()
+    return simulation
 
 
-def go_on_with_stores_last(world):
+def go_on_with_stores_last(simulation):
     """Register writes arrive first, stores become visible as late as can be."""
-    while options := sorted(world.options(), key=lambda item: (item[0] == "show", item)):
-        world.decide(next((item for item in options if item[0] == "arrive"), options[0]))
+    while options := sorted(simulation.options(), key=lambda item: (item[0] == "show", item)):
+        simulation.decide(next((item for item in options if item[0] == "arrive"), options[0]))
 
 
 def test_the_same_decisions_give_the_same_run():
@@ -58,9 +58,9 @@ def test_a_run_survives_being_written_down():
 
 
 def test_the_steps_of_a_run_are_a_trace_of_the_specification():
-    world = a_run()
-    trace = world.judge.trace("a run", "")
-    assert len(trace.steps) == len(world.judge.path)
+    simulation = a_run()
+    trace = simulation.judge.trace("a run", "")
+    assert len(trace.steps) == len(simulation.judge.path)
     rules = [step.rule for step in trace.steps]
     assert rules.index("tx.store_owner") < rules.index("tx.send") < rules.index("tx.reclaim")
 
@@ -74,14 +74,14 @@ def test_replaying_a_good_run_exits_with_0(tmp_path, capsys):
 
 def test_replaying_a_deviation_exits_with_1_and_names_the_barrier(tmp_path, capsys, monkeypatch):
     code = DriverCode.changed([FORGETFUL])
-    world = Simulation(SETUP, Specification(SETUP.scope()), code)
-    world.decide(("open",))
+    simulation = Simulation(SETUP, Specification(SETUP.scope()), code)
+    simulation.decide(("open",))
     with pytest.raises(Deviation) as found:
-        go_on_with_stores_last(world)
+        go_on_with_stores_last(simulation)
     assert "its barrier does not hold: owner before doorbell" in found.value.reason
     path = tmp_path / "run.json"
     itf = tmp_path / "trace.itf.json"
-    save(Run(SETUP, tuple(world.decisions), "forgetful"), path)
+    save(Run(SETUP, tuple(simulation.decisions), "forgetful"), path)
     monkeypatch.setattr("properties.replay._code", lambda run, present: code)
     assert main([str(path), "--itf", str(itf)]) == 1
     assert "==> cmd.doorbell_arrives is not allowed now" in capsys.readouterr().out
@@ -165,13 +165,13 @@ def test_a_reader_that_goes_away_is_no_reason_for_a_traceback():
 
 def test_a_change_that_does_not_fit_says_so():
     with pytest.raises(ValueError) as error:
-        DriverCode.changed([Change("ring", "no such line", "")])
+        DriverCode.changed([SourceChange("ring", "no such line", "")])
     assert str(error.value) == "impl/ring.py has 0 places, and not one, that read 'no such line'"
 
 
 def test_a_change_is_to_a_layer_of_the_driver():
     with pytest.raises(ValueError) as error:
-        DriverCode.changed([Change("errors", "x", "y")])
+        DriverCode.changed([SourceChange("errors", "x", "y")])
     assert str(error.value).startswith("a change is to one of packet, dma, ring")
 
 
@@ -185,8 +185,8 @@ def test_a_changed_driver_leaves_the_installed_one_as_it_is():
 
 
 def test_a_run_without_accesses_is_no_success():
-    world = Simulation(SETUP, Specification(SETUP.scope()), PRESENT)
-    world.judge.accesses.clear()
+    simulation = Simulation(SETUP, Specification(SETUP.scope()), PRESENT)
+    simulation.judge.accesses.clear()
     with pytest.raises(Deviation) as error:
-        world.finish()
+        simulation.finish()
     assert error.value.reason == "nothing was judged"

@@ -134,7 +134,7 @@ def deliver(memory, slot, payload):
 def out_of_use(act):
     with pytest.raises(AssertionError) as caught:
         act()
-    assert str(caught.value) == "the ring is out of use"
+    assert str(caught.value) == "the ring is detached from memory"
 
 
 @pytest.mark.parametrize("kind", [CommandRing, TransmitRing])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from emulator.shared_net import hub
 from emulator.shared_net.frames import MAX_FRAME, WELCOME, decode, encode
 from emulator.shared_net.member import SharedNet
@@ -54,14 +54,14 @@ def until_joined(net, listener):
     """Send packets until one comes back; forget them."""
     end = time.monotonic() + PATIENCE
     while not listener.heard and time.monotonic() < end:
-        net.send(Packet(0, 0))
+        net.send(NetPacket(0, 0))
         time.sleep(0.01)
     assert listener.heard
     time.sleep(0.1)
     listener.heard.clear()
 
 
-@given(st.builds(Packet, ADDRESS, ADDRESS, st.binary(max_size=100)))
+@given(st.builds(NetPacket, ADDRESS, ADDRESS, st.binary(max_size=100)))
 def test_a_packet_survives_its_record(packet):
     assert decode(encode(packet)) == packet
 
@@ -73,10 +73,10 @@ def test_a_record_without_addresses_is_none(frame):
 
 
 def test_the_longest_record():
-    longest = Packet(1, 2, bytes(MAX_FRAME - 8))
+    longest = NetPacket(1, 2, bytes(MAX_FRAME - 8))
     assert decode(encode(longest)) == longest
     with pytest.raises(ValueError, match="a packet of 65529 bytes is too long for the shared net"):
-        encode(Packet(1, 2, bytes(MAX_FRAME - 7)))
+        encode(NetPacket(1, 2, bytes(MAX_FRAME - 7)))
 
 
 def test_the_first_has_the_net(members):
@@ -85,7 +85,7 @@ def test_the_first_has_the_net(members):
 
 def test_every_packet_reaches_every_station_its_sender_too_in_one_order(members):
     listeners = [Listener(net) for net in members for _ in range(2)]
-    packets = [Packet(n, n, b"%d" % n * 1000) for n in range(30)]
+    packets = [NetPacket(n, n, b"%d" % n * 1000) for n in range(30)]
     for n, packet in enumerate(packets):
         members[n % 3].send(packet)
         assert listeners[0].hears(*packets[: n + 1])
@@ -96,7 +96,7 @@ def test_packets_of_several_senders_come_in_the_same_order_everywhere(members):
     listeners = [Listener(net) for net in members]
     for n in range(50):
         for i, net in enumerate(members):
-            net.send(Packet(n, i))
+            net.send(NetPacket(n, i))
     end = time.monotonic() + PATIENCE
     while any(len(listener.heard) < 150 for listener in listeners) and time.monotonic() < end:
         time.sleep(0.001)
@@ -106,9 +106,9 @@ def test_packets_of_several_senders_come_in_the_same_order_everywhere(members):
 
 def test_there_is_one_echo_on_the_net(members):
     listener = Listener(members[2])
-    asked = Packet(ECHO.address, 5, b"hello")
+    asked = NetPacket(ECHO.address, 5, b"hello")
     members[1].send(asked)
-    assert listener.hears(asked, Packet(5, ECHO.address, b"hello"))
+    assert listener.hears(asked, NetPacket(5, ECHO.address, b"hello"))
     time.sleep(0.05)
     assert len(listener.heard) == 2
 
@@ -116,8 +116,8 @@ def test_there_is_one_echo_on_the_net(members):
 def test_who_left_hears_no_more(members):
     gone, here = Listener(members[0]), Listener(members[0])
     members[0].detach(gone)
-    members[1].send(Packet(1, 2))
-    assert here.hears(Packet(1, 2))
+    members[1].send(NetPacket(1, 2))
+    assert here.hears(NetPacket(1, 2))
     assert gone.heard == []
 
 
@@ -131,8 +131,8 @@ def test_when_the_hub_ends_another_takes_its_place(path):
     time.sleep(0.1)
     for listener in listeners:
         listener.heard.clear()
-    third.send(Packet(1, 2, b"after"))
-    assert all(listener.hears(Packet(1, 2, b"after")) for listener in listeners)
+    third.send(NetPacket(1, 2, b"after"))
+    assert all(listener.hears(NetPacket(1, 2, b"after")) for listener in listeners)
     second.close()
     third.close()
     assert not os.path.exists(path)
@@ -153,8 +153,8 @@ def test_a_hub_that_is_killed_is_replaced(path):
         net = SharedNet(path)
         listener = Listener(net)
         assert not net.is_hub
-        net.send(Packet(1, 2))
-        assert listener.hears(Packet(1, 2))
+        net.send(NetPacket(1, 2))
+        assert listener.hears(NetPacket(1, 2))
         process.kill()
     listener.heard.clear()
     until_joined(net, listener)
@@ -164,7 +164,7 @@ def test_a_hub_that_is_killed_is_replaced(path):
 
 def test_packets_of_who_has_left_are_lost_and_counted(members):
     members[1].close()
-    members[1].send(Packet(1, 2))
+    members[1].send(NetPacket(1, 2))
     assert members[1].lost == 1
 
 
@@ -185,14 +185,14 @@ def test_who_sends_what_is_no_packet_is_made_to_leave(members, path, caplog, rec
     assert caplog.messages == [
         f"a member was made to leave the net: a record has 8 to 65536 bytes, not {len(record)}"
     ]
-    members[1].send(Packet(1, 2))
-    assert listener.hears(Packet(1, 2))
+    members[1].send(NetPacket(1, 2))
+    assert listener.hears(NetPacket(1, 2))
 
 
 def test_who_does_not_listen_keeps_nobody_waiting(members, path, monkeypatch):
     monkeypatch.setattr(hub, "WAITING", 10)
     listener = Listener(members[0])
-    packets = [Packet(n, 0, bytes(10_000)) for n in range(200)]
+    packets = [NetPacket(n, 0, bytes(10_000)) for n in range(200)]
     with stranger(path) as deaf:
         for n, packet in enumerate(packets):
             members[1].send(packet)

@@ -191,13 +191,13 @@ def sleeping(runtime):
 class Sleeper:
     """A thread that sleeps once, and says what became of it."""
 
-    def __init__(self, runtime, channel=WaitQueue.READERS, deadline=None, handle=None):
+    def __init__(self, runtime, queue=WaitQueue.READERS, deadline=None, handle=None):
         self.held = None
 
         def body():
             runtime.lock()
             try:
-                runtime.sleep(channel, deadline, handle)
+                runtime.sleep(queue, deadline, handle)
             finally:
                 self.held = held(runtime)
                 runtime.unlock()
@@ -216,17 +216,17 @@ class Sleeper:
 @settings(max_examples=30)
 def test_wake_ends_the_sleeps_on_its_channel_and_no_others(sleepers, woken):
     runtime = ThreadRuntime()
-    threads_ = [(channel, Sleeper(runtime, channel)) for channel in sleepers]
+    threads_ = [(queue, Sleeper(runtime, queue)) for queue in sleepers]
     runtime.lock()
     runtime.wake(woken)
     runtime.unlock()
-    for channel, sleeper in threads_:
-        if channel is woken:
+    for queue, sleeper in threads_:
+        if queue is woken:
             assert sleeper.join() is None
     runtime.lock()
-    assert sleeping(runtime) == sum(channel is not woken for channel in sleepers)
-    for channel in WaitQueue:
-        runtime.wake(channel)
+    assert sleeping(runtime) == sum(queue is not woken for queue in sleepers)
+    for queue in WaitQueue:
+        runtime.wake(queue)
     runtime.unlock()
     assert [sleeper.join() for _, sleeper in threads_] == [None] * len(threads_)
     assert not held(runtime)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 
 __all__ = ["MAX_FRAME", "WELCOME", "decode", "encode"]
 
@@ -16,7 +16,7 @@ WELCOME: Final = b"\0"
 """The first record that a member gets: from now on it hears every packet. No packet is so short."""
 
 
-def encode(packet: Packet) -> bytes:
+def encode(packet: NetPacket) -> bytes:
     """The record for a packet. Raises `ValueError` if it is too long for one."""
     frame = _HEADER.pack(packet.destination, packet.source) + packet.payload
     if len(frame) > MAX_FRAME:
@@ -24,9 +24,9 @@ def encode(packet: Packet) -> bytes:
     return frame
 
 
-def decode(frame: bytes) -> Packet:
+def decode(frame: bytes) -> NetPacket:
     """The packet that a record stands for. Raises `ValueError` if it stands for none."""
     if not _HEADER.size <= len(frame) <= MAX_FRAME:
         raise ValueError(f"a record has {_HEADER.size} to {MAX_FRAME} bytes, not {len(frame)}")
     destination, source = _HEADER.unpack_from(frame)
-    return Packet(destination, source, frame[_HEADER.size :])
+    return NetPacket(destination, source, frame[_HEADER.size :])

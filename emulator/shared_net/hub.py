@@ -22,7 +22,7 @@ from typing import Final, final
 import attrs
 
 from emulator.net import Ductnet
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from emulator.services import attach_services
 from emulator.shared_net.frames import MAX_FRAME, WELCOME, decode, encode
 from emulator.socket_server import SocketServer
@@ -43,7 +43,7 @@ class _Member:
     selector: selectors.BaseSelector
     _waiting: deque[bytes] = attrs.field(factory=deque, init=False)
 
-    def deliver(self, packet: Packet) -> None:
+    def deliver(self, packet: NetPacket) -> None:
         """Send the packet to the member, or keep it until there is room."""
         if len(self._waiting) < WAITING:
             self._waiting.append(encode(packet))

@@ -11,7 +11,7 @@ import time
 from typing import Final
 
 from emulator.net import Stations
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from emulator.shared_net.frames import MAX_FRAME, WELCOME, decode, encode
 from emulator.shared_net.hub import Hub
 
@@ -60,7 +60,7 @@ class SharedNet(Stations):
         """Whether this process has the net."""
         return self._hub is not None
 
-    def send(self, packet: Packet) -> None:
+    def send(self, packet: NetPacket) -> None:
         """Put a packet on the net. It is lost if nobody reads it soon."""
         try:
             self._socket.send(encode(packet))

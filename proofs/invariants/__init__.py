@@ -1,6 +1,6 @@
 """What is true in every reachable state: the conjuncts of the inductive invariant.
 
-A conjunct alone is rarely inductive; together they are, and `proofs.obligations` checks that every
+A conjunct alone is rarely inductive; together they are, and `engine.induction` asks whether every
 rule keeps each one. The files go from the bottom up, in the order of the list below. `labels` and
 `phases` state nothing; they hold words that several others use.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from proofs.claims import Invariant
+from engine.claims import Invariant
 from proofs.invariants import (
     engines,
     failure,
@@ -30,7 +30,6 @@ from proofs.invariants.threads import inside_call
 __all__ = [
     "COMMAND_LABELS",
     "INVARIANTS",
-    "Invariant",
     "conducting",
     "filling",
     "inside_call",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.claims import InvariantBook, slot_exists
 from engine.terms import And, Bool, If, Implies, Number, one_of, wrap
 from model.device_spec import running
 from model.state import Command, Result, Stage, State
-from proofs.claims import InvariantBook, slot_exists
 from proofs.invariants.requests import finished
 
 __all__ = ["BOOK"]

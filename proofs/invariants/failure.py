@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.claims import InvariantBook
 from engine.terms import Bool, Implies
 from model.state import Flags, Label, Life, State
-from proofs.claims import InvariantBook
 from proofs.invariants.phases import at_step
 
 __all__ = ["BOOK"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.claims import InvariantBook, slot_exists
 from engine.terms import And, Bool, Implies, Number, Or, constant, one_of, wrap
 from model.device_spec import running
 from model.state import Command, Flags, Label, Life, Result, Stage, State
 from model.thread_spec import at
-from proofs.claims import InvariantBook, slot_exists
 from proofs.invariants.labels import COMMAND_LABELS
 from proofs.invariants.phases import (
     CLOSING_PHASES,

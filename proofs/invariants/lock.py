@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.claims import InvariantBook, within
 from engine.terms import And, Bool, Implies, Number, constant
 from model.state import State
 from model.thread_spec import at, queued_for_lock
-from proofs.claims import InvariantBook, within
 from proofs.invariants.labels import CRITICAL
 
 __all__ = ["BOOK"]

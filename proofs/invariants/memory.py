@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.claims import InvariantBook, slot_exists
 from engine.terms import And, Bool, Implies, Number, Or
 from model.driver_spec import rx_pending, tx_pending
 from model.ring_spec import TRANSMIT
 from model.state import Label, Life, State
-from proofs.claims import InvariantBook, slot_exists
 from proofs.invariants.phases import at_step
 from proofs.invariants.requests import words_pending
 

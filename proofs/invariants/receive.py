@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.claims import InvariantBook, apart, slot_exists
 from engine.terms import And, Bool, Implies, Number, constant, low_bits, one_of, ring_size, wrap
 from model.properties import looked
 from model.ring_spec import HOLDING, call_must_end
 from model.state import CAPACITY, Label, Life, Stage, State
 from model.thread_spec import at
-from proofs.claims import InvariantBook, apart, slot_exists
 
 __all__ = ["BOOK"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.claims import InvariantBook, apart, slot_exists, within
 from engine.terms import (
     TRUE,
     And,
@@ -22,7 +23,6 @@ from model.device_spec import running
 from model.ring_spec import COMMAND, TRANSMIT, RingOperations
 from model.state import NOBODY, POSTED, Label, RequestRing, Result, Stage, State
 from model.thread_spec import at, holder, lock_is_held
-from proofs.claims import InvariantBook, apart, slot_exists, within
 from proofs.invariants.labels import filling
 
 __all__ = ["BOOK", "finished", "outstanding", "words_pending"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.claims import InvariantBook
 from engine.terms import And, Bool, If, Implies, Or, constant, next_index
 from model.ring_spec import COMMAND, TRANSMIT, RingOperations
 from model.state import EVENT_THREAD, Label, Result, State
 from model.thread_spec import at, holder, lock_is_held
 from model.words import SCAN
-from proofs.claims import InvariantBook
 from proofs.invariants.requests import finished, outstanding
 
 __all__ = ["BOOK"]

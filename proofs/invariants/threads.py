@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.claims import InvariantBook, within
 from engine.terms import And, Bool, Iff, Implies, Number, Or, constant, one_of
 from model.ring_spec import COMMAND, HOLDING, TRANSMIT
 from model.state import EVENT_THREAD, FATAL_THREAD, Label, Result, State
 from model.thread_spec import SLEEPS_CMD, SLEEPS_LIFE, SLEEPS_RX, SLEEPS_TX, at
-from proofs.claims import InvariantBook, within
 from proofs.invariants.labels import (
     COMMAND_LABELS,
     CONDUCTOR_LABELS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.claims import InvariantBook, within
 from engine.terms import And, Bool, Implies, Number, Or, constant, one_of
 from model.device_spec import running
 from model.properties import precise_readiness
@@ -11,7 +12,6 @@ from model.ring_spec import COMMAND, TRANSMIT, RingOperations, call_must_end, my
 from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life, State
 from model.thread_spec import at, holder, lock_is_held
 from model.words import SCAN
-from proofs.claims import InvariantBook, within
 from proofs.invariants.labels import filling
 
 __all__ = ["BOOK"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from proofs.leads_to import Case, Helper, Process, Promise, Relies
+from engine.leads_to import Promise
 from proofs.ranking.calls import CALL, in_call, waits_for_packet
 from proofs.ranking.handlers import FATAL_KNOWN
 from proofs.ranking.life import LIFE, RECOVERY
@@ -21,18 +21,13 @@ from proofs.ranking.waits import TURN, WAIT
 
 __all__ = [
     "PROMISES",
-    "Case",
-    "Helper",
-    "Process",
-    "Promise",
-    "Relies",
     "bell_slot",
     "in_call",
     "waits_for_packet",
     "working",
 ]
 
-PROMISES: Final = (
+PROMISES: Final[tuple[Promise, ...]] = (
     LOCK,
     FATAL_KNOWN,
     *REQUESTS.values(),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.leads_to import Case, Promise, Relies, position
 from engine.terms import TRUE, Bool, If, Number
 from model.ring_spec import HOLDING, call_must_end
 from model.state import Label, State
 from model.thread_spec import at
 from proofs.invariants import inside_call
-from proofs.leads_to import Case, Promise, Relies, position
 from proofs.ranking.lock import lock, thread
 from proofs.ranking.measures import ORDER, batch
 from proofs.ranking.receive import HOLD

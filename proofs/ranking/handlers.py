@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.leads_to import Case, Process, Promise
 from engine.terms import TRUE, Bool, If, Number, constant
 from model.ring_spec import COMMAND, RingOperations
 from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, State
 from model.thread_spec import at
-from proofs.leads_to import Case, Process, Promise
 from proofs.ranking.lock import lock, thread
 
 __all__ = ["EVENT", "FATAL_KNOWN", "call_cases", "call_of_handler", "will_look"]

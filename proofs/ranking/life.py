@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.leads_to import Case, Promise, Relies, position
 from engine.terms import TRUE, And, Bool, If, Implies, Number, Or, constant, one_of
 from model.device_spec import running
 from model.state import Flags, Label, Life, Result, Stage, State
 from model.thread_spec import at
 from proofs.invariants import COMMAND_LABELS, phase, submitted
-from proofs.leads_to import Case, Promise, Relies, position
 from proofs.ranking.calls import CALL, waits_for_packet
 from proofs.ranking.handlers import EVENT, FATAL_KNOWN
 from proofs.ranking.lock import lock, thread

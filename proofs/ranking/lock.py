@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.leads_to import Case, Process, Promise, Relies, position
 from engine.terms import TRUE, Bool, If, Number, constant
 from model.ring_spec import COMMAND, TRANSMIT
 from model.state import Label, State
 from model.thread_spec import at, holder, queued_for_lock
-from proofs.leads_to import Case, Process, Promise, Relies, position
 from proofs.ranking.measures import ORDER, batch, opening, part_of_round, rounds_left, script
 from proofs.ranking.stores import (
     bell_cases,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.leads_to import position
 from engine.terms import If, Number, constant, one_of, ring_size
 from model.ring_spec import TRANSMIT
 from model.state import Label, Life, Stage, State
 from model.thread_spec import at
 from proofs.invariants import COMMAND_LABELS, filling
-from proofs.leads_to import position
 
 __all__ = [
     "ENGINE",

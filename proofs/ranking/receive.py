@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.leads_to import Case, Process, Promise, position
 from engine.terms import TRUE, And, Bool, If, Number
 from model.device_spec import running
 from model.ring_spec import HOLDING, call_must_end
 from model.state import Label, Stage, State
 from model.thread_spec import at, holder
-from proofs.leads_to import Case, Process, Promise, position
 from proofs.ranking.handlers import EVENT
 from proofs.ranking.lock import lock, thread
 from proofs.ranking.measures import ORDER, RECEIVE_ENGINE
@@ -88,6 +88,7 @@ DELIVERY: Final = Promise(
     goal=lambda s, n, t: ~_delivery_premise(s, n, t),
     rank=_delivery_rank,
     cases=_delivery_cases,
+    example={"n": "rx.cons"},
 )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.leads_to import Case, Process, Promise, position
 from engine.terms import TRUE, And, Bool, If, Number, constant
 from model.device_spec import running
 from model.ring_spec import COMMAND, TRANSMIT, RingOperations
 from model.state import Stage, State
 from model.thread_spec import holder
-from proofs.leads_to import Case, Process, Promise, position
 from proofs.ranking.handlers import EVENT, call_cases, call_of_handler, will_look
 from proofs.ranking.lock import lock, thread
 from proofs.ranking.measures import ENGINE, ORDER, RECEIVE_ENGINE, part_of_round, rounds_left
@@ -118,6 +118,7 @@ def _request(ops: RingOperations) -> Promise:
         goal=goal,
         rank=rank,
         cases=cases,
+        example={"n": f"{ops.name}.cons"},
     )
 
 

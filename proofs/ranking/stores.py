@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from engine.leads_to import Case, Process, count
 from engine.terms import And, Bool, Number
 from model.ring_spec import TRANSMIT, RingOperations
 from model.state import Label, State
 from model.thread_spec import at
-from proofs.leads_to import Case, Process, count
 
 __all__ = [
     "bell_cases",

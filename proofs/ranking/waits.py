@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.leads_to import Case, Promise, Relies
 from engine.terms import TRUE, Bool, If, Number, constant, ring_size
 from model.device_spec import running
 from model.ring_spec import COMMAND, TRANSMIT, RingOperations, call_must_end
 from model.state import Flags, State
 from model.thread_spec import at, holder
-from proofs.leads_to import Case, Promise, Relies
 from proofs.ranking.handlers import FATAL_KNOWN
 from proofs.ranking.lock import lock, thread
 from proofs.ranking.measures import batch

@@ -22,7 +22,7 @@ from impl.runtime import CancelledError, ExpiredError, Runtime, WaitQueue
 from judge.words import Piece
 from model.layout import COMMAND_SLOT, PACKET_SLOT, Register
 from properties.simulation.threads import HostThread, Lock, Signal, Sleep, Standing
-from properties.simulation.weak_memory import Region, Store, WeakMemory, pieces
+from properties.simulation.weak_memory import Store, WeakMemory, WeakRegion, pieces
 
 __all__ = ["EARLY_WORDS", "CardPort", "Ending", "Host", "JudgedHost", "Posted"]
 
@@ -74,13 +74,13 @@ class CardPort(abc.ABC):
 class JudgedHost:
     """Is told of every access, before it takes effect. This one has no opinion."""
 
-    def store(self, thread: HostThread, region: Region, piece: Piece, data: bytes) -> None:
+    def store(self, thread: HostThread, region: WeakRegion, piece: Piece, data: bytes) -> None:
         """A store, or a part of a bulk store, is issued."""
 
     def visible(self, store: Store) -> None:
         """A store becomes visible to the card."""
 
-    def load(self, thread: HostThread, region: Region, piece: Piece, data: bytes) -> None:
+    def load(self, thread: HostThread, region: WeakRegion, piece: Piece, data: bytes) -> None:
         """A load, or a part of a bulk load, yields `data`."""
 
     def loaded_early(self, thread: HostThread, word: str, slot: int) -> object:
@@ -104,7 +104,7 @@ class JudgedHost:
     def arrive(self, posted: Posted) -> None:
         """A register write is about to arrive."""
 
-    def free(self, thread: HostThread, region: Region) -> None:
+    def free(self, thread: HostThread, region: WeakRegion) -> None:
         """Memory is freed."""
 
     def lock(self, thread: HostThread) -> None:
@@ -116,7 +116,7 @@ class JudgedHost:
     def unlock(self, thread: HostThread) -> None:
         """The lock is given up."""
 
-    def sleep(self, thread: HostThread, channel: WaitQueue) -> None:
+    def sleep(self, thread: HostThread, queue: WaitQueue) -> None:
         """The lock is given up and a sleep begins."""
 
     def get_up(self, thread: HostThread, ending: str) -> None:
@@ -148,7 +148,7 @@ class TestRegion(DmaRegion):
 
     __test__ = False
 
-    def __init__(self, host: Host, region: Region) -> None:
+    def __init__(self, host: Host, region: WeakRegion) -> None:
         self.purpose = region.purpose
         self.size = len(region.visible)
         self.region = region
@@ -178,7 +178,7 @@ Word = TypeVar("Word", bound=Callable[..., Any])
 
 
 def told(word: Word) -> Word:
-    """A word of the driver's that is told to the referee.
+    """A word of the driver's that is told to the judged host.
 
     If that ends the run, the driver must not learn of it: its own error handling would go on.
     """
@@ -212,8 +212,10 @@ class Host(Device, Runtime):
         found: What ended the run in the middle of a thread's access.
     """
 
-    def __init__(self, card: CardPort, referee: JudgedHost, *, fill: bytes, posted: int) -> None:
-        self.referee = referee
+    def __init__(
+        self, card: CardPort, judged_host: JudgedHost, *, fill: bytes, posted: int
+    ) -> None:
+        self.judged_host = judged_host
         self.threads: list[HostThread] = []
         self.memory = WeakMemory(fill)
         self.posted: deque[Posted] = deque()
@@ -246,7 +248,7 @@ class Host(Device, Runtime):
         for before in store.after:
             if not before.visible:
                 self.show(before)
-        self.referee.visible(store)
+        self.judged_host.visible(store)
         self.memory.make_visible(store)
 
     def arrive(self) -> None:
@@ -255,7 +257,7 @@ class Host(Device, Runtime):
         for store in posted.after:
             if not store.visible:
                 self.show(store)
-        self.referee.arrive(posted)
+        self.judged_host.arrive(posted)
         self.posted.popleft()
         self._card.write(posted.register, posted.value)
 
@@ -265,7 +267,7 @@ class Host(Device, Runtime):
         for region in self.memory.regions.values():
             if region.purpose is purpose:
                 data = self.memory.host_view(region, slot * slot_size + offset, size)
-                told = self.referee.loaded_early(thread, word, slot)
+                told = self.judged_host.loaded_early(thread, word, slot)
                 thread.early[word, slot] = data, slot * slot_size + offset, told
                 return True
         return False
@@ -282,7 +284,7 @@ class Host(Device, Runtime):
             sleep.ending = CancelledError()
         elif ending is Ending.SIGNAL:
             sleep.ending = Signal()
-        self.referee.get_up(thread, ending)
+        self.judged_host.get_up(thread, ending)
         self._ask_for_lock(thread)
 
     def deliver(self, vector: int) -> None:
@@ -309,36 +311,38 @@ class Host(Device, Runtime):
     @told
     def free(self, region: DmaRegion) -> None:
         assert isinstance(region, TestRegion)
-        self.referee.free(self._stop("free memory"), region.region)
+        self.judged_host.free(self._stop("free memory"), region.region)
         self.memory.free(region.region)
 
     @told
-    def store(self, region: Region, offset: int, data: bytes) -> None:
+    def store(self, region: WeakRegion, offset: int, data: bytes) -> None:
         """The driver stores."""
         thread = self._stop("store")
-        referee = self.referee
+        judged_host = self.judged_host
         for piece in pieces(
-            region, offset, len(data), stores=True, payload=referee.payload(thread)
+            region, offset, len(data), stores=True, payload=judged_host.payload(thread)
         ):
             part = data[piece.offset - offset : piece.offset - offset + piece.size]
-            referee.store(thread, region, piece, part)
+            judged_host.store(thread, region, piece, part)
             self.memory.store(region, piece, part, thread.number, thread.barrier)
 
     @told
-    def load(self, region: Region, offset: int, size: int) -> bytes:
+    def load(self, region: WeakRegion, offset: int, size: int) -> bytes:
         """The driver loads."""
         thread = self._stop("load")
-        referee = self.referee
+        judged_host = self.judged_host
         data = self.memory.host_view(region, offset, size)
-        for piece in pieces(region, offset, size, stores=False, payload=referee.payload(thread)):
+        for piece in pieces(
+            region, offset, size, stores=False, payload=judged_host.payload(thread)
+        ):
             early = thread.early.pop((piece.words[0], piece.slot), None)
             begin = piece.offset - offset
             if early is not None:
                 seen, base, told = early
-                referee.used_early(thread, piece.words[0], piece.slot, told)
+                judged_host.used_early(thread, piece.words[0], piece.slot, told)
                 part = seen[piece.offset - base : piece.offset - base + piece.size]
                 data = data[:begin] + part + data[begin + piece.size :]
-            referee.load(thread, region, piece, data[begin : begin + piece.size])
+            judged_host.load(thread, region, piece, data[begin : begin + piece.size])
         return data
 
     # Barriers
@@ -347,26 +351,26 @@ class Host(Device, Runtime):
     def acquire(self) -> None:
         thread = self._stop("acquire barrier")
         thread.early.clear()
-        self.referee.barrier(thread, "acquire")
+        self.judged_host.barrier(thread, "acquire")
 
     @told
     def release(self) -> None:
         thread = self._stop("release barrier")
         thread.barrier = self.memory.pending_of(thread.number)
-        self.referee.barrier(thread, "release")
+        self.judged_host.barrier(thread, "release")
 
     @told
     def before_register_write(self) -> None:
         thread = self._stop("barrier before a register write")
         thread.register_barrier = self.memory.pending_of(thread.number)
-        self.referee.barrier(thread, "before register write")
+        self.judged_host.barrier(thread, "before register write")
 
     @told
     def fence(self) -> None:
         thread = self._stop("fence")
         while self.memory.pending:
             self.show(self.memory.pending[0])
-        self.referee.fence(thread)
+        self.judged_host.fence(thread)
 
     # Registers
 
@@ -379,7 +383,7 @@ class Host(Device, Runtime):
         while self.posted:
             self.arrive()
         value = self._card.read(register)
-        self.referee.read(thread, register, value)
+        self.judged_host.read(thread, register, value)
         return value
 
     @told
@@ -389,7 +393,7 @@ class Host(Device, Runtime):
             self.arrive()
         posted = Posted(thread, register, value, thread.register_barrier)
         self.posted.append(posted)
-        self.referee.write(thread, register, value)
+        self.judged_host.write(thread, register, value)
 
     # Interrupts
 
@@ -405,7 +409,7 @@ class Host(Device, Runtime):
     @told
     def lock(self) -> None:
         thread = self._stop("ask for the lock")
-        self.referee.lock(thread)
+        self.judged_host.lock(thread)
         self._ask_for_lock(thread)
         if thread.standing is Standing.WAITS_FOR_LOCK:
             thread.stop(Standing.WAITS_FOR_LOCK)
@@ -414,27 +418,25 @@ class Host(Device, Runtime):
     def unlock(self) -> None:
         thread = self.current
         assert thread is not None
-        self.referee.unlock(thread)
+        self.judged_host.unlock(thread)
         self._pass_lock_on()
 
     @told
-    def sleep(
-        self, channel: WaitQueue, deadline: float | None = None, handle: object = None
-    ) -> None:
+    def sleep(self, queue: WaitQueue, deadline: float | None = None, handle: object = None) -> None:
         thread = self.current
         assert thread is not None
-        self.referee.sleep(thread, channel)
+        self.judged_host.sleep(thread, queue)
         cancelled = any(handle is item for item in self._cancelled)
-        sleep = thread.sleep = Sleep(channel, deadline, handle, cancelled=cancelled)
+        sleep = thread.sleep = Sleep(queue, deadline, handle, cancelled=cancelled)
         self._pass_lock_on()
         thread.stop(Standing.SLEEPS)
         thread.sleep = None
         if sleep.ending is not None:
             raise sleep.ending
 
-    def wake(self, channel: WaitQueue) -> None:
+    def wake(self, queue: WaitQueue) -> None:
         for thread in self.threads:
-            if thread.sleep is not None and thread.sleep.channel is channel:
+            if thread.sleep is not None and thread.sleep.queue is queue:
                 thread.sleep.notified = True
 
     def cancel(self, handle: object) -> None:
@@ -450,7 +452,7 @@ class Host(Device, Runtime):
             lock.holder = thread
             thread.standing = Standing.READY
             thread.access = "with the lock"
-            self.referee.granted(thread)
+            self.judged_host.granted(thread)
         else:
             lock.line.append(thread)
             thread.standing = Standing.WAITS_FOR_LOCK
@@ -461,7 +463,7 @@ class Host(Device, Runtime):
         if lock.holder is not None:
             lock.holder.standing = Standing.READY
             lock.holder.access = "with the lock"
-            self.referee.granted(lock.holder)
+            self.judged_host.granted(lock.holder)
 
     # Time and readiness
 

@@ -25,7 +25,7 @@ from typing import Any, Final
 import attrs
 
 from emulator.card import Card
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from impl.dma import BUFFER_SIZE
 from impl.errors import (
     CardError,
@@ -45,7 +45,7 @@ from properties.simulation.host import Ending, Host
 from properties.simulation.hostile_choices import SLOT_SIZES, Decision, Setup
 from properties.simulation.hostile_port import BoundsReferee, HostilePort
 from properties.simulation.threads import HostThread, Standing
-from properties.simulation.weak_memory import Region
+from properties.simulation.weak_memory import WeakRegion
 
 __all__ = ["HostileError", "HostileWorld"]
 
@@ -114,7 +114,7 @@ class HostileWorld:
         self.handles: list[Any] = []
         self.views: list[tuple[Any, Any]] = []
         self.outcomes: dict[tuple[str, str], int] = {}
-        self.sent: list[Packet] = []
+        self.sent: list[NetPacket] = []
         self.steps = 0
         self._turn = 0
 
@@ -209,7 +209,7 @@ class HostileWorld:
         self._succeed(lambda: handle.send(hwaddr, b"to the net", timeout=SECONDS))
         if [packet.payload for packet in self.sent] != [b"to the net"]:
             raise HostileError(f"the card behaves again and sent {self.sent}")
-        card.arrive(Packet(hwaddr, 7, b"from the net"))
+        card.arrive(NetPacket(hwaddr, 7, b"from the net"))
         packet = self._succeed(lambda: handle.receive(timeout=SECONDS))
         if packet.payload != b"from the net":
             raise HostileError(f"the card behaves again, and this came: {packet}")
@@ -248,7 +248,9 @@ class HostileWorld:
         self._do_slot(Purpose.RECEIVE_RING, None, Owner.HOST, words)
         self._do_vector(IDENTITY.event_vector)
 
-    def _write_slot(self, region: Region, begin: int, owner: int, words: tuple[int, ...]) -> None:
+    def _write_slot(
+        self, region: WeakRegion, begin: int, owner: int, words: tuple[int, ...]
+    ) -> None:
         length, dest, src, error, pointer = words
         if region.purpose is Purpose.COMMAND_RING:
             region.visible[begin + COMMAND_SLOT["error"].offset] = error

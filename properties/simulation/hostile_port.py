@@ -14,7 +14,7 @@ from model.layout import FLAGS, PACKET_SLOT, Register
 from properties.simulation.card_port import EmulatedPort
 from properties.simulation.host import CardPort, JudgedHost
 from properties.simulation.threads import HostThread
-from properties.simulation.weak_memory import Region
+from properties.simulation.weak_memory import WeakRegion
 
 __all__ = ["BoundsReferee", "HostilePort", "Seen"]
 
@@ -87,11 +87,11 @@ class BoundsReferee(JudgedHost):
         """No packet is longer than its buffers."""
         return BUFFER_SIZE
 
-    def store(self, thread: HostThread, region: Region, piece: Piece, data: bytes) -> None:  # noqa: ARG002
+    def store(self, thread: HostThread, region: WeakRegion, piece: Piece, data: bytes) -> None:  # noqa: ARG002
         """Stores stay within their region."""
         _check_within(region, piece)
 
-    def load(self, thread: HostThread, region: Region, piece: Piece, data: bytes) -> None:
+    def load(self, thread: HostThread, region: WeakRegion, piece: Piece, data: bytes) -> None:
         """Loads stay within their region, and are remembered."""
         _check_within(region, piece)
         seen = self.seen.get(thread.number)
@@ -109,7 +109,7 @@ class BoundsReferee(JudgedHost):
             seen.payload += data
 
 
-def _check_within(region: Region, piece: Piece) -> None:
+def _check_within(region: WeakRegion, piece: Piece) -> None:
     if piece.offset < 0 or piece.offset + piece.size > len(region.visible):
         raise StrayAccessError(
             f"bytes {piece.offset} to {piece.offset + piece.size - 1} of the "

@@ -8,24 +8,28 @@ is handed over for whom.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from engine.stepper import Step
+from engine.words import Word
 from impl.memory import Purpose
 from impl.runtime import WaitQueue
 from judge.accesses import Accesses
 from judge.environment import Environment, Sleeper
 from judge.judge import Deviation, Judge
-from judge.words import Piece
+from judge.words import EARLY_RULES, Piece
 from model.layout import DBELL, EVFLAGS, FLAGS, TRANSMIT_RING, Register, split_doorbell
-from monitor.loads import EARLY_RULES
+from model.words import WORDS
 from properties.simulation.host import Ending, Host, JudgedHost, Posted
 from properties.simulation.threads import HostThread
-from properties.simulation.weak_memory import Region, Store
+from properties.simulation.weak_memory import Store, WeakRegion
 
-__all__ = ["JudgingReferee"]
+__all__ = ["JudgingHost"]
+
+WORD_OF: Final = {word.path: word for word in WORDS}
+"""The words that host and card share, by name."""
 
 
 @attrs.define(eq=False)
@@ -37,13 +41,13 @@ class _Early:
     values: dict[str, int | bool]
 
 
-class _AroundTest(Environment):
+class _Simulated(Environment):
     """What stands around the driver under test."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def packet_memory(self) -> list[Region]:
+    def packet_memory(self) -> list[WeakRegion]:
         regions = self._host.memory.regions.values()
         return [item for item in regions if item.purpose is not Purpose.COMMAND_RING]
 
@@ -61,13 +65,13 @@ class _AroundTest(Environment):
         for thread in self._host.threads:
             sleep = thread.sleep
             if sleep is not None and not sleep.notified and not sleep.cancelled:
-                yield Sleeper(thread.number, sleep.channel)
+                yield Sleeper(thread.number, sleep.queue)
 
     def pollers(self) -> tuple[bool, bool]:
         return self._host.readable, self._host.writable
 
 
-class JudgingReferee(JudgedHost):
+class JudgingHost(JudgedHost):
     """Asks the judge about every access.
 
     Attributes:
@@ -86,7 +90,7 @@ class JudgingReferee(JudgedHost):
     def attend(self, host: Host) -> None:
         """Judge the accesses of this host from now on."""
         self._host = host
-        self._accesses = Accesses(self.judge, _AroundTest(host))
+        self._accesses = Accesses(self.judge, _Simulated(host))
 
     # Calls
 
@@ -109,7 +113,7 @@ class JudgingReferee(JudgedHost):
 
     # Memory
 
-    def store(self, thread: HostThread, region: Region, piece: Piece, data: bytes) -> None:
+    def store(self, thread: HostThread, region: WeakRegion, piece: Piece, data: bytes) -> None:
         t = self._me(thread)
         actor = self._accesses.actors[t]
         refilled, sent = actor.refills, actor.sent
@@ -142,7 +146,7 @@ class JudgingReferee(JudgedHost):
             for other in self._host.memory.pending
         )
 
-    def load(self, thread: HostThread, region: Region, piece: Piece, data: bytes) -> None:
+    def load(self, thread: HostThread, region: WeakRegion, piece: Piece, data: bytes) -> None:
         self._accesses.load(self._me(thread), piece, data)
 
     def payload(self, thread: HostThread) -> int:
@@ -151,29 +155,23 @@ class JudgingReferee(JudgedHost):
     # Loads that are satisfied early
 
     def loaded_early(self, thread: HostThread, word: str, slot: int) -> object:
-        judge, now = self.judge, self._now
+        judge = self.judge
         rule = EARLY_RULES[word]
         step = (rule,) if judge.enabled(rule) else None
-        ring = word.partition(".")[0]
-        if word.endswith(".owner"):
-            pending = now[f"{ring}_owner_pending"][slot]
-            owner = now[f"{ring}_owner_new" if pending else f"{ring}_owner"][slot]
-            values = {f"{ring}.owner_speculated": True, f"{ring}.speculated_owner": owner}
-        elif word == "rx.header":
-            values = {
-                "rx.header_speculated": True,
-                "rx.speculated_sequence": now["rx_header"][slot],
-                "rx.speculated_length": now["rx_length"][slot],
-            }
-        else:
-            values = {
-                "cmd.status_speculated": True,
-                "cmd.speculated_sequence": now["cmd_status_sequence"][slot],
-                "cmd.speculated_status": now["cmd_status"][slot],
-            }
-        early = _Early(len(judge.path), step, values)
+        early = _Early(len(judge.path), step, self._speculated(WORD_OF[word], slot))
         self._earlies.append(early)
         return early
+
+    def _speculated(self, word: Word, slot: int) -> dict[str, Any]:
+        """What the specification's variables are once a load of a word was satisfied early."""
+        ahead, now = word.speculation, self._now
+        assert ahead is not None
+        pending = bool(word.buffered) and now[f"{word.ring}_{word.pending}"][slot]
+        sources = word.buffered if pending else word.holds
+        values = {f"{word.ring}.{ahead.flag}": True}
+        for name, source in zip(ahead.holds, sources, strict=True):
+            values[f"{word.ring}.{name}"] = now[f"{word.ring}_{source}"][slot]
+        return values
 
     def used_early(self, thread: HostThread, word: str, slot: int, memory: Any) -> None:
         early: _Early = memory
@@ -222,7 +220,7 @@ class JudgingReferee(JudgedHost):
         elif posted.register is FLAGS:
             self._accesses.reset_arrives(self._me(posted.thread))
 
-    def free(self, thread: HostThread, region: Region) -> None:
+    def free(self, thread: HostThread, region: WeakRegion) -> None:
         self._accesses.free(self._me(thread), region)
 
     # The lock and sleeping
@@ -237,8 +235,8 @@ class JudgingReferee(JudgedHost):
         self._accesses.unlock(self._me(thread))
         self._acts_for.pop(thread.number, None)
 
-    def sleep(self, thread: HostThread, channel: WaitQueue) -> None:
-        self._accesses.sleep(self._me(thread), channel)
+    def sleep(self, thread: HostThread, queue: WaitQueue) -> None:
+        self._accesses.sleep(self._me(thread), queue)
 
     def get_up(self, thread: HostThread, ending: str) -> None:
         self._accesses.get_up(

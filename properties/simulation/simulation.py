@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from emulator.card import Card
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from emulator.receive import Arrival
 from impl.errors import (
     ClosedError,
@@ -31,7 +31,7 @@ from monitor.outcomes import ERRORS
 from properties.driver_source import PRESENT, DriverCode
 from properties.simulation.card_port import EmulatedPort, VisibleMemory
 from properties.simulation.host import Ending, Host
-from properties.simulation.judged_host import JudgingReferee
+from properties.simulation.judged_host import JudgingHost
 from properties.simulation.threads import HostThread, Signal, Standing
 
 __all__ = ["FILTERS", "Decision", "Setup", "Simulation"]
@@ -89,7 +89,7 @@ class Setup:
 
 
 @attrs.define(eq=False)
-class Call:
+class PlannedCall:
     """A user's call under way.
 
     Attributes:
@@ -122,11 +122,11 @@ class Simulation:
         self.code = code
         self.decisions: list[Decision] = []
         self.judge = Judge(spec, stale=setup.stale, lies=setup.lies)
-        self.referee = JudgingReferee(self.judge)
+        self.judged_host = JudgingHost(self.judge)
         self.card = Card(dma=None, transmit=self._transmitted, hwaddr=HWADDR)  # type: ignore[arg-type]
         fill = b"\x55" if setup.stale else b"\xa5"
-        self.host = Host(EmulatedPort(self.card), self.referee, fill=fill, posted=setup.posted)
-        self.referee.attend(self.host)
+        self.host = Host(EmulatedPort(self.card), self.judged_host, fill=fill, posted=setup.posted)
+        self.judged_host.attend(self.host)
         self.card.dma = VisibleMemory(self.host.memory)
         settings = Settings(ring_shift=setup.ring_shift, reset_polls=setup.polls)
         controller = code.Controller(self.host, self.host, settings)
@@ -136,12 +136,12 @@ class Simulation:
         self.host.threads += self.users
         self.handles: list[Any] = []
         self.views: list[tuple[Any, int, Any]] = []
-        self.arriving: deque[Packet] = deque()
+        self.arriving: deque[NetPacket] = deque()
         self.results: list[tuple[str, Any]] = []
         self._lent: set[int] = set()
-        self.calls: dict[int, Call] = {}
-        self._sent: Packet | None = None
-        self._packets: dict[int, Packet] = {}
+        self.calls: dict[int, PlannedCall] = {}
+        self._sent: NetPacket | None = None
+        self._packets: dict[int, NetPacket] = {}
         self._serial = 0
         self.broken = False
 
@@ -165,7 +165,7 @@ class Simulation:
             yield ("packet",)
         for thread in host.threads:
             if thread.standing is Standing.READY:
-                if self.referee.may_begin(thread.number):
+                if self.judged_host.may_begin(thread.number):
                     yield "run", thread.number
             elif thread.standing is Standing.SLEEPS:
                 sleep = thread.sleep
@@ -322,7 +322,7 @@ class Simulation:
     def _do_offer(self, destination: int, size: int) -> None:
         """A packet comes along the net."""
         self._serial += 1
-        self.arriving.append(Packet(destination, self._serial, self._payload(size)))
+        self.arriving.append(NetPacket(destination, self._serial, self._payload(size)))
 
     # Calls
 
@@ -414,8 +414,8 @@ class Simulation:
         thread = self.idle(ends=kind in {"close", "release"})
         assert thread is not None, "too many calls under way"
         begins = () if rule is None else (rule, thread.number, *parameters)
-        self.referee.begin(thread.number, packets, *begins)
-        self.calls[thread.number] = Call(kind, thread, packets, handle)
+        self.judged_host.begin(thread.number, packets, *begins)
+        self.calls[thread.number] = PlannedCall(kind, thread, packets, handle)
         thread.begin(body)
 
     def _ended(self, thread: HostThread) -> None:
@@ -432,7 +432,7 @@ class Simulation:
         if call.kind == "release":
             if error is not None:
                 raise Deviation(f"a release raised {error!r}") from error
-        elif not self.referee.began(t):
+        elif not self.judged_host.began(t):
             # Only a closed driver refuses a call before it does anything.
             if not isinstance(error, ClosedError):
                 raise Deviation(f"{call.kind} ended before it began: {error!r}") from error
@@ -444,7 +444,7 @@ class Simulation:
                 self.handles.append(result)
 
     def _check_outcome(
-        self, call: Call, t: int, result: object, error: BaseException | None
+        self, call: PlannedCall, t: int, result: object, error: BaseException | None
     ) -> None:
         judge = self.judge
         if judge.pc(t) is not Label.IDLE:
@@ -486,7 +486,7 @@ class Simulation:
                 f"{outcome.name}, length {length}"
             )
 
-    def _check_batch(self, call: Call, outcome: Result, handed_over: Any) -> None:
+    def _check_batch(self, call: PlannedCall, outcome: Result, handed_over: Any) -> None:
         wanted = len(call.packets)
         partly = outcome is Result.EAGAIN and 0 < handed_over < wanted
         if not partly and (outcome, handed_over) != (Result.OK, wanted):
@@ -513,14 +513,14 @@ class Simulation:
 
     # The card
 
-    def _transmitted(self, packet: Packet) -> None:
+    def _transmitted(self, packet: NetPacket) -> None:
         self._sent = packet
 
     def _check_sent(self) -> None:
         """The packet on the net is the one that its sender gave."""
         number = self.judge.now["tx_dev"]
         packet = self._sent
-        destination, payload = self.referee.handed_over[number]
+        destination, payload = self.judged_host.handed_over[number]
         if packet is None or (packet.destination, packet.payload) != (destination, payload):
             found = "nothing" if packet is None else describe(*attrs.astuple(packet))
             raise Deviation(

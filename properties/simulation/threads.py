@@ -22,7 +22,7 @@ __all__ = ["HostThread", "Lock", "Signal", "Sleep", "Standing"]
 
 ABANDONED: Final[list[greenlet.greenlet]] = []
 """Threads that a failed run left in the middle of their work. One that is forgotten is unwound, and
-its clean-up would then speak to a world that is gone."""
+its clean-up would then speak to a simulation that is gone."""
 
 
 class Signal(Exception):  # noqa: N818 - what a signal handler raises need not be an error
@@ -44,7 +44,7 @@ class Standing(enum.Enum):
 class Sleep:
     """A sleep: on what, until when, on whose behalf, and how it ends."""
 
-    channel: WaitQueue
+    queue: WaitQueue
     deadline: float | None
     handle: object
     notified: bool = False

@@ -14,14 +14,14 @@ import attrs
 from impl.memory import Purpose
 from judge.words import Piece, StrayAccessError, touched
 
-__all__ = ["Region", "Store", "WeakMemory", "pieces"]
+__all__ = ["Store", "WeakMemory", "WeakRegion", "pieces"]
 
 GRANULE: Final = 1 << 24
 """Each region begins at a bus address of its own, a multiple of this."""
 
 
 @attrs.define(eq=False)
-class Region:
+class WeakRegion:
     """DMA memory: the bytes that the card sees, and what they are for."""
 
     purpose: Purpose
@@ -34,7 +34,7 @@ class Region:
 class Store:
     """A store that the card does not see yet. Stores in `after` become visible before it."""
 
-    region: Region
+    region: WeakRegion
     piece: Piece
     data: bytes
     thread: int
@@ -50,26 +50,26 @@ class WeakMemory:
     """All regions, and the stores that the card does not see yet, in the order of issue."""
 
     def __init__(self, fill: bytes) -> None:
-        self.regions: dict[int, Region] = {}
+        self.regions: dict[int, WeakRegion] = {}
         self.pending: list[Store] = []
         self._fill = fill
         self._made = 0
 
     # Regions
 
-    def allocate(self, size: int, purpose: Purpose) -> Region:
+    def allocate(self, size: int, purpose: Purpose) -> WeakRegion:
         """A region full of the fill byte, at a bus address that was never used before."""
         self._made += 1
-        region = Region(purpose, self._made * GRANULE, bytearray(self._fill * size))
+        region = WeakRegion(purpose, self._made * GRANULE, bytearray(self._fill * size))
         self.regions[self._made] = region
         return region
 
-    def free(self, region: Region) -> None:
+    def free(self, region: WeakRegion) -> None:
         """Take a region out of the card's reach."""
         region.freed = True
         del self.regions[region.bus // GRANULE]
 
-    def find(self, address: int, size: int) -> tuple[Region, int] | None:
+    def find(self, address: int, size: int) -> tuple[WeakRegion, int] | None:
         """The region and offset that a bus address leads to; None where there is none."""
         region = self.regions.get(address // GRANULE)
         if region is None:
@@ -79,7 +79,7 @@ class WeakMemory:
 
     # The host
 
-    def host_view(self, region: Region, offset: int, size: int) -> bytes:
+    def host_view(self, region: WeakRegion, offset: int, size: int) -> bytes:
         """What the host sees: its own stores before what is visible."""
         end = offset + size
         view = region.visible[offset:end]
@@ -91,7 +91,7 @@ class WeakMemory:
         return bytes(view)
 
     def store(
-        self, region: Region, piece: Piece, data: bytes, thread: int, after: tuple[Store, ...]
+        self, region: WeakRegion, piece: Piece, data: bytes, thread: int, after: tuple[Store, ...]
     ) -> Store:
         """Issue a store; stores to the same bytes keep their order."""
         begin, end = piece.offset, piece.offset + piece.size
@@ -123,7 +123,7 @@ class WeakMemory:
 
 
 def pieces(
-    region: Region, offset: int, size: int, *, stores: bool, payload: int
+    region: WeakRegion, offset: int, size: int, *, stores: bool, payload: int
 ) -> Iterator[Piece]:
     """The words that an access touches; see `judge.words.touched`.
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from emulator.packet import Packet
+from emulator.packet import NetPacket
 from model.layout import ECHO, FLAGS, HWADDR, LIMITS, VMAJ, Command
 from tests.host import SLOTS, Host
 from tests.vfio_user.client import (
@@ -105,7 +105,7 @@ def test_the_echo_comes_back(place, by_messages, msix, size):
     host = host_of(place, by_messages=by_messages, msix=msix)
     payload = bytes(i * 7 & 0xFF for i in range(size))
     for _ in range(2 * SLOTS):
-        assert echoed(host, payload) == Packet(ADDRESS, ECHO.address, payload)
+        assert echoed(host, payload) == NetPacket(ADDRESS, ECHO.address, payload)
     assert (host.device.client.asked > 0) == by_messages
     assert host.command(Command.STOP) == 0
     assert host.device.read(FLAGS) == 0
@@ -189,7 +189,7 @@ def test_after_a_client_is_gone_nothing_is_written_to_its_memory(place, by_messa
         before, content = place.counters.dma_writes, bytes(host.device.content)
         # There is more to receive than ever before.
         for _ in range(SLOTS):
-            place.net.send(Packet(ADDRESS, 1, b"too late"))
+            place.net.send(NetPacket(ADDRESS, 1, b"too late"))
         assert place.running.wait_until_idle()
         time.sleep(0.01)
         assert place.counters.dma_writes == before

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.style import Style
 
 from engine.ladder import Page, ladder
+from engine.phrases import Phrases
 from engine.trace import Trace
-from model.system import specification
 
 __all__ = ["print_trace"]
 
@@ -25,7 +25,12 @@ STYLES: Final = {
 
 
 def print_trace(
-    trace: Trace, *, fold: int = 0, fold_text: str = "", console: Console | None = None
+    trace: Trace,
+    phrases: Phrases,
+    *,
+    fold: int = 0,
+    fold_text: str = "",
+    console: Console | None = None,
 ) -> None:
     """Print the trace's ladder; `fold` and `fold_text` tell its first steps in one line."""
     target = Console(soft_wrap=True) if console is None else console
@@ -37,7 +42,5 @@ def print_trace(
         return STYLES[role].render(words, color_system=ColorSystem.STANDARD)
 
     page = Page.of(target.file)
-    for line in ladder(
-        trace, specification().phrases, fold=fold, fold_text=fold_text, style=style, page=page
-    ):
+    for line in ladder(trace, phrases, fold=fold, fold_text=fold_text, style=style, page=page):
         target.file.write(line + "\n")

@@ -1,4 +1,4 @@
-"""The options of `python -m proofs.check`: what they mean and what is wrong with bad ones.
+"""The options of the command: what they mean and what is wrong with bad ones.
 
 Every mistake is told in one line that says what was given and what is possible, before anything is
 solved.
@@ -16,12 +16,10 @@ from typing import Any, Final, NoReturn
 
 import attrs
 
-from model.layout import LIMITS
+from engine.theory import Theory
 
 __all__ = ["Options", "UsageError", "parse", "suggest"]
 
-PROGRAM: Final = "python -m proofs.check"
-LARGEST_RING: Final = 1 << LIMITS.max_shift
 LARGEST_SEED: Final = (1 << 31) - 1
 MOST_JOBS: Final = 1024
 EXIT_STATUS: Final = """\
@@ -64,15 +62,21 @@ def suggest(given: str, known: Iterable[str], count: int = 3) -> str:
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
-def _ring_size(text: str) -> int | None:
-    if text == "any":
-        return None
-    size = _number(text)
-    if size is None or size not in {1 << shift for shift in range(LIMITS.max_shift + 1)}:
-        raise argparse.ArgumentTypeError(
-            f"must be any or a power of two from 1 to {LARGEST_RING}, not {text!r}"
-        )
-    return size
+def _ring_size(shifts: Sequence[int]) -> Callable[[str], int | None]:
+    """A size that a ring may have, or `any`."""
+    sizes = [1 << shift for shift in shifts]
+
+    def ring_size(text: str) -> int | None:
+        if text == "any":
+            return None
+        size = _number(text)
+        if size is None or size not in sizes:
+            raise argparse.ArgumentTypeError(
+                f"must be any or a power of two from {min(sizes)} to {max(sizes)}, not {text!r}"
+            )
+        return size
+
+    return ring_size
 
 
 def _number(text: str) -> int | None:
@@ -111,10 +115,11 @@ def _cores() -> int:
         return os.cpu_count() or 1
 
 
-def _parser() -> _Parser:
+def _parser(theory: Theory) -> _Parser:
+    machine = theory.protocol.machine
     parser = _Parser(
-        prog=PROGRAM,
-        description="Prove the specification of card and driver, and catch every fault.",
+        prog=f"python -m {theory.program}",
+        description=theory.description,
         epilog=EXIT_STATUS,
         allow_abbrev=False,
     )
@@ -135,7 +140,7 @@ def _parser() -> _Parser:
     )
     add(
         "--ring-size",
-        type=_ring_size,
+        type=_ring_size(machine.shifts),
         metavar="any|N",
         help="prove for every ring size (the default) or for N slots; with --fault, where to look",
     )
@@ -144,7 +149,7 @@ def _parser() -> _Parser:
         type=_one_of("integer", "machine"),
         default=("integer", "machine"),
         metavar="integer|machine|both",
-        help="in unbounded integers, in 32-bit words, or in both (the default)",
+        help=f"in unbounded integers, in {machine.bits}-bit words, or in both (the default)",
     )
     add(
         "--solver",
@@ -174,13 +179,13 @@ def _parser() -> _Parser:
     return parser
 
 
-def parse(arguments: Sequence[str]) -> Options:
+def parse(theory: Theory, arguments: Sequence[str]) -> Options:
     """Read the options.
 
     Raises:
         UsageError: there is a mistake in them; nothing was done or written yet.
     """
-    parser = _parser()
+    parser = _parser(theory)
     given, extra = parser.parse_known_args(list(arguments))
     if extra:
         known = [name for action in parser._actions for name in action.option_strings]
@@ -204,7 +209,7 @@ def parse(arguments: Sequence[str]) -> Options:
         solvers=given.solver,
         jobs=given.jobs,
         seed=given.seed,
-        command=("python", "-m", "proofs.check", *arguments),
+        command=("python", "-m", theory.program, *arguments),
         **files,
         **folders,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import multiprocessing
 import signal
 import sys
@@ -17,13 +18,14 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 
-if TYPE_CHECKING:
-    from proofs.faults import Catch, Fault
-    from proofs.obligations import Obligation, Verdict
+from engine.catch import Catch, catch
+from engine.faults import Fault
+from engine.obligations import Catalogue, Obligation, Verdict
+from engine.theory import Theory
 
 __all__ = [
     "Event",
@@ -62,12 +64,19 @@ class Source:
     group_of: Callable[[Obligation], str] = lambda item: item.id
 
     @classmethod
-    def real(cls) -> Source:
-        """The obligations and faults of this project."""
-        from proofs.faults import FAULTS, catch
-        from proofs.obligations import catalogue, discharge, group_of, script
+    def of(cls, theory: Theory) -> Source:
+        """The obligations and faults of a theory."""
+        from engine.discharge import discharge, script
 
-        return cls(catalogue, discharge, script, FAULTS, catch, group_of)
+        known = Catalogue.of(theory)
+        return cls(
+            known.obligations,
+            functools.partial(discharge, known),
+            functools.partial(script, known),
+            theory.faults,
+            functools.partial(catch, theory),
+            known.group_of,
+        )
 
 
 @attrs.frozen
@@ -221,7 +230,7 @@ def run(source: Source, batches: Sequence[Sequence[Task]], jobs: int) -> Iterato
     time, so that whoever listens can show that time passes. Closing the iterator ends the workers.
     """
     # Copies of this process start at once and share the terms that exist already. That is safe as
-    # long as it has no further threads, which is why `proofs.progress` starts none.
+    # long as it has no further threads, which is why `engine.command.progress` starts none.
     method = "fork" if sys.platform == "linux" else "spawn"
     context = multiprocessing.get_context(method)
     waiting = collections.deque(collections.deque(batch) for batch in batches if batch)

@@ -1,14 +1,20 @@
-"""The form of an invariant: named conjuncts, collected file by file, and their arithmetic.
+"""What can be claimed of every state: conjuncts of an invariant, and properties.
 
-A conjunct is stated for an arbitrary slot k, thread t, ticket j or filter `key`, so that it holds
-for every ring size and any number of threads without a quantifier in any query. Nothing here knows
-what card the conjuncts speak of.
+A claim is stated for an arbitrary slot k, thread t, ticket j or filter `key`, so that it holds for
+every ring size and any number of threads without a quantifier in any query. It is a function of the
+state and of its indices. Files state claims one after the other, and a book collects them:
+
+    BOOK = InvariantBook()
+
+    @BOOK.invariant("lock.ticket-held", "counter")
+    def ticket_is_held(s: State, j: Number) -> Bool:
+        '''Every ticket drawn and not yet served is held by a thread.'''
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import attrs
 
@@ -16,9 +22,12 @@ from engine.rules import bind
 from engine.terms import And, Bool, If, Number, constant, ring_size, wrap
 
 __all__ = [
+    "Claim",
     "Invariant",
     "InvariantBook",
     "Named",
+    "Property",
+    "PropertyBook",
     "apart",
     "slot_exists",
     "within",
@@ -26,18 +35,59 @@ __all__ = [
 
 
 @attrs.frozen(eq=False)
-class Invariant:
-    """One conjunct: its name, what it is indexed by, and the statement itself."""
+class Claim:
+    """A statement about one state.
+
+    Attributes:
+        name: What it is called.
+        indices: What it speaks of: slot, thread, counter, key.
+        body: The statement, a function of the state and of the indices.
+    """
 
     name: str
     indices: tuple[str, ...]
     body: Callable[..., Bool]
-    machine_only: bool = False
 
     @property
     def meaning(self) -> str:
-        """What the conjunct says, in one line."""
+        """What it says, in one line."""
         return (self.body.__doc__ or "").strip().split("\n")[0]
+
+
+@attrs.frozen(eq=False)
+class Property(Claim):
+    """A claim that a user wants to be true: it is promised, and follows from the invariant."""
+
+
+@attrs.frozen(eq=False)
+class Invariant(Claim):
+    """One conjunct of the invariant: true at power-on, and kept by every step.
+
+    Attributes:
+        machine_only: It speaks of the bits of counters, and so of machine arithmetic alone.
+    """
+
+    machine_only: bool = False
+
+
+Body: TypeAlias = Callable[..., Bool]
+"""A statement as it is written down."""
+
+
+class PropertyBook:
+    """Collects the properties that a file states, in order."""
+
+    def __init__(self) -> None:
+        self.properties: list[Property] = []
+
+    def property(self, name: str, *indices: str) -> Callable[[Body], Body]:
+        """State a property. `indices` name what it speaks of: slot, thread, counter, key."""
+
+        def state(body: Body) -> Body:
+            self.properties.append(Property(name, indices, body))
+            return body
+
+        return state
 
 
 class Named(Protocol):
@@ -57,10 +107,10 @@ class InvariantBook:
 
     def invariant(
         self, name: str, *indices: str, machine_only: bool = False
-    ) -> Callable[[Callable[..., Bool]], Callable[..., Bool]]:
+    ) -> Callable[[Body], Body]:
         """State a conjunct. `indices` name what it speaks of: slot, thread, counter, key."""
 
-        def state(body: Callable[..., Bool]) -> Callable[..., Bool]:
+        def state(body: Body) -> Body:
             self.invariants.append(Invariant(name, indices, body, machine_only))
             return body
 
@@ -68,10 +118,10 @@ class InvariantBook:
 
     def for_each_ring(
         self, name: str, *indices: str, machine_only: bool = False
-    ) -> Callable[[Callable[..., Bool]], Callable[..., Bool]]:
+    ) -> Callable[[Body], Body]:
         """State a conjunct for each of the rings; the body's first argument is the ring."""
 
-        def state(body: Callable[..., Bool]) -> Callable[..., Bool]:
+        def state(body: Body) -> Body:
             for ring in self.rings:
                 bound = bind(body, ring)
                 self.invariants.append(

@@ -1,4 +1,4 @@
-"""What came of a run: the verdict, as a table for people and as JSON and JUnit for programs.
+"""What came of a run: the verdict, as a table for people and as JSON for programs.
 
 A report is complete at any moment. What was planned and not reached, because the run was
 interrupted or a process died, is in it as unknown.
@@ -9,20 +9,18 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from xml.etree import ElementTree
+from typing import Any, Final, TypeAlias
 
 import attrs
 
-from proofs.options import Options
-from proofs.work import Event, Failure, Proof
-
-if TYPE_CHECKING:
-    from proofs.faults import Catch, Fault
-    from proofs.obligations import Obligation, Verdict
+from engine.catch import Catch
+from engine.command.options import Options
+from engine.command.work import Event, Failure, Proof
+from engine.faults import Fault
+from engine.obligations import Obligation, Verdict
+from engine.theory import Theory
 
 __all__ = ["Entry", "Report", "Style", "tool_versions"]
 
@@ -39,10 +37,10 @@ def _plain(role: str, text: str) -> str:
     return text
 
 
-def tool_versions() -> dict[str, str]:
-    """The version of everything that a verdict may depend on."""
+def tool_versions(package: str = "") -> dict[str, str]:
+    """The version of everything that a verdict may depend on, and of the package that is proved."""
     found = {"python": platform.python_version()}
-    for name in ("duct-driver", "z3-solver", "cvc5"):
+    for name in filter(None, (package, "z3-solver", "cvc5")):
         try:
             found[name.removesuffix("-solver")] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -84,15 +82,20 @@ class Entry:
 class Report:
     """What a run set out to do and what has come of it so far."""
 
+    theory: Theory
     options: Options
     obligations: Sequence[Obligation]
     faults: Sequence[Fault]
-    tools: dict[str, str] = attrs.field(factory=tool_versions)
+    tools: dict[str, str] = attrs.field()
     seconds: float = 0.0
     interrupted: bool = False
     failures: list[Failure] = attrs.field(factory=list)
     _verdicts: dict[tuple[str, str, str], Verdict] = attrs.field(factory=dict, init=False)
     _catches: dict[str, Catch] = attrs.field(factory=dict, init=False)
+
+    @tools.default
+    def _tools(self) -> dict[str, str]:
+        return tool_versions(self.theory.package)
 
     def add(self, event: Event) -> None:
         """Take note of what has become of a task."""
@@ -271,7 +274,8 @@ class Report:
     def _extent(self) -> str:
         size = self.options.ring_size
         rings = "for every ring size" if size is None else f"for rings of {size} slots"
-        words = {"integer": "unbounded integers", "machine": "32-bit machine words"}
+        bits = self.theory.protocol.machine.bits
+        words = {"integer": "unbounded integers", "machine": f"{bits}-bit machine words"}
         numbers = " and in ".join(words[item] for item in self.options.arithmetics)
         solvers = " and ".join(f"{item} {self.tools[item]}" for item in self.options.solvers)
         return f"{rings}, in {numbers}; decided by {solvers}, seed {self.options.seed}"
@@ -359,42 +363,6 @@ class Report:
     def write_json(self, path: Path) -> None:
         """Write the JSON file."""
         path.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-
-    def write_junit(self, path: Path) -> None:
-        """Write the JUnit file: a test suite for each property, and one for the faults."""
-        root = ElementTree.Element("testsuites", name="proofs.check", time=f"{self.seconds:.3f}")
-        suites: dict[str, ElementTree.Element] = {}
-        for entry in self.entries():
-            name = entry.obligation.property
-            if name not in suites:
-                suites[name] = ElementTree.SubElement(root, "testsuite", name=name)
-            _test_case(suites[name], entry.name, entry.seconds, entry.result, entry.detail)
-        if self.faults:
-            suites["faults"] = ElementTree.SubElement(root, "testsuite", name="faults")
-        for fault in self.faults:
-            found, result = self.catch(fault), self.fault_result(fault)
-            seconds, detail = (0.0, "not reached") if found is None else (found.seconds, found.note)
-            _test_case(suites["faults"], fault.id, seconds, result, detail)
-        for suite in suites.values():
-            suite.set("tests", str(len(suite)))
-            suite.set("failures", str(len(suite.findall("testcase/failure"))))
-            suite.set("errors", str(len(suite.findall("testcase/error"))))
-        ElementTree.indent(root)
-        text = ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
-        path.write_text(text + "\n", encoding="utf-8")
-
-
-def _test_case(
-    suite: ElementTree.Element, name: str, seconds: float, result: str, detail: str
-) -> None:
-    case = ElementTree.SubElement(
-        suite, "testcase", classname=suite.get("name", ""), name=name, time=f"{seconds:.4f}"
-    )
-    kinds = {"refuted": "failure", "missed": "failure", "unknown": "error"}
-    if result in kinds:
-        # XML has no room for control characters.
-        text = re.sub(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", detail)
-        ElementTree.SubElement(case, kinds[result], message=result).text = text
 
 
 def _all_of(count: int, what: str, verdict: str) -> str:

@@ -6,15 +6,12 @@ says little about how much is left to do.
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from model.system import specification
+from engine.obligations import Obligation
+from engine.protocol import System
 
-if TYPE_CHECKING:
-    from proofs.obligations import Obligation
-
-__all__ = ["COSTS", "SEARCH", "cost", "kind"]
+__all__ = ["COSTS", "SEARCH", "Costs"]
 
 COSTS: Final = {
     ("initial", "machine"): 0.001,
@@ -48,18 +45,17 @@ UNKNOWN: Final = 0.030
 """What a kind that is not listed is taken for."""
 
 
-def cost(obligation: Obligation) -> float:
-    """About how much work it is to decide an obligation, compared with the others."""
-    return COSTS.get((kind(obligation.id), obligation.arithmetic), UNKNOWN)
+class Costs:
+    """How much work there is in the obligations of a system."""
 
+    def __init__(self, system: System) -> None:
+        self._parties = {step.rule.name: step.rule.party.value for step in system.transitions}
 
-def kind(identity: str) -> str:
-    """What an obligation is about, by its id; of a step also who takes it."""
-    first, _, rest = identity.partition("/")
-    return f"step {_parties().get(rest, '')}" if first == "step" else first
+    def of(self, obligation: Obligation) -> float:
+        """About how much work it is to decide an obligation, compared with the others."""
+        return COSTS.get((self.kind(obligation.id), obligation.arithmetic), UNKNOWN)
 
-
-@functools.cache
-def _parties() -> dict[str, str]:
-    """Who takes each step."""
-    return {step.rule.name: step.rule.party.value for step in specification().transitions}
+    def kind(self, identity: str) -> str:
+        """What an obligation is about, by its id; of a step also who takes it."""
+        first, _, rest = identity.partition("/")
+        return f"step {self._parties.get(rest, '')}" if first == "step" else first

@@ -1,0 +1,1 @@
+"""The command that proves a theory and catches its faults: options, processes, reports."""

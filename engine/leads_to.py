@@ -1,0 +1,318 @@
+"""That something will happen under weak fairness: promises, and ranks that fall.
+
+A promise says that wherever its premise holds its goal is reached. The proof names, for each case,
+*who helps*: a process that cannot be left for ever with a step that it could take (weak fairness),
+or an earlier promise. It is enough to show that
+
+* in every case the helper can act (this is deadlock freedom), and
+* no step of anybody raises the rank, a step of the helper lowers it, and what does not lower it
+  leaves case and helper as they are,
+
+where the rank is a tuple of natural numbers compared from the left. Earlier promises may help:
+when a helping promise reaches its goal, the rank must have fallen. The rule is the one of UNITY and
+of Manna and Pnueli for "leads to" by well-founded induction.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias, TypeVar
+
+import attrs
+
+from engine.claims import Invariant
+from engine.induction import after
+from engine.protocol import Protocol, System
+from engine.question import Entry, follows
+from engine.rules import Transition
+from engine.terms import (
+    FALSE,
+    TRUE,
+    And,
+    Bool,
+    If,
+    Implies,
+    Number,
+    Or,
+    Sort,
+    Term,
+    constant,
+    substitute,
+    symbol,
+    variables,
+)
+
+__all__ = [
+    "Case",
+    "Helper",
+    "Process",
+    "Promise",
+    "Relies",
+    "can_help",
+    "check_order",
+    "concerns",
+    "count",
+    "obligations",
+    "parameters_of",
+    "position",
+    "premise_holds",
+    "rank_falls",
+    "rank_is_natural",
+]
+
+Place = TypeVar("Place", bound=int)
+
+
+@attrs.frozen(eq=False)
+class Process:
+    """A weakly fair process helps: all rules whose `fair` is this name, at this index if any."""
+
+    fair: str
+    index: Number | None = None
+
+
+@attrs.frozen(eq=False)
+class Relies:
+    """An earlier promise helps, for these arguments."""
+
+    promise: Promise
+    arguments: tuple[Number, ...]
+
+
+Helper: TypeAlias = Process | Relies
+
+
+@attrs.frozen(eq=False)
+class Case:
+    """While `condition` holds (and no earlier case does), `helper` brings the goal nearer."""
+
+    name: str
+    condition: Bool
+    helper: Helper
+
+
+@attrs.frozen(eq=False)
+class Promise:
+    """A "leads to" property and its proof.
+
+    Attributes:
+        name: Its name in reports.
+        property: The user's property that it serves.
+        parameters: What it speaks of: names such as "t" (any thread) and "n" (any request).
+        premise, goal, rank, cases: Functions of the state and the parameters.
+        without: Rules assumed not to happen, with the reason; the promise is conditional on that.
+        example: Where a run is to show that the premise arises: the variable that a parameter is
+            taken from. For those left out, every thread, slot or filter is tried.
+    """
+
+    name: str
+    property: str
+    parameters: tuple[str, ...]
+    premise: Callable[..., Bool]
+    goal: Callable[..., Bool]
+    rank: Callable[..., tuple[Number, ...]]
+    cases: Callable[..., list[Case]]
+    without: Mapping[str, str] = attrs.field(factory=dict)
+    example: Mapping[str, str] = attrs.field(factory=dict)
+
+    @builtins.property
+    def meaning(self) -> str:
+        """What is promised, in one line."""
+        return (self.premise.__doc__ or "").strip().split("\n")[0]
+
+
+def count(*conditions: Bool) -> Number:
+    """How many of `conditions` hold."""
+    total = constant(0)
+    for condition in conditions:
+        total = total + If(condition, 1, 0)
+    return total
+
+
+def position(value: Number, table: Mapping[Place, int]) -> Number:
+    """What `table` says for `value`, a label for instance; 0 for those that it leaves out."""
+    result = constant(0)
+    for key, place in table.items():
+        result = If(value == key, place, result)
+    return result
+
+
+# The questions
+
+
+def parameters_of(promise: Promise) -> tuple[Number, ...]:
+    """The symbols that stand for what the promise speaks of."""
+    return tuple(symbol(f"any {name}", Sort.NUMBER) for name in promise.parameters)  # type: ignore[misc]
+
+
+def premise_holds(protocol: Protocol, promise: Promise) -> Bool:
+    """The premise without the goal: where there is something to show."""
+    s, arguments = protocol.symbols, parameters_of(promise)
+    return promise.premise(s, *arguments) & ~promise.goal(s, *arguments)
+
+
+def exclusive(cases: Sequence[Case]) -> list[tuple[Case, Bool]]:
+    """Each case with the condition that it is the first to apply."""
+    result: list[tuple[Case, Bool]] = []
+    earlier: Bool = FALSE
+    for case in cases:
+        result.append((case, case.condition & ~earlier))
+        earlier = earlier | case.condition
+    return result
+
+
+def able(system: System, process: Process) -> Bool:
+    """Some step of the process can be taken."""
+    guards = []
+    for step in system.transitions:
+        if step.rule.fair != process.fair:
+            continue
+        guard = step.guard
+        if process.index is not None:
+            own = step.parameters[0]
+            guard = substitute(guard, {own: process.index})
+        guards.append(guard)
+    if not guards:
+        raise ValueError(f"no rule belongs to the fair process {process.fair!r}")
+    return Or(*guards)
+
+
+def can_help(system: System, promise: Promise) -> Bool:
+    """Wherever the promise has something to show, the helper of the case can act."""
+    s, arguments = system.protocol.symbols, parameters_of(promise)
+    claims = []
+    for case, applies in exclusive(promise.cases(s, *arguments)):
+        helper = case.helper
+        if isinstance(helper, Process):
+            claims.append(Implies(applies, able(system, helper)))
+        else:
+            premise = helper.promise.premise(s, *helper.arguments)
+            claims.append(Implies(applies, premise))
+    covered = Or(*(case.condition for case in promise.cases(s, *arguments)))
+    return Implies(premise_holds(system.protocol, promise), And(covered, *claims))
+
+
+def rank_is_natural(protocol: Protocol, promise: Promise) -> Bool:
+    """No part of the rank is negative."""
+    s, arguments = protocol.symbols, parameters_of(promise)
+    parts = (constant(0) <= part for part in promise.rank(s, *arguments))
+    return Implies(premise_holds(protocol, promise), And(*parts))
+
+
+def falls(before: Sequence[Number], later: Sequence[Number]) -> tuple[Bool, Bool]:
+    """Whether the rank falls, and whether it stays the same."""
+    falling: Bool = FALSE
+    equal: Bool = TRUE
+    for old, new in zip(before, later, strict=True):
+        falling = falling | equal & (new < old)
+        equal = equal & (new == old)
+    return falling, equal
+
+
+def rank_falls(protocol: Protocol, promise: Promise, step: Transition) -> Bool:
+    """What the step must do to the rank, to the case and to its helper."""
+    s, arguments = protocol.symbols, parameters_of(promise)
+
+    def then(claim: Bool) -> Bool:
+        return after(step, claim)
+
+    def moved(value: Number) -> Number:
+        return after(step, value)
+
+    before = promise.rank(s, *arguments)
+    later = [moved(part) for part in before]
+    falling, equal = falls(before, later)
+    goal = then(promise.goal(s, *arguments))
+    premise = then(promise.premise(s, *arguments))
+    kept = []
+    for case, applies in exclusive(promise.cases(s, *arguments)):
+        helper = case.helper
+        same = [then(applies)]
+        if isinstance(helper, Process):
+            if helper.index is not None:
+                same.append(moved(helper.index) == helper.index)
+            if step.rule.fair == helper.fair:
+                mine = TRUE if helper.index is None else step.parameters[0] == helper.index
+                same.append(~mine)
+        else:
+            same += [moved(item) == item for item in helper.arguments]
+            same.append(~then(helper.promise.goal(s, *helper.arguments)))
+        kept.append(Implies(applies, And(*same)))
+    return Implies(
+        And(premise_holds(protocol, promise), step.guard),
+        goal | premise & (falling | equal & And(*kept)),
+    )
+
+
+def concerns(protocol: Protocol, promise: Promise, step: Transition) -> bool:
+    """Whether the step changes what the proof speaks of, or belongs to a helper."""
+    s, arguments = protocol.symbols, parameters_of(promise)
+    cases = promise.cases(s, *arguments)
+    terms: list[Term] = [premise_holds(protocol, promise), *promise.rank(s, *arguments)]
+    for case in cases:
+        terms.append(case.condition)
+        helper = case.helper
+        if isinstance(helper, Process):
+            if helper.fair == step.rule.fair:
+                return True
+            terms += [] if helper.index is None else [helper.index]
+        else:
+            terms += [*helper.arguments, helper.promise.goal(s, *helper.arguments)]
+    return any(name.name in step.updates for term in terms for name in variables(term))
+
+
+def check_order(system: System, promises: Sequence[Promise]) -> None:
+    """Raise `ValueError` if a promise relies on one that does not stand before it.
+
+    Two promises that relied on each other would prove nothing. Nor may one rely on a promise that
+    holds only if some rules do not happen, unless it says the same of itself.
+    """
+    s = system.protocol.symbols
+    for place, promise in enumerate(promises):
+        for case in promise.cases(s, *parameters_of(promise)):
+            if not isinstance(case.helper, Relies):
+                continue
+            other = case.helper.promise
+            if all(other is not earlier for earlier in promises[:place]):
+                raise ValueError(
+                    f"promise {promise.name} relies on {other.name}, which does not stand before it"
+                )
+            more = ", ".join(sorted(other.without.keys() - promise.without.keys()))
+            if more:
+                raise ValueError(
+                    f"promise {promise.name} relies on {other.name}, which assumes that there is "
+                    f"no {more}; it must assume so, too"
+                )
+
+
+def obligations(
+    system: System, promises: Sequence[Promise], invariants: Sequence[Invariant]
+) -> Iterator[Entry]:
+    """Of each promise: somebody can help, ranks are natural numbers, no step raises the rank.
+
+    Raises `ValueError` if promises rely on each other in a circle.
+    """
+    check_order(system, promises)
+    protocol = system.protocol
+    for promise in promises:
+        name = f"promise/{promise.name}"
+        yield Entry(
+            f"{name}/helper", promise.property, "deadlock",
+            f"somebody can help: {promise.meaning}",
+            follows("helper", invariants, can_help, system, promise),
+        )  # fmt: skip
+        yield Entry(
+            f"{name}/rank", promise.property, "liveness",
+            f"ranks are natural numbers: {promise.meaning}",
+            follows("rank", invariants, rank_is_natural, protocol, promise),
+        )  # fmt: skip
+        for step in system.transitions:
+            if step.rule.name in promise.without or not concerns(protocol, promise, step):
+                continue
+            yield Entry(
+                f"{name}/step/{step.rule.name}", promise.property, "liveness",
+                f"no step back by: {step.rule.meaning}",
+                follows("rank", invariants, rank_falls, protocol, promise, step),
+                together=name,
+            )  # fmt: skip

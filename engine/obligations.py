@@ -1,0 +1,175 @@
+"""The catalogue: everything that has to be proved of a system, one named question each.
+
+Each kind of obligation is a function that gives what there is of that kind; a theory may bring
+kinds of its own. How a question is decided stands in `engine.discharge`.
+"""
+
+from __future__ import annotations
+
+import functools
+import pickle
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import attrs
+
+from engine import deadlock, induction, leads_to, races, witnesses
+from engine.induction import anywhere
+from engine.protocol import System
+from engine.question import Entry, follows
+from engine.theory import ObligationKind, Theory
+
+__all__ = ["KINDS", "Catalogue", "Obligation", "Verdict"]
+
+
+@attrs.frozen
+class Obligation:
+    """A named question whose answer must be yes.
+
+    Attributes:
+        id: Its name, the same in both arithmetics.
+        property: The property that it belongs to.
+        kind: safety, liveness, deadlock, vacuity or lemma.
+        arithmetic: integer or machine.
+        meaning: What is asked, in one line.
+    """
+
+    id: str
+    property: str
+    kind: str
+    arithmetic: str
+    meaning: str
+
+
+@attrs.frozen
+class Verdict:
+    """What came out: proved, refuted or unknown; in how many seconds; what broke, if anything."""
+
+    result: str
+    seconds: float
+    detail: str = ""
+
+
+# The kinds
+
+
+def invariant(theory: Theory, system: System) -> Iterable[Entry]:
+    """The invariant is one: `initial/CONJUNCT`, `step/RULE`, `index/RULE`."""
+    return induction.obligations(system, theory.invariants, theory.bit_lemmas)
+
+
+def properties(theory: Theory, system: System) -> Iterable[Entry]:
+    """Each property follows from the invariant: `property/NAME`."""
+    for item in theory.properties:
+        yield Entry(
+            f"property/{item.name}", item.name, "safety", item.meaning,
+            follows(item.name, theory.ordinary, anywhere, system.protocol.symbols, item),
+        )  # fmt: skip
+
+
+def race_freedom(theory: Theory, system: System) -> Iterable[Entry]:
+    """No two accesses race: `race/WORD/RULE/RULE`."""
+    return races.races(system, theory.ordinary)
+
+
+def lifetime(theory: Theory, system: System) -> Iterable[Entry]:
+    """No access is to memory that was freed: `memory/RULE`."""
+    return races.lifetimes(system, theory.ordinary)
+
+
+def deadlock_freedom(theory: Theory, system: System) -> Iterable[Entry]:
+    """While something is to be done, somebody can move: `deadlock/CAUSE`."""
+    return deadlock.obligations(system, theory.undone, theory.movers, theory.ordinary)
+
+
+def liveness(theory: Theory, system: System) -> Iterable[Entry]:
+    """Each promise is kept: `promise/NAME/helper`, `.../rank`, `.../step/RULE`."""
+    return leads_to.obligations(system, theory.promises, theory.ordinary)
+
+
+def vacuity(theory: Theory, system: System) -> Iterable[Entry]:
+    """Nothing is proved of nothing: `vacuity/rule/RULE`, `vacuity/premise/PROMISE`."""
+    return witnesses.obligations(system, theory.promises, theory.settings)
+
+
+KINDS: Final[tuple[ObligationKind, ...]] = (
+    invariant,
+    properties,
+    race_freedom,
+    lifetime,
+    deadlock_freedom,
+    liveness,
+    vacuity,
+)
+
+
+# The catalogue
+
+TOGETHER: Final = 12
+"""How many obligations that share most of what is assumed are asked about in one query."""
+
+
+class Catalogue:
+    """All obligations of a system, by id: of the specification, unless another one is given."""
+
+    def __init__(self, theory: Theory, system: System | None = None) -> None:
+        self.theory = theory
+        self.system = theory.specification() if system is None else system
+        self.entries: dict[str, Entry] = {}
+        self.groups: dict[str, list[str]] = {}
+        self.decided: dict[object, float | None] = {}
+        """What `engine.discharge` remembers of groups."""
+        self._group: dict[str, str] = {}
+        for kind in (*KINDS, *theory.kinds):
+            for entry in kind(theory, self.system):
+                if entry.id in self.entries:
+                    raise ValueError(f"two obligations have the name {entry.id!r}")
+                self.entries[entry.id] = entry
+        self._form_groups()
+
+    def _form_groups(self) -> None:
+        counts: dict[str, int] = {}
+        for name, entry in self.entries.items():
+            group = name
+            if entry.together:
+                place = counts.get(entry.together, 0)
+                counts[entry.together] = place + 1
+                group = f"{entry.together}/{place // TOGETHER}"
+            self._group[name] = group
+            self.groups.setdefault(group, []).append(name)
+
+    @classmethod
+    def of(cls, theory: Theory) -> Catalogue:
+        """The obligations of a theory's specification, made once."""
+        return _catalogue(theory)
+
+    def __reduce__(self) -> tuple[Callable[[Theory], Catalogue], tuple[Theory]]:
+        """How it is sent to another process: it is made there."""
+        if self.system is not self.theory.specification():
+            raise pickle.PicklingError("only the specification itself can be made elsewhere")
+        return _catalogue, (self.theory,)
+
+    def obligations(self) -> list[Obligation]:
+        """All of them, in each arithmetic in which they are asked."""
+        return [
+            Obligation(entry.id, entry.property, entry.kind, arithmetic.value, entry.meaning)
+            for entry in self.entries.values()
+            for arithmetic in entry.arithmetics
+        ]
+
+    def group(self, name: str) -> str:
+        """The group that the obligation with this name belongs to: its own name if it is alone."""
+        return self._group[name]
+
+    def group_of(self, obligation: Obligation) -> str:
+        """Obligations of the same group are decided together: give them to the same process.
+
+        They share most of what is assumed, so one query asks whether any of some dozen is wrong;
+        only if one is does each get a query of its own.
+        """
+        return f"{self.group(obligation.id)} {obligation.arithmetic}"
+
+
+@functools.cache
+def _catalogue(theory: Theory) -> Catalogue:
+    return Catalogue(theory)

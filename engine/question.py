@@ -1,0 +1,74 @@
+"""What an obligation asks of a solver, before any arithmetic is chosen.
+
+A question is a list of claims, of which each must follow from what is given and from the invariant.
+An `Entry` is a question with a name: what a kind of obligation contributes to the catalogue
+(`engine.obligations`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import attrs
+
+from engine.claims import Invariant
+from engine.smt import Arithmetic
+from engine.terms import Bool
+
+__all__ = ["BOTH", "Entry", "Question", "follows"]
+
+BOTH: Final = (Arithmetic.INTEGER, Arithmetic.MACHINE)
+
+
+@attrs.frozen(eq=False)
+class Question:
+    """What an obligation asks: does `claim` follow? `parts` are its named conjuncts.
+
+    Attributes:
+        given: What may be assumed besides the invariant.
+        parts: The claims, by name; all must follow.
+        invariants: The conjuncts that may be assumed; None for none (the claim is absolute).
+        bits: Ask in bit vectors (the question is about the bits of a word).
+    """
+
+    given: tuple[Bool, ...]
+    parts: tuple[tuple[str, Bool], ...]
+    invariants: tuple[Invariant, ...] | None
+    bits: bool = False
+
+
+def follows(
+    name: str, invariants: Sequence[Invariant], claim: Callable[..., Bool], *arguments: Any
+) -> Callable[[], Question]:
+    """Makes the question whether a claim follows from the invariant, once somebody asks.
+
+    The claim is what `claim` makes of `arguments`; `name` is what it is called if it does not.
+    """
+    return lambda: Question((), ((name, claim(*arguments)),), tuple(invariants))
+
+
+@attrs.frozen(eq=False)
+class Entry:
+    """An obligation without its arithmetic, and how it is decided.
+
+    Attributes:
+        id: Its name.
+        property: The property that it belongs to.
+        kind: safety, liveness, deadlock, vacuity or lemma.
+        meaning: What is asked, in one line.
+        question: Makes the question; None for what a run decides.
+        witness: Looks for a run; an empty text if there is one, else what is missing.
+        arithmetics: The arithmetics in which it is asked.
+        together: Entries with the same text here share most of what is assumed: they are decided
+            some dozen at a time. Each by itself where it is empty.
+    """
+
+    id: str
+    property: str
+    kind: str
+    meaning: str
+    question: Callable[[], Question] | None
+    witness: Callable[[], str] | None = None
+    arithmetics: tuple[Arithmetic, ...] = BOTH
+    together: str = ""

@@ -1,0 +1,1 @@
+"""Complete protocols on the engine, to copy from."""

@@ -1,0 +1,1 @@
+"""A device with one slot: the smallest protocol that has everything a ring has."""
