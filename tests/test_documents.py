@@ -14,6 +14,10 @@ import pytest
 from docs.files import modules, purpose
 from model import layout
 from model.system import specification
+from proofs import check
+from proofs.assumptions import ASSUMPTIONS
+from properties.card_faults import CARD_FAULTS
+from properties.faults import FAULTS
 from tests.test_imports import PROJECT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -250,6 +254,31 @@ def test_the_way_of_an_access_is_short_and_what_is_drawn():
     assert [files for files in found if len(files) > MOST_FILES] == []
     callers = {way.caller for run in ways.values() for way in run}
     assert {"impl/ring.py", "impl/controller.py", "impl/lifecycle.py"} <= callers
+
+
+# Numbers
+
+
+def test_as_many_are_proved_and_caught_as_the_readme_says(capsys):
+    assert check.main(["--list"]) == 0
+    listed = capsys.readouterr().out
+    counts = dict(re.findall(r"^  ([a-z-]+) +(\d+)  ", listed, re.MULTILINE))
+    shown = re.findall(r"^([a-z-]+) +(\d+) +[\d.]+ s  proved$", text_of("README.md"), re.MULTILINE)
+    assert shown
+    assert [(name, counts[name]) for name, _ in shown] == shown
+    obligations = re.search(r"^Obligations \(([\d,]+)\)", listed, re.MULTILINE)[1]
+    faults = re.search(r"^Faults \((\d+)\)", listed, re.MULTILINE)[1]
+    said = f"All {obligations} obligations are proved and all {faults} faults are caught"
+    assert said in text_of("README.md")
+    assert f"*faults*: {faults} small changes" in text_of("docs/proof.md")
+    assert f"{faults} faults: " in text_of("CHANGELOG.md")
+    assert f"{len(ASSUMPTIONS)} entries" in text_of("README.md")
+
+
+def test_as_many_faults_are_made_as_the_comparison_says():
+    told = " ".join(text_of("docs/comparison.md").split())
+    assert f"Of the {len(FAULTS)} faults of the driver" in told
+    assert f"Each of the {len(CARD_FAULTS)} faults of a card" in told
 
 
 # Commands
