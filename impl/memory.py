@@ -1,8 +1,8 @@
-"""The words that the driver may say to the outside: memory that it shares with the card, registers.
+"""Hardware access interface: DMA memory, barriers, registers, interrupts.
 
-Rings and buffers speak only these words, and nothing else of the driver reaches the card. Whoever
-stands behind them may be a card in software, a real one, or a test that treats every word as a
-point where anything else may happen first.
+Rings and buffers use only these operations, and nothing else of the driver reaches the card. Behind
+them may be an emulated card, a real one, or a test that treats every operation as a point where
+anything else may happen first.
 
 Nothing is promised about order but what a barrier orders (datasheet, Order of memory accesses):
 stores become visible to the card in any order, loads may be satisfied early, and a register write

@@ -1,7 +1,7 @@
-"""What the driver's threads stand on: one lock, sleeping and waking, time, readiness.
+"""Thread interface of the driver: one lock, sleeping and waking, time, readiness.
 
 The driver's lines are the same over real threads (`impl.threads`) and under test, where a scheduler
-stands behind these words and decides who goes next.
+is behind these operations and decides who goes next.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The words of VFIO: containers, groups and devices, with their ioctls (linux/vfio.h).
+"""The operations of VFIO: containers, groups and devices, with their ioctls (linux/vfio.h).
 
 Each class stands for one kind of descriptor. Methods raise `OSError` as the ioctl does.
 """

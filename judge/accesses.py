@@ -1,9 +1,9 @@
-"""From what a driver says to the outside to steps of the specification: what the judge is asked.
+"""From a driver's accesses to steps of the specification: what the judge is asked.
 
 Each method is told what a thread of the specification is about to do, in the order in which it is
-done, and raises `Deviation` where that is no step. What stands behind the driver's words differs: a
-test that decides everything, or a real card. So where memory is, who sleeps, and what pollers see
-is asked of `Environment`.
+done, and raises `Deviation` where that is no step. The environment of the driver differs: a test
+that decides everything, or a real card. So where memory is, who sleeps, and what pollers see is
+asked of `Environment`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What stands around the driver whose accesses are judged: memory, sleepers, pollers."""
+"""Environment of the driver whose accesses are judged: memory, sleepers, pollers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Sleeper:
 
 
 class Environment(abc.ABC):
-    """What stands around the driver."""
+    """What the judge asks of the driver's environment."""
 
     @abc.abstractmethod
     def packet_memory(self) -> Iterable[Any]:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = (
     *("engine", "model", "judge", "impl", "monitor", "proofs", "emulator", "properties"),
-    *("userland", "bench", "tests", "lab"),
+    *("userland", "bench", "tests", "lab", "examples"),
 )
 
 
@@ -30,6 +30,7 @@ class May:
 # The most specific name that fits a module is the one that counts.
 RULES = {
     "engine": May(("engine",), None),
+    "examples": May(("examples", "engine"), ("attrs",)),
     "model": May(("model", "engine"), ("attrs",)),
     "model.layout": May((), ("attrs",)),
     "proofs": May(("proofs", "model", "engine"), None),
@@ -73,6 +74,16 @@ RULES = {
         None,
     ),
 }
+
+
+def table() -> str:
+    """The rules as ARCHITECTURE.md shows them; `python -m tests.test_imports` prints this."""
+    lines = ["| who | may import | from outside |", "|---|---|---|"]
+    for name, rule in RULES.items():
+        known = ", ".join(f"`{item}`" for item in rule.project) or "nothing of the project"
+        others = "anything" if rule.others is None else ", ".join(rule.others) or "nothing"
+        lines.append(f"| `{name}` | {known} | {others} |")
+    return "\n".join(lines) + "\n"
 
 
 def module_name(path: Path) -> str:
@@ -152,6 +163,10 @@ def test_file_imports_only_what_its_part_may(path):
     assert violations(module_name(path), source, is_package=path.name == "__init__.py") == []
 
 
+def test_the_table_in_the_manifest_is_what_is_checked():
+    assert table() in (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+
+
 def test_the_files_of_the_specification_are_among_those_checked():
     assert {"model.layout", "model.ring_spec", "model.system"} <= set(map(module_name, FILES))
 
@@ -229,3 +244,7 @@ def test_a_relative_import_in_a_package_starts_at_the_package():
     source = "from . import state\nfrom .. import proofs"
     names = [name for _, name in imported("model", source, is_package=True)]
     assert names == ["model.state", ".proofs"]
+
+
+if __name__ == "__main__":
+    print(table(), end="")

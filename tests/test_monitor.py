@@ -420,3 +420,11 @@ def test_with_more_calls_than_it_has_threads_for_it_gives_up(monkeypatch, attach
             view.release()
         duct.send(ECHO.address, b"y")
     assert not duct.watch.finding
+
+
+def test_an_error_of_its_own_is_no_signal_and_the_driver_goes_on(attachments):
+    with DuctDriver.open("emulated:", monitor=True, attachments=attachments) as duct:
+        duct.watch.observer.judge.spec = None
+        duct.send(NOBODY, b"x")
+    assert duct.watch.gave_up.startswith("the monitor itself failed:")
+    assert not duct.watch.finding

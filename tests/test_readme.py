@@ -1,4 +1,4 @@
-"""What README shows is what happens: its snippets are taken out of it and run."""
+"""What README and the pages behind it show is what happens: snippets are taken out and run."""
 
 import re
 import shlex
@@ -15,9 +15,12 @@ BLOCK = re.compile(r"^```(console|python|text)\n(.*?)^```$", re.MULTILINE | re.D
 PATIENCE = 120
 
 NEEDS_HARDWARE = ("lspci -d 3301:2000",)
-"""What a console block begins with that takes a card of metal; it is not run."""
-ENDS_WITH_1 = (".venv/bin/python -m properties.replay ",)
-"""What is right to fail: a run that deviates."""
+"""What a console block begins with that takes physical hardware; it is not run."""
+ENDS_WITH_1 = (
+    ".venv/bin/python -m properties.replay ",
+    ".venv/bin/python -m proofs.check --fault ",
+)
+"""What is right to fail: a run that deviates, and a fault that is caught."""
 
 
 def blocks(text):
@@ -42,13 +45,25 @@ def steps(console):
     return found
 
 
-README = list(blocks((ROOT / "README.md").read_text(encoding="utf-8")))
-SNIPPETS = [(code, shown) for kind, code, shown in README if kind == "python"]
-CONSOLES = [
-    (steps(code), shown)
-    for kind, code, shown in README
-    if kind == "console" and steps(code)[0][0] not in NEEDS_HARDWARE
+def blocks_of(*documents):
+    return [
+        block
+        for document in documents
+        for block in blocks((ROOT / document).read_text(encoding="utf-8"))
+    ]
+
+
+SNIPPETS = [
+    (code, shown)
+    for kind, code, shown in blocks_of("README.md", "docs/driver.md")
+    if kind == "python"
 ]
+COMMANDS = [
+    (steps(code), shown)
+    for kind, code, shown in blocks_of("README.md", "docs/proof.md")
+    if kind == "console"
+]
+CONSOLES = [(found, shown) for found, shown in COMMANDS if found[0][0] not in NEEDS_HARDWARE]
 
 
 def here(command):
@@ -98,14 +113,12 @@ def test_a_command_does_what_is_shown(commands, shown):
         assert shown in done.stdout
 
 
-def test_the_readme_has_snippets_and_commands_and_only_what_is_named_is_left_out():
+def test_there_are_snippets_and_commands_and_only_what_is_named_is_left_out():
     assert len(SNIPPETS) >= 2
     assert sum("ductclient" in str(commands) for commands, _ in CONSOLES) >= 1
-    left_out = [code for kind, code, _ in README if kind == "console"]
-    left_out = [
-        steps(code)[0][0] for code in left_out if steps(code) not in [c for c, _ in CONSOLES]
-    ]
-    assert left_out == list(NEEDS_HARDWARE)
+    assert [found[0][0] for found, _ in COMMANDS if found[0][0] in NEEDS_HARDWARE] == list(
+        NEEDS_HARDWARE
+    )
 
 
 def test_blocks_and_commands_are_found():

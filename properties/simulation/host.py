@@ -1,9 +1,9 @@
-"""What the driver stands on under test: every word to the outside is a point where others may go.
+"""The simulated host below the driver: before every operation another thread may go on first.
 
-`Host` speaks all words of `impl.memory` and `impl.runtime`. It keeps what a real machine would keep
-(store buffer, posted register writes, the lock's line, sleepers) and tells a `JudgedHost` of each
-access. It decides nothing: whoever drives it says which thread goes on, which store becomes
-visible, who gets up.
+`Host` offers all operations of `impl.memory` and `impl.runtime`. It keeps what a real machine would
+keep (store buffer, posted register writes, who waits for the lock, sleepers) and tells a
+`JudgedHost` of each access. It decides nothing: whoever drives it says which thread goes on, which
+store becomes visible, who gets up.
 """
 
 from __future__ import annotations
