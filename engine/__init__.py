@@ -1,1 +1,18 @@
-"""What any host/device protocol needs, and no particular one: rules, proofs, runs."""
+"""What any host/device protocol needs, and no particular one.
+
+A protocol hands the engine data: its class of states, rules, shared words, symmetries and phrases
+(`engine.protocol.Protocol`), and what is claimed of them (`engine.theory.Theory`). What comes of a
+rule stands in the file that is named so:
+
+    stating    rules, words (shared memory), weak_memory (its steps), claims, leads_to, protocol
+    checking   declarations: a rule says what it does, or is refused when it is loaded
+    proving    induction, races, deadlock, leads_to -> obligations -> smt -> solvers
+    running    scope (sizes), executor (states as values), runner (fast), stepper (told what comes)
+    searching  search (shortest run), lasso (a run that never ends), witnesses, canonical
+    breaking   mutations (small changes), scenario, faults, catch
+    judging    table (what is seen of which step), judge (one run against the rules)
+    showing    trace, record, phrases, ladder, itf
+    the command   command.main: options, progress, table, JSON, JUnit
+
+`examples/mailbox/` is a complete protocol in three files; its README says how to state another.
+"""

@@ -70,7 +70,7 @@ def _thread_tickets(layout: Layout, name: str, queues: Iterable[Queue]) -> list[
     """Count each thread's ticket from the oldest of its queue; clear it outside any queue."""
     place = layout.position[name]
     pcs = layout.position[layout.system.protocol.pc]
-    asleep = layout.position["threads.asleep"]
+    asleep = layout.position[layout.system.protocol.symmetry.asleep]
     expression = "0"
     for queue in queues:
         base = f"base_{layout.position[queue.oldest]}"

@@ -4,7 +4,7 @@
 
 The party that takes a step is named in its own column, followed by what the step does; what changes
 elsewhere stands in the other columns. *Buffered* is a store that its processor has issued and the
-card does not see yet; *visible* is when it does. *Posted* is a register write on its way.
+device does not see yet; *visible* is when it does. *Posted* is a register write on its way.
 
 On a narrow page the columns are narrower and a step may take several lines.
 """

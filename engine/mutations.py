@@ -32,10 +32,10 @@ __all__ = [
     "leaves",
     "never",
     "only_when",
+    "pretends",
     "replace",
     "then",
     "thread_rule",
-    "unlocked",
     "without_barrier",
 ]
 
@@ -110,18 +110,21 @@ def then(rule: str, body: Body, *parameters: Parameter) -> Mutation:
 
 
 def leads(rule: str, label: int, meaning: str) -> Mutation:
-    """The rule does all that it did, and its thread goes on at another label."""
+    """The rule does all that it did, and its thread goes on at another program counter."""
 
-    def body(s: Any, t: Number) -> None:
-        s.threads.pc[t] = label
+    def change(system: System) -> System:
+        def body(s: Any, t: Number) -> None:
+            group, name = _place(s, system.protocol.pc)
+            getattr(group, name)[t] = label
 
-    body.__doc__ = meaning
-    return then(rule, body)
+        body.__doc__ = meaning
+        return then(rule, body)(system)
+
+    return change
 
 
 def leaves(rule: str, variable: str, meaning: str) -> Mutation:
     """The rule does all that it did, except that it leaves `variable` alone."""
-    *groups, name = variable.split(".")
 
     def change(system: System) -> System:
         first = system.named(rule)
@@ -129,7 +132,7 @@ def leaves(rule: str, variable: str, meaning: str) -> Mutation:
             raise KeyError(f"rule {rule} does not change {variable}")
 
         def body(s: Any, *values: Number) -> None:
-            group = functools.reduce(getattr, groups, s)
+            group, name = _place(s, variable)
             old = getattr(group, name)
             kept = Array(old.term) if isinstance(old, Array) else old
             first.rule.body(s, *values)
@@ -195,19 +198,28 @@ def only_when(rule: str, condition: Callable[[Any], Bool], meaning: str) -> Muta
     return change
 
 
-def unlocked(rule: str, meaning: str) -> Mutation:
-    """The thread takes the step as if it held the lock, whoever holds it."""
+def pretends(
+    rule: str, variable: str, value: Callable[[Any, Number], Any], meaning: str
+) -> Mutation:
+    """The thread takes the step as if a variable, no array, had another value; it keeps its own."""
 
     def change(system: System) -> System:
         first = system.named(rule).rule
 
         def body(s: Any, t: Number, *values: Number) -> None:
-            serving = s.lock.serving
-            s.lock.serving = s.threads.ticket[t]
+            group, name = _place(s, variable)
+            own = getattr(group, name)
+            setattr(group, name, value(s, t))
             first.body(s, t, *values)
-            s.lock.serving = serving
+            setattr(group, name, own)
 
         body.__doc__ = meaning
         return replace(rule, body)(system)
 
     return change
+
+
+def _place(s: Any, variable: str) -> tuple[Any, str]:
+    """The group of the state that a variable is in, and its name there."""
+    *groups, name = variable.split(".")
+    return functools.reduce(getattr, groups, s), name

@@ -118,7 +118,7 @@ class Phrases:
         return _SLOT.sub(value, template)
 
     def subject(self, step: Step) -> str:
-        """Which thread takes the step; "" for memory and card."""
+        """Which thread takes the step; "" for memory and device."""
         thread = step.parameters.get("t")
         if thread is not None:
             return f"{self.thread(thread)}: "

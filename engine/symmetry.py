@@ -70,10 +70,12 @@ class Symmetry:
         queues: Tickets count from the one that is served; those of one `ticket` array together.
         logs: What is not under way is cleared.
         numberings: Where cycles are looked for, sequence numbers count from the oldest in use.
+        asleep: The array that says which threads sleep; "" if there are no queues.
         unread: Variables that no step depends on; where cycles are looked for, they are dropped.
     """
 
     queues: tuple[Queue, ...] = ()
     logs: tuple[Log, ...] = ()
     numberings: tuple[Numbering, ...] = ()
+    asleep: str = ""
     unread: tuple[str, ...] = ()

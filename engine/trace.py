@@ -1,7 +1,7 @@
 """A run as data: what each step was, who took it, and what it changed.
 
 One type for every run, wherever it comes from: a search of the specification, a test, the emulated
-card, the real one. `engine.record` writes a path down as one. A trace holds the variables' values
+device, the real one. `engine.record` writes a path down as one. A trace holds the variables' values
 at its start and, for each step, only what changed; `states` gives the whole states back, and
 `engine.ladder` shows it to people.
 """

@@ -31,6 +31,7 @@ WAITING: Final = {
 """Where a caller has a position in the queue of those that want a slot."""
 
 SYMMETRY: Final = Symmetry(
+    asleep="threads.asleep",
     queues=(
         Queue(
             "lock.next",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from engine.faults import FaultCase
-from engine.mutations import also, both, leads, leaves, replace, then, unlocked
+from engine.mutations import also, both, leads, leaves, replace, then
 from engine.rules import Party, Rule
 from engine.scenario import happens, lacking, rests, until
 from engine.terms import FALSE, TRUE, And, Bool, If, Number, constant
@@ -39,6 +39,7 @@ from proofs.scenarios import (
     receiving,
     scenario,
     sending,
+    unlocked,
 )
 
 __all__ = ["CLASSIC"]

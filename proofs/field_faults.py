@@ -19,7 +19,6 @@ from engine.mutations import (
     replace,
     then,
     thread_rule,
-    unlocked,
     without_barrier,
 )
 from engine.rules import Choice, Parameter
@@ -60,6 +59,7 @@ from proofs.scenarios import (
     reader_copies,
     receiving,
     scenario,
+    unlocked,
 )
 
 __all__ = ["FIELD"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from engine.mutations import Mutation, pretends
 from engine.scenario import Act, Scenario, happens, in_turn, rests, until
 from engine.terms import Bool, constant
 from model.opening import open_card
@@ -41,6 +42,7 @@ __all__ = [
     "receiving",
     "scenario",
     "sending",
+    "unlocked",
 ]
 
 FIRST_USER: Final = 2
@@ -191,3 +193,8 @@ def reader_copies(s: State) -> Bool:
 def card_writes(s: State) -> Bool:
     """The card is about to write a packet to a buffer."""
     return s.rx.stage == Stage.WRITE_FIRST_WORD
+
+
+def unlocked(rule: str, meaning: str) -> Mutation:
+    """The thread takes the step as if it held the lock, whoever holds it."""
+    return pretends(rule, "lock.serving", lambda s, t: s.threads.ticket[t], meaning)
