@@ -12,9 +12,9 @@ import itertools
 from collections.abc import Iterable
 from typing import Final
 
-from engine.rules import Variable
 from engine.scope import Layout
 from engine.symmetry import Log, Queue
+from engine.variables import Variable
 
 __all__ = ["canonical_source", "folded_source"]
 

@@ -14,9 +14,9 @@ from typing import Final
 
 import attrs
 
-from engine.rules import Variable
 from engine.scope import Layout
 from engine.terms import And, Bool, Domain, Sort, Term, conjuncts, constant, substitute
+from engine.variables import Variable
 
 __all__ = [
     "Guarded",

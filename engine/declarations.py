@@ -18,8 +18,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from engine.rules import THREAD, Kind, Party, Rule, Transition, Variable, parameter_symbol
+from engine.rules import THREAD, Kind, Party, Rule, Transition, parameter_symbol
 from engine.terms import Number, Sort, Term, conjuncts, symbol, variables
+from engine.variables import Variable
 from engine.words import Word
 
 __all__ = ["RuleError", "check", "place_of", "stands_at"]

@@ -17,7 +17,7 @@ import attrs
 from engine.claims import Claim, Invariant
 from engine.protocol import Protocol, System
 from engine.question import Entry, Question
-from engine.rules import Transition, describe
+from engine.rules import Transition
 from engine.smt import Arithmetic
 from engine.terms import (
     FALSE,
@@ -33,6 +33,7 @@ from engine.terms import (
     symbol,
     variables,
 )
+from engine.variables import describe
 
 __all__ = [
     "FRESH",

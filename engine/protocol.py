@@ -17,9 +17,10 @@ import attrs
 
 from engine.declarations import RuleError, check, place_of
 from engine.phrases import Phrases, phrase_of
-from engine.rules import Recorder, Rule, Transition, Variable, describe, symbolic, transition
+from engine.rules import Recorder, Rule, Transition, transition
 from engine.smt import Machine
 from engine.symmetry import Symmetry
+from engine.variables import Variable, describe, symbolic
 from engine.words import Word
 
 __all__ = ["Protocol", "System"]

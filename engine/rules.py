@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -20,21 +20,18 @@ from engine.terms import (
     FALSE,
     TRUE,
     And,
-    Array,
     Bool,
-    Domain,
     If,
     Number,
     Sort,
     Term,
-    constant,
     symbol,
 )
+from engine.variables import Group, contents, describe, symbolic
 from engine.words import Word
 
 __all__ = [
     "Choice",
-    "Group",
     "Guard",
     "Kind",
     "Operation",
@@ -43,13 +40,6 @@ __all__ = [
     "Recorder",
     "Rule",
     "Transition",
-    "Variable",
-    "describe",
-    "flag",
-    "flags",
-    "number",
-    "numbers",
-    "symbolic",
     "transition",
 ]
 
@@ -101,8 +91,6 @@ class Kind(enum.Enum):
     FENCE = "fence"
 
 
-VARIABLE: Final = "variable"
-"""Where a field of a group keeps the `Variable` that it is."""
 MEMORY_ACCESSES: Final = frozenset({Kind.LOAD, Kind.STORE})
 
 
@@ -259,56 +247,6 @@ def bind(body: Callable[..., Result], *arguments: object) -> Callable[..., Resul
 def parameter_symbol(parameter: Parameter) -> Number:
     """The symbol that stands for a parameter."""
     return symbol(f"?{parameter.name}", Sort.NUMBER)  # type: ignore[return-value]
-
-
-@attrs.frozen
-class Variable:
-    """A state variable: dotted name, sort, what indexes it, initial value, and what it means.
-
-    `history`: it is kept because properties speak of it; no rule reads it to decide anything.
-    """
-
-    name: str
-    sort: Sort
-    domain: Domain | None
-    initial: int
-    meaning: str
-    history: bool = False
-
-    @property
-    def term(self) -> Term:
-        """The symbol that stands for the variable's present value."""
-        return symbol(self.name, self.sort)
-
-
-def _field(sort: Sort, domain: Domain | None, initial: int, meaning: str, history: bool) -> Any:
-    variable = Variable("", sort, domain, int(initial), meaning, history)
-    return attrs.field(metadata={VARIABLE: variable})
-
-
-def flag(meaning: str, initial: bool = False, *, history: bool = False) -> Any:
-    """A state variable that is a truth value."""
-    return _field(Sort.BOOL, None, initial, meaning, history)
-
-
-def number(meaning: str, initial: int = 0, *, history: bool = False) -> Any:
-    """A state variable that is a number."""
-    return _field(Sort.NUMBER, None, initial, meaning, history)
-
-
-def flags(domain: Domain, meaning: str, initial: bool = False, *, history: bool = False) -> Any:
-    """A state variable that holds a truth value for each slot, thread, ticket or key."""
-    return _field(Sort.BOOL_ARRAY, domain, initial, meaning, history)
-
-
-def numbers(domain: Domain, meaning: str, initial: int = 0, *, history: bool = False) -> Any:
-    """A state variable that holds a number for each slot, thread, ticket or key."""
-    return _field(Sort.NUMBER_ARRAY, domain, initial, meaning, history)
-
-
-@attrs.define(eq=False)
-class Group:
-    """A named part of the state; its attributes are state variables or further groups."""
 
 
 @attrs.define(eq=False)
@@ -482,56 +420,6 @@ class Recorder(Group):
 
 
 StateType = TypeVar("StateType", bound=Recorder)
-
-
-def describe(kind: type[Group], prefix: str = "") -> Iterator[Variable]:
-    """All state variables of a state class, in order of declaration."""
-    for field in attrs.fields(attrs.resolve_types(kind)):
-        if field.name.startswith("_"):
-            continue
-        if VARIABLE in field.metadata:
-            yield attrs.evolve(field.metadata[VARIABLE], name=prefix + field.name)
-        else:
-            yield from describe(field.type, f"{prefix}{field.name}.")
-
-
-def symbolic(kind: type[Any], prefix: str = "") -> Any:
-    """A state object whose every variable is its own symbol."""
-    values: dict[str, Any] = {}
-    for field in attrs.fields(attrs.resolve_types(kind)):
-        if field.name.startswith("_"):
-            continue
-        if VARIABLE in field.metadata:
-            sort: Sort = field.metadata[VARIABLE].sort
-            term = symbol(prefix + field.name, sort)
-            values[field.name] = Array(term) if sort.is_array else term
-        else:
-            values[field.name] = symbolic(field.type, f"{prefix}{field.name}.")
-    return kind(**values)
-
-
-def contents(state: Group, prefix: str = "") -> Iterator[tuple[str, Term]]:
-    """Each variable's name and present term."""
-    for field in attrs.fields(type(state)):
-        if field.name.startswith("_"):
-            continue
-        value = getattr(state, field.name)
-        if isinstance(value, Group):
-            yield from contents(value, f"{prefix}{field.name}.")
-        else:
-            yield prefix + field.name, _term(value, field.metadata[VARIABLE].sort)
-
-
-def _term(value: object, sort: Sort) -> Term:
-    if isinstance(value, Array):
-        return value.term
-    if isinstance(value, Term):
-        return value
-    if sort is Sort.BOOL and isinstance(value, bool):
-        return TRUE if value else FALSE
-    if sort is Sort.NUMBER and isinstance(value, int):
-        return constant(value)
-    raise TypeError(f"a rule set a {sort.value} variable to {value!r}")
 
 
 def transition(rule: Rule, kind: type[StateType]) -> Transition:

@@ -26,8 +26,9 @@ from typing import Any, ClassVar, TypeAlias
 import attrs
 
 from engine.protocol import System
-from engine.rules import Choice, Parameter, Rule, Transition, Variable, parameter_symbol
+from engine.rules import Choice, Parameter, Rule, Transition, parameter_symbol
 from engine.terms import TRUE, And, Bool, Domain, Sort, Term, constant, substitute, symbol
+from engine.variables import Variable
 
 __all__ = [
     "FlatState",

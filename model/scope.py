@@ -7,9 +7,9 @@ from typing import ClassVar
 import attrs
 
 import engine.scope
-from engine.rules import Variable
 from engine.scope import is_positive, power_of_two
 from engine.terms import And, Bool, Domain, Number, Sort, symbol
+from engine.variables import Variable
 
 __all__ = ["Scope"]
 

@@ -15,8 +15,9 @@ import enum
 
 import attrs
 
-from engine.rules import Group, Recorder, flag, flags, number, numbers
+from engine.rules import Recorder
 from engine.terms import Array, Bool, Domain, Number, Sort, symbol
+from engine.variables import Group, flag, flags, number, numbers
 from model.layout import LIMITS, Command
 
 __all__ = [

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.executor import Executor, run_to_rest
-from engine.rules import Choice, symbolic
+from engine.rules import Choice
 from engine.scope import FlatState
 from engine.search import search
 from engine.stepper import Stepper
@@ -31,6 +31,7 @@ from engine.terms import (
     symbol,
     wrap,
 )
+from engine.variables import symbolic
 from model.opening import open_card
 from model.scope import Scope
 from model.state import Flags, Label, Life, State

@@ -7,9 +7,9 @@ import attrs
 from engine.executor import Executor
 from engine.lasso import Lasso, find_lasso, is_fair_cycle
 from engine.protocol import System
-from engine.rules import symbolic
 from engine.scope import FlatState
 from engine.terms import Bool, constant
+from engine.variables import symbolic
 from model.opening import open_card
 from model.scope import Scope
 from model.state import EVENT_THREAD, Label, State

@@ -22,12 +22,13 @@ from engine.mutations import never, then
 from engine.obligations import Catalogue
 from engine.protocol import Protocol, System
 from engine.question import Entry, follows
-from engine.rules import THREAD, Group, Party, Recorder, RuleBook, flag, number, numbers
+from engine.rules import THREAD, Party, Recorder, RuleBook
 from engine.scenario import Scenario
 from engine.scope import Scope
 from engine.smt import Machine
 from engine.terms import FALSE, TRUE, Bool, Domain, Implies, Number
 from engine.theory import Theory, load
+from engine.variables import Group, flag, number, numbers
 from proofs.theory import THEORY
 
 # The command forks; other threads (those of a test runner) take no part in what its children do.

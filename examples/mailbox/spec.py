@@ -20,8 +20,9 @@ import attrs
 
 from engine.phrases import Phrases
 from engine.protocol import Protocol, System
-from engine.rules import USER, Group, Party, Recorder, RuleBook, flag, flags, number, numbers
+from engine.rules import USER, Party, Recorder, RuleBook
 from engine.terms import FALSE, TRUE, And, Array, Bool, Domain, If, Number, constant, one_of
+from engine.variables import Group, flag, flags, number, numbers
 from engine.weak_memory import speculation_rule, visible_rule
 from engine.words import Order, Speculation, Word
 

@@ -1,0 +1,131 @@
+"""What a state is made of: variables with a name, a sort, a value at power-on and a meaning.
+
+@attrs.define(eq=False)
+class Box(Group):
+sent: Number = number("number of requests handed over")
+full: Array[Bool] = flags(Domain.SLOT, "the slot is the device's")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import attrs
+
+from engine.terms import FALSE, TRUE, Array, Domain, Sort, Term, constant, symbol
+
+__all__ = [
+    "Group",
+    "Variable",
+    "contents",
+    "describe",
+    "flag",
+    "flags",
+    "number",
+    "numbers",
+    "symbolic",
+]
+
+VARIABLE: Final = "variable"
+"""Where a field of a group keeps the `Variable` that it is."""
+
+
+@attrs.frozen
+class Variable:
+    """A state variable: dotted name, sort, what indexes it, initial value, and what it means.
+
+    `history`: it is kept because properties speak of it; no rule reads it to decide anything.
+    """
+
+    name: str
+    sort: Sort
+    domain: Domain | None
+    initial: int
+    meaning: str
+    history: bool = False
+
+    @property
+    def term(self) -> Term:
+        """The symbol that stands for the variable's present value."""
+        return symbol(self.name, self.sort)
+
+
+def _field(sort: Sort, domain: Domain | None, initial: int, meaning: str, history: bool) -> Any:
+    variable = Variable("", sort, domain, int(initial), meaning, history)
+    return attrs.field(metadata={VARIABLE: variable})
+
+
+def flag(meaning: str, initial: bool = False, *, history: bool = False) -> Any:
+    """A state variable that is a truth value."""
+    return _field(Sort.BOOL, None, initial, meaning, history)
+
+
+def number(meaning: str, initial: int = 0, *, history: bool = False) -> Any:
+    """A state variable that is a number."""
+    return _field(Sort.NUMBER, None, initial, meaning, history)
+
+
+def flags(domain: Domain, meaning: str, initial: bool = False, *, history: bool = False) -> Any:
+    """A state variable that holds a truth value for each slot, thread, ticket or key."""
+    return _field(Sort.BOOL_ARRAY, domain, initial, meaning, history)
+
+
+def numbers(domain: Domain, meaning: str, initial: int = 0, *, history: bool = False) -> Any:
+    """A state variable that holds a number for each slot, thread, ticket or key."""
+    return _field(Sort.NUMBER_ARRAY, domain, initial, meaning, history)
+
+
+@attrs.define(eq=False)
+class Group:
+    """A named part of the state; its attributes are state variables or further groups."""
+
+
+def describe(kind: type[Group], prefix: str = "") -> Iterator[Variable]:
+    """All state variables of a state class, in order of declaration."""
+    for field in attrs.fields(attrs.resolve_types(kind)):
+        if field.name.startswith("_"):
+            continue
+        if VARIABLE in field.metadata:
+            yield attrs.evolve(field.metadata[VARIABLE], name=prefix + field.name)
+        else:
+            yield from describe(field.type, f"{prefix}{field.name}.")
+
+
+def symbolic(kind: type[Any], prefix: str = "") -> Any:
+    """A state object whose every variable is its own symbol."""
+    values: dict[str, Any] = {}
+    for field in attrs.fields(attrs.resolve_types(kind)):
+        if field.name.startswith("_"):
+            continue
+        if VARIABLE in field.metadata:
+            sort: Sort = field.metadata[VARIABLE].sort
+            term = symbol(prefix + field.name, sort)
+            values[field.name] = Array(term) if sort.is_array else term
+        else:
+            values[field.name] = symbolic(field.type, f"{prefix}{field.name}.")
+    return kind(**values)
+
+
+def contents(state: Group, prefix: str = "") -> Iterator[tuple[str, Term]]:
+    """Each variable's name and present term."""
+    for field in attrs.fields(type(state)):
+        if field.name.startswith("_"):
+            continue
+        value = getattr(state, field.name)
+        if isinstance(value, Group):
+            yield from contents(value, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name, _term(value, field.metadata[VARIABLE].sort)
+
+
+def _term(value: object, sort: Sort) -> Term:
+    if isinstance(value, Array):
+        return value.term
+    if isinstance(value, Term):
+        return value
+    if sort is Sort.BOOL and isinstance(value, bool):
+        return TRUE if value else FALSE
+    if sort is Sort.NUMBER and isinstance(value, int):
+        return constant(value)
+    raise TypeError(f"a rule set a {sort.value} variable to {value!r}")
