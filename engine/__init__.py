@@ -4,7 +4,8 @@ A protocol hands the engine data: its class of states, rules, shared words, symm
 (`engine.protocol.Protocol`), and what is claimed of them (`engine.theory.Theory`). What comes of a
 rule stands in the file that is named so:
 
-    stating    variables, rules, words (shared memory), weak_memory (its steps), claims, leads_to, protocol
+    stating    variables, rules, words (shared memory), weak_memory (its steps), protocol;
+               claims, leads_to, theory
     checking   declarations: a rule says what it does, or is refused when it is loaded
     proving    induction, races, deadlock, leads_to -> obligations -> smt -> solvers
     running    scope (sizes), executor (states as values), runner (fast), stepper (told what comes)
