@@ -260,7 +260,8 @@ def turn_order(s: State, t: Number) -> Bool:
     )
 
 
-def _sleeper_right(ops: RingOperations, s: State, t: Number) -> Bool:
+def request_sleeper(ops: RingOperations, s: State, t: Number) -> Bool:
+    """Nobody sleeps unwoken on a request ring although what it waits for has happened."""
     unwoken = s.threads.asleep[t] & ~ops.woken(s)[t]
     moving_on = lock_is_held(s) & at(s, holder(s), ops.leave)
     return And(
@@ -275,16 +276,13 @@ def _sleeper_right(ops: RingOperations, s: State, t: Number) -> Bool:
     )
 
 
-@BOOK.property("no-lost-wake-up", "thread")
-def no_lost_wake_up(s: State, t: Number) -> Bool:
-    """No sender, command or close sleeps unwoken although what it waits for has happened."""
+def life_sleeper(s: State, t: Number) -> Bool:
+    """Nobody sleeps unwoken on the wait queue of open and close although its condition holds."""
+    unwoken = s.threads.asleep[t] & ~s.threads.wake_life[t]
     handler_will_wake = at(
         s, constant(EVENT_THREAD), Label.TX_SCAN, Label.TX_RECLAIM, Label.RX_READY
     )
-    unwoken = s.threads.asleep[t] & ~s.threads.wake_life[t]
     return And(
-        _sleeper_right(TRANSMIT, s, t),
-        _sleeper_right(COMMAND, s, t),
         Implies(at(s, t, Label.LEAVE) & unwoken, s.driver.inside != 0),
         Implies(
             at(s, t, Label.DRAIN) & unwoken,
@@ -297,15 +295,21 @@ def no_lost_wake_up(s: State, t: Number) -> Bool:
     )
 
 
-def _announced(ops: RingOperations, s: State) -> Bool:
-    """The handler will still look at the ring, or will be called to."""
+@BOOK.property("no-lost-wake-up", "thread")
+def no_lost_wake_up(s: State, t: Number) -> Bool:
+    """No sender, command or close sleeps unwoken although what it waits for has happened."""
+    requests = (request_sleeper(ops, s, t) for ops in (TRANSMIT, COMMAND))
+    return And(*requests, life_sleeper(s, t))
+
+
+def announced(ops: RingOperations, s: State, called: Bool) -> Bool:
+    """The handler will still look at the ring, or is called to."""
     ring = ops.ring(s)
     event = constant(EVENT_THREAD)
     before = (
         (Label.CMD_SCAN,) if ops is COMMAND else (Label.CMD_SCAN, Label.CMD_RECLAIM, Label.TX_SCAN)
     )
     stale = ring.owner_speculated & ring.speculated_owner
-    called = ring.event & (s.card.raising | s.card.vector0)
     return Or(
         ring.due,
         called,
@@ -317,16 +321,21 @@ def _announced(ops: RingOperations, s: State) -> Bool:
 
 @BOOK.property("no-lost-completion")
 def no_lost_completion(s: State) -> Bool:
-    """A completion is announced to the handler until the handler has taken it."""
+    """A completion is announced to the handler until the handler has reclaimed it."""
+    raised = s.card.raising | s.card.vector0
+    rings = ((ops, ops.ring(s)) for ops in (TRANSMIT, COMMAND))
     return And(
         *(
-            Implies(
-                And(ops.ring(s).live, running(s), ops.ring(s).dev != ops.ring(s).cons),
-                _announced(ops, s),
-            )
-            for ops in (TRANSMIT, COMMAND)
+            Implies(completion_waits(ops, s), announced(ops, s, ring.event & raised))
+            for ops, ring in rings
         )
     )
+
+
+def completion_waits(ops: RingOperations, s: State) -> Bool:
+    """The card has given slots back that the driver has not reclaimed."""
+    ring = ops.ring(s)
+    return And(ring.live, running(s), ring.dev != ring.cons)
 
 
 @BOOK.property("no-lost-packet")

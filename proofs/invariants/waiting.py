@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from engine.claims import InvariantBook, within
-from engine.terms import And, Bool, Implies, Number, Or, constant, one_of
+from engine.terms import And, Bool, Implies, Number, constant
 from model.device_spec import running
-from model.properties import precise_readiness
-from model.ring_spec import COMMAND, TRANSMIT, RingOperations, call_must_end, my_turn
-from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life, State
+from model.properties import (
+    announced,
+    completion_waits,
+    life_sleeper,
+    precise_readiness,
+    request_sleeper,
+)
+from model.ring_spec import COMMAND, TRANSMIT, RingOperations, call_must_end
+from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, State
 from model.thread_spec import at, holder, lock_is_held
 from model.words import SCAN
 from proofs.invariants.labels import filling
@@ -70,22 +76,7 @@ def line_member(ops: RingOperations, s: State, j: Number) -> Bool:
 @BOOK.for_each_ring("completion-announced")
 def completion_announced(ops: RingOperations, s: State) -> Bool:
     """A completion that the driver has not taken is announced, or the handler will still look."""
-    ring = ops.ring(s)
-    event = constant(EVENT_THREAD)
-    before = (
-        (Label.CMD_SCAN,) if ops is COMMAND else (Label.CMD_SCAN, Label.CMD_RECLAIM, Label.TX_SCAN)
-    )
-    stale = ring.owner_speculated & ring.speculated_owner
-    return Implies(
-        And(ring.live, running(s), ring.dev != ring.cons),
-        Or(
-            ring.due,
-            ring.event,
-            at(s, event, Label.READ_EVENTS),
-            at(s, event, *before) & ~stale,
-            at(s, event, ops.reclaim) & (~stale | (ring.dev == ring.cons + 1)),
-        ),
-    )
+    return Implies(completion_waits(ops, s), announced(ops, s, ops.ring(s).event))
 
 
 @BOOK.invariant("rx.delivery-announced")
@@ -130,25 +121,10 @@ def fatal_announced(s: State) -> Bool:
 
 
 @BOOK.for_each_ring("sleeper", "thread")
-def request_sleeper(ops: RingOperations, s: State, t: Number) -> Bool:
-    """Nobody sleeps unwoken although its condition holds."""
-    threads = s.threads
-    unwoken = threads.asleep[t] & ~ops.woken(s)[t]
-    moving_on = lock_is_held(s) & at(s, holder(s), ops.leave)
-    return And(
-        Implies(
-            at(s, t, ops.turn) & threads.asleep[t],
-            ~threads.nonblocking[t],
-        ),
-        Implies(
-            at(s, t, ops.turn) & unwoken,
-            ~call_must_end(s, t) & (~my_turn(ops, s, t) | moving_on),
-        ),
-        Implies(
-            at(s, t, ops.wait) & unwoken,
-            ~call_must_end(s, t) & ~threads.completed[t],
-        ),
-    )
+def sleeper(ops: RingOperations, s: State, t: Number) -> Bool:
+    """Nobody sleeps unwoken although its condition holds; who may not wait does not sleep."""
+    may_wait = Implies(at(s, t, ops.turn) & s.threads.asleep[t], ~s.threads.nonblocking[t])
+    return And(may_wait, request_sleeper(ops, s, t))
 
 
 @BOOK.invariant("rx.sleeper", "thread")
@@ -162,21 +138,4 @@ def receive_sleeper(s: State, t: Number) -> Bool:
     )
 
 
-@BOOK.invariant("life.sleeper", "thread")
-def life_sleeper(s: State, t: Number) -> Bool:
-    """Nobody sleeps unwoken on the channel of open and close although its condition holds."""
-    unwoken = s.threads.asleep[t] & ~s.threads.wake_life[t]
-    handler_will_wake = at(
-        s, constant(EVENT_THREAD), Label.TX_SCAN, Label.TX_RECLAIM, Label.RX_READY
-    )
-    return And(
-        Implies(at(s, t, Label.LEAVE) & unwoken, s.driver.inside != 0),
-        Implies(
-            at(s, t, Label.DRAIN) & unwoken,
-            ~s.driver.failed & ((s.tx.cons != s.tx.prod) | handler_will_wake),
-        ),
-        Implies(
-            at(s, t, Label.OPEN_ENTER) & unwoken,
-            one_of(s.driver.life, (Life.OPENING, Life.CLOSING)),
-        ),
-    )
+BOOK.invariant("life.sleeper", "thread")(life_sleeper)
