@@ -136,7 +136,7 @@ class EmulatedDevice(Device):
         return self._interrupts.wait(vector)
 
     def close(self) -> None:
-        """Let go of the card, which keeps its power but reaches no memory. Twice is once."""
+        """Let go of the card, which keeps its power but reaches no memory. Idempotent."""
         with self._closing:
             if self._closed:
                 return

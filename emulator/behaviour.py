@@ -9,13 +9,13 @@ __all__ = ["Behaviour"]
 
 @attrs.frozen(kw_only=True)
 class Behaviour:
-    """The choices that the datasheet leaves to the card, and some ill temper on demand.
+    """The choices that the datasheet leaves to the card, and optional misbehaviour.
 
     Attributes:
         interrupt_delay: Seconds from the moment at which vector 0 could be raised until it is.
         merge: How many completions share an interrupt. With fewer it comes when the card has
             nothing else to do. With 1 it comes at once.
-        spurious_every: Raise vector 0 without a reason after every so many steps; 0 for never.
+        spurious_every: Raise vector 0 spuriously after every so many steps; 0 for never.
         finish_at_stop: Send the transmit slots that STOP finds, instead of leaving them.
         look_ahead: Now and then look at a ring without a doorbell, while there is other work.
         refuse_filters: The error byte that every ADDFILT is answered with (1: no space); 0 to obey.

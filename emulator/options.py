@@ -167,7 +167,7 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--spurious-every",
-        "an interrupt without a reason after every N steps (default: 0, never)",
+        "a spurious interrupt after every N steps (default: 0, never)",
         type=int,
         metavar="N",
     )

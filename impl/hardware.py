@@ -155,7 +155,7 @@ class HardwareDevice(Device):
         return wake is not Wake.CLOSED
 
     def close(self) -> None:
-        """Let go of the card, which reaches no memory any more. Twice is once."""
+        """Let go of the card, which reaches no memory any more. Idempotent."""
         with self._closing:
             if self._closed:
                 return

@@ -276,7 +276,7 @@ class Lifecycle:
         self._runtime.set_readable(False)
 
     def _retire_packet_rings(self) -> None:
-        """The packet rings are out of use; their memory may still be the card's."""
+        """The packet rings are detached; their memory may still be the card's."""
         self._controller.transmit.retire()
         self._controller.receive.retire()
 

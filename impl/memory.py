@@ -84,7 +84,7 @@ class Device(abc.ABC):
 
     @abc.abstractmethod
     def free(self, region: DmaRegion) -> None:
-        """Give a region back. Only `impl.dma` says this word, with evidence that the card is done.
+        """Give a region back. Only `impl.dma` does so, with evidence that the card is done.
 
         Views of the region that are still held stay readable; the card reaches it no more.
         """

@@ -2,7 +2,7 @@
 
 Whoever waits for an interrupt is woken from time to time without one, which is harmless: the
 specification lets vector 0 come for no reason at any time (`card.spurious_vector0` in
-`model/device_spec.py`), and a vector 1 without a reason reads a FLAGS that names no error and does
+`model/device_spec.py`), and a spurious vector 1 reads a FLAGS that names no error and does
 nothing (`mark_failed` in `model/driver_spec.py`). If the card turns out to have had something to
 say then, its interrupt is late, or was withdrawn because we came first, or is lost. It counts as
 lost after that has happened several times with no interrupt in between.

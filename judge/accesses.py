@@ -127,7 +127,7 @@ class Accesses:
     # Memory
 
     def store(self, t: int, piece: Piece, data: bytes) -> int:
-        """A store, or a part of one, is issued. Returns the thread that it turns out to be by."""
+        """A store, or a part of one, is issued. Returns the thread that it is attributed to."""
         for word in piece.words:
             if word.endswith(".owner"):
                 self._store_owner(t, word, piece.slot, data[0])

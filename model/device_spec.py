@@ -3,7 +3,7 @@
 Each ring has an engine that walks it in order and keeps its own index. The specification allows
 whatever the datasheet leaves open: an engine may look at a slot before its doorbell arrives or only
 afterwards, and stops at the slot that the newest doorbell named; events may be delayed and merged;
-interrupts may come without a reason; transmit slots that STOP finds may be sent or left; the card
+interrupts may be spurious; transmit slots that STOP finds may be sent or left; the card
 may fail at any moment. It writes memory in program order, one word a step.
 """
 

@@ -400,7 +400,7 @@ def submit_flush(s: State, t: Number) -> None:
 
 @BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def flush_completed(s: State, t: Number) -> None:
-    """No filter is left: the packet rings are out of use and can be freed."""
+    """No filter is left: the packet rings are detached and can be freed."""
     s.require(holds(s, t, Label.FLUSHED))
     good = s.threads.result[t] == Result.OK
     s.driver.polls = POLLS

@@ -472,7 +472,7 @@ _CLASSIC: Final = (
         "the handler looks at the receive ring of a card that is closed",
         """
         To tell whether a packet waits the handler looks at the next receive slot, whenever it runs.
-        But an interrupt may come late, or without a reason, when the card has been closed and the
+        But an interrupt may come late, or spuriously, when the card has been closed and the
         ring's memory was given back: the handler reads memory that belongs to somebody else.
         """,
         "no-access-after-free",
@@ -782,7 +782,7 @@ _OWN: Final = {
     "batch-miscounted": "packets of a batch are not counted: its sender waits for the wrong one",
     "reclaims-nothing": "a slot is looked at although nothing is outstanding",
     "held-not-asked": "a slot that a slow reader holds is taken for the next packet",
-    "retired-not-asked": "a receive ring that is out of use is looked at",
+    "retired-not-asked": "a receive ring that is detached from memory is looked at",
     "overtakes-the-line": "a caller takes a free slot before those who came earlier",
     "line-never-left": "a caller keeps its place in the line: nobody behind it goes on",
     "ignores-close": "a call goes on while the card is being closed",

@@ -71,7 +71,7 @@ class _Sleep:
 
 
 class _Around(Environment):
-    """What stands around the driver: real memory and real threads."""
+    """The driver's environment: real memory and real threads."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer

@@ -214,7 +214,7 @@ _BUS: Final = (
         "vector-not-lost",
         "bus",
         "A vector that was raised is delivered at last. Several may be delivered as one, and one "
-        "may come without a reason.",
+        "may be spurious.",
         _EVENTS,
         ("event_interrupt", "fatal_interrupt", "card.raise_vector0", "card.spurious_vector0"),
     ),
@@ -414,7 +414,7 @@ _DRIVER: Final = (
     Assumption(
         "wakes-without-reason",
         "driver",
-        "A sleeper may wake without a reason. A signal or time limit may end the sleep of any "
+        "A sleeper may wake spuriously. A signal or time limit may end the sleep of any "
         "call; in a close it ends the wait for packets still being sent, or for the answer to a "
         "command, after which the card is reset; not the wait for calls to leave.",
         _CALLS,

@@ -289,7 +289,7 @@ def _a_failure_with_packets_queued(script: Script) -> None:
 
 
 def _an_interrupt_after_a_failed_close(script: Script) -> None:
-    """The card fails and is closed and reset; an interrupt comes without a reason."""
+    """The card fails and is closed and reset; an interrupt comes spuriously."""
     script.opened()
     script.happens("fail")
     script.happens("close", 0)
@@ -360,7 +360,7 @@ def _a_packet_is_received(script: Script) -> None:
 
 
 def _an_interrupt_after_a_close(script: Script) -> None:
-    """The card is closed; an interrupt comes without a reason."""
+    """The card is closed; an interrupt comes spuriously."""
     script.opened()
     script.happens("close", 0)
     script.happens("spurious")

@@ -45,7 +45,7 @@ class Ending:
     """How a sleep ends."""
 
     NOTIFIED = "notified"
-    NO_REASON = "without a reason"
+    SPURIOUS = "spuriously"
     EXPIRED = "at its deadline"
     CANCELLED = "because its handle was closed"
     SIGNAL = "by a signal"

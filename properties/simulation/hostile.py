@@ -325,7 +325,7 @@ class HostileWorld:
         thread = sleeping[which % len(sleeping)]
         assert thread.sleep is not None
         if ending is Ending.EXPIRED and thread.sleep.deadline is None:
-            ending = Ending.NO_REASON
+            ending = Ending.SPURIOUS
         self.host.get_up(thread, Ending.CANCELLED if thread.sleep.cancelled else ending)
 
     def _standing(self, standing: Standing) -> list[HostThread]:

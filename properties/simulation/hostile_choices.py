@@ -101,7 +101,7 @@ def decisions(least: int = 30, most: int = 120) -> st.SearchStrategy[list[Decisi
     up = st.tuples(
         st.just("up"),
         small,
-        st.sampled_from([Ending.NO_REASON, Ending.EXPIRED]),
+        st.sampled_from([Ending.SPURIOUS, Ending.EXPIRED]),
     )
     sizes = st.lists(st.sampled_from([0, 1, 5000, 16384]), min_size=1, max_size=3).map(tuple)
     outcome = st.one_of(

@@ -42,7 +42,7 @@ class _Early:
 
 
 class _Simulated(Environment):
-    """What stands around the driver under test."""
+    """The environment of the driver under test."""
 
     def __init__(self, host: Host) -> None:
         self._host = host

@@ -211,7 +211,7 @@ class Simulation:
                 continue
             sleep = thread.sleep
             assert sleep is not None
-            yield "up", thread.number, Ending.NO_REASON
+            yield "up", thread.number, Ending.SPURIOUS
             if sleep.deadline is not None and self._may_interrupt(thread.number):
                 yield "up", thread.number, Ending.EXPIRED
             if thread.number >= HANDLERS and self._may_interrupt(thread.number):
