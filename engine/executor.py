@@ -23,7 +23,8 @@ from engine.protocol import System
 from engine.rules import Choice
 from engine.runner import Runner, grouped
 from engine.scope import FlatState, Instance, Layout, Scope
-from engine.terms import Bool, Term
+from engine.terms import Bool
+from engine.updates import CopyWriter, mangled
 
 __all__ = [
     "Executor",
@@ -212,47 +213,21 @@ class Executor:
         return functions
 
     def _step(self, instance: Instance) -> list[str]:
-        source = Source(self.layout, self._name)
-        lines = ["T = [*S]"]
-        for name, term in instance.updates.items():
-            place = self.layout.position[name]
-            if term.sort.is_array:
-                lines += self._array(source, place, name, term, "")
-            else:
-                lines.append(f"T[{place}] = {source.expression(term)}")
-        return [*lines, "return tuple(T)"]
-
-    def _array(self, source: Source, place: int, name: str, term: Term, margin: str) -> list[str]:
-        """Lines that leave the array's new contents, a tuple, in the new state."""
-        operation = term.operation
-        match operation:
-            case "symbol":
-                return []
-            case "fill":
-                size = self.scope.capacity(source.variable(name))
-                everywhere = source.expression(term.arguments[0])
-                return [f"{margin}T[{place}] = ({everywhere},) * {size}"]
-            case "store":
-                stores: list[str] = []
-                while term.operation == "store":
-                    term, index, value = term.arguments
-                    stores.append(
-                        f"{margin}a[{source.index(name, index)}] = {source.expression(value)}"
-                    )
-                lines = self._array(source, place, name, term, margin)
-                lines += [f"{margin}a = [*T[{place}]]", *reversed(stores)]
-                return [*lines, f"{margin}T[{place}] = tuple(a)"]
-            case "if":
-                test, then, otherwise = term.arguments
-                yes = self._array(source, place, name, then, margin + INDENT)
-                no = self._array(source, place, name, otherwise, margin + INDENT)
-                return [
-                    f"{margin}if {source.expression(test)}:",
-                    *(yes or [f"{margin}{INDENT}pass"]),
-                    f"{margin}else:",
-                    *(no or [f"{margin}{INDENT}pass"]),
-                ]
-        raise ValueError(f"cannot run an array update by {operation!r}")
+        """The body of a function: what the step changes in locals, and the new state of these."""
+        updates = instance.updates
+        place = {mangled(name): self.layout.position[name] for name in updates}
+        arrays = [mangled(name) for name, term in updates.items() if term.sort.is_array]
+        writer = CopyWriter(Source(self.layout, self._name))
+        return [
+            "T = [*S]",
+            *(f"{name} = [*S[{place[name]}]]" for name in arrays),
+            *writer.assignments(updates),
+            *(
+                f"T[{at}] = {f'tuple({name})' if name in arrays else name}"
+                for name, at in place.items()
+            ),
+            "return tuple(T)",
+        ]
 
 
 def _function(head: str, lines: Iterable[str]) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from engine.codegen import Source
 from engine.scope import FlatState, Layout
 from engine.terms import Term
 
-__all__ = ["UpdateWriter", "mangled", "put", "state_of"]
+__all__ = ["CopyWriter", "UpdateWriter", "mangled", "put", "state_of"]
 
 INDENT: Final = "    "
 
@@ -36,16 +36,20 @@ class UpdateWriter:
         self._after: list[str] = []
 
     def statements(self, updates: Mapping[str, Term]) -> list[str]:
-        """The statements, to stand at the beginning of a function."""
+        """The statements, to stand at the beginning of a function; variables are globals."""
         scalars = [mangled(name) for name, term in updates.items() if not term.sort.is_array]
+        head = [f"global {', '.join(scalars)}"] if scalars else []
+        return [*head, *self.assignments(updates)]
+
+    def assignments(self, updates: Mapping[str, Term]) -> list[str]:
+        """The same without a declaration: whatever is assigned, every value is held before."""
         self._before += self.source.share(_parts(updates.values()))
         for name, term in updates.items():
             if term.sort.is_array:
                 self._array(name, term, "")
             else:
                 self._after.append(f"{mangled(name)} = {self._value(term)}")
-        head = [f"global {', '.join(scalars)}"] if scalars else []
-        return [*head, *self._before, *self._after]
+        return [*self._before, *self._after]
 
     # For whoever has to know what is written
 
@@ -96,6 +100,13 @@ class UpdateWriter:
                         self._array(name, branch, margin + INDENT)
             case _:
                 raise ValueError(f"cannot run an array update by {term.operation!r}")
+
+
+class CopyWriter(UpdateWriter):
+    """Writes the updates of a step into copies: what is read is never what is assigned."""
+
+    def _held(self, expression: str) -> str:
+        return expression
 
 
 def _parts(terms: Iterable[Term]) -> list[Term]:
