@@ -3,47 +3,66 @@
 A specification is only as good as what it does not leave out. So each rule is checked when it is
 lifted, and a mistake is told with the rule, its file and line, and what to write instead:
 
-* it touches a shared word and declares no load or store of it, or of another slot;
-* it names a word that the protocol does not declare;
+* it touches a shared word, or a store that is not visible yet, and declares no load or store of it,
+  or of another slot;
+* the host changes memory past its store buffer;
 * it reads history to decide something;
-* it stands at two program counters.
+* it stands at two program counters, or at none although the program of a thread takes it.
+
+What a body says wrongly by itself (a word that the protocol does not have, say) is told where it
+says it, by `engine.rules`.
 """
 
 from __future__ import annotations
 
+import difflib
 import enum
-import functools
-import inspect
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
+from engine import places
 from engine.rules import THREAD, Kind, Party, Rule, Transition, parameter_symbol
 from engine.terms import Number, Sort, Term, conjuncts, symbol, variables
 from engine.variables import Variable
 from engine.words import Word
 
-__all__ = ["RuleError", "check", "place_of", "stands_at"]
+__all__ = ["RuleError", "at_fault", "check", "place_of", "stands_at", "suggested"]
 
-TOUCHES: Final = {Kind.LOAD: "load", Kind.STORE: "store", Kind.ALLOCATE: "allocate"}
+CALLS: Final = {Kind.LOAD: "load", Kind.STORE: "store", Kind.ALLOCATE: "allocate"}
 
 
 class RuleError(ValueError):
     """A rule does not say what it does, or cannot be what was meant."""
 
 
-def place_of(rule: Rule) -> str:
-    """The rule's name, file and line."""
-    body: Callable[..., Any] = rule.body
-    while isinstance(body, functools.partial):
-        body = body.func
-    body = inspect.unwrap(body)
-    code = getattr(body, "__code__", None)
-    if code is None:
-        return f"rule {rule.name}"
-    file = os.path.relpath(code.co_filename)
-    where = f"{code.co_filename if file.startswith(os.pardir) else file}:{code.co_firstlineno}"
-    return f"rule {rule.name} ({where})"
+def place_of(rule: Rule, error: BaseException | None = None) -> str:
+    """The rule's name, file and line: the line that led to an error, if one is given."""
+    line = places.of_error(error) if error is not None else ""
+    line = line or places.of_body(rule.body) or rule.place
+    return f"rule {rule.name} ({line})" if line else f"rule {rule.name}"
+
+
+def suggested(name: str, known: Iterable[str]) -> str:
+    """`"; did you mean a?"`, or "" if nothing known is close to a name.
+
+    Dotted names of one group are compared by their last part.
+    """
+    group, _, own = name.rpartition(".")
+    alike = {item.rpartition(".")[2]: item for item in known if item.rpartition(".")[0] == group}
+    if not alike:
+        alike, own = {item: item for item in known}, name
+    close = difflib.get_close_matches(own, list(alike), n=1)
+    return f"; did you mean {alike[close[0]]}?" if close else ""
+
+
+def at_fault(rule: Rule, error: Exception, names: Iterable[str]) -> RuleError:
+    """What is wrong with a rule whose body raised an error. `names`: the state's variables."""
+    what = str(error)
+    if missing := re.fullmatch(r"'(\w+)' object has no attribute '(\w+)'", what):
+        known = (name.rpartition(".")[2] for name in names)
+        what = f"{missing[1]} has no {missing[2]}{suggested(missing[2], known)}"
+    return RuleError(f"{place_of(rule, error)}: {what}")
 
 
 def check(
@@ -55,9 +74,7 @@ def check(
 ) -> None:
     """Raise `RuleError` if a rule does not say what it does."""
     try:
-        _words_are_known(step, words)
-        for word in words:
-            _is_declared(step, word)
+        _declares_what_it_touches(step, words)
         _reads_no_history(step, {item.name for item in all_variables if item.history})
         _stands_somewhere(step, pc, labels)
     except RuleError as error:
@@ -67,69 +84,83 @@ def check(
 # Shared words
 
 
-def _words_are_known(step: Transition, words: Sequence[Word]) -> None:
-    known = {word.path for word in words}
-    for item in step.operations:
-        if item.kind in TOUCHES and item.name not in known:
-            raise RuleError(
-                f"{item.kind.value}s {item.name}, which is no word of the protocol; declared are "
-                f"{', '.join(sorted(known)) or 'none'}; add it to the words of the Protocol"
-            )
+def _declares_what_it_touches(step: Transition, words: Sequence[Word]) -> None:
+    conditions = [guard.condition for guard in step.guards if not guard.barrier]
+    barriers = [guard.condition for guard in step.guards if guard.barrier]
+    conditions += [item.when for item in step.operations]
+    read = _reads([*conditions, *step.updates.values()])
+    awaited = _reads(barriers)
+    for word in words:
+        for name in word.variables():
+            for index in {**read.get(name, {}), **awaited.get(name, {})}:
+                _must_be_declared(step, word, index, f"reads {name}", (Kind.LOAD,))
+            for place in _written_at(step, name):
+                _may_change(step, word, name, place)
+        if word.pending and step.rule.party is not Party.MEMORY:
+            name = f"{word.ring}.{word.pending}"
+            for index in read.get(name, ()):
+                _must_be_declared(step, word, index, f"reads {name}", (Kind.LOAD, Kind.STORE))
+            for place in _written_at(step, name):
+                _must_be_declared(step, word, place, f"changes {name}", (Kind.STORE,))
 
 
-def _is_declared(step: Transition, word: Word) -> None:
-    for name in word.variables():
-        for read in _read_at(step, name):
-            _must_be_declared(step, word, name, read, "reads", (Kind.LOAD,))
-        for index in _written_at(step, name):
-            _must_be_declared(step, word, name, index, "changes", (Kind.STORE, Kind.ALLOCATE))
-    if word.pending and step.rule.party is not Party.MEMORY:
-        for index in _written_at(step, f"{word.ring}.{word.pending}"):
-            _must_be_declared(step, word, f"{word.ring}.{word.pending}", index, "changes",
-                              (Kind.STORE,))  # fmt: skip
+def _may_change(step: Transition, word: Word, name: str, index: Term | None) -> None:
+    kinds = (Kind.STORE, Kind.ALLOCATE)
+    _must_be_declared(step, word, index, f"changes {name}", kinds)
+    allocated = any(
+        item.kind is Kind.ALLOCATE and item.name == word.path for item in step.operations
+    )
+    if step.rule.party is Party.HOST and not allocated:
+        raise RuleError(
+            f"changes {name} past the store buffer; write s.store({word.path}, "
+            f"{_text(index)}, ...) alone, and let memory make it visible"
+        )
 
 
 def _must_be_declared(
-    step: Transition, word: Word, name: str, index: Term | None, does: str, kinds: tuple[Kind, ...]
+    step: Transition, word: Word, index: Term | None, does: str, kinds: tuple[Kind, ...]
 ) -> None:
     declared = [
         item.slot for item in step.operations if item.kind in kinds and item.name == word.path
     ]
     if index is not None and any(slot is index for slot in declared):
         return
-    call = f"s.{TOUCHES[kinds[0]]}({word.path}, slot, ...)"
+    call = f"s.{CALLS[kinds[0]]}({word.path}, {_text(index)}, ...)"
     if not declared:
         raise RuleError(
-            f"{does} {name}, which holds the shared word {word.path}, in silence; write {call} "
-            "instead"
+            f"{does}, a part of the shared word {word.path}, in silence; write {call} instead"
         )
+    slots = ", ".join(_text(slot) for slot in declared)
     raise RuleError(
-        f"{does} {name} at {index!r}, and declares slot {', '.join(map(repr, declared))} of the "
-        f"shared word {word.path}; write {call} for that slot"
+        f"{does} at {_text(index)}, and declares slot {slots} of the shared word {word.path}; "
+        f"write {call}"
     )
 
 
-def _parts(step: Transition) -> Iterator[Term]:
-    yield from (guard.condition for guard in step.guards)
-    yield from step.updates.values()
+def _text(term: Term | None) -> str:
+    """A term as it may have been written."""
+    if term is None:
+        return "every slot"
+    if term.operation == "select":
+        array, index = term.arguments
+        return f"{_text(array)}[{_text(index)}]"
+    return repr(term).replace("?", "")
 
 
-def _nodes(roots: Iterable[Term]) -> Iterator[Term]:
+def _reads(roots: Iterable[Term]) -> dict[str, dict[Term, None]]:
+    """The indices at which terms read arrays, by the array's name."""
+    found: dict[str, dict[Term, None]] = {}
     seen: set[Term] = set()
     stack = list(roots)
     while stack:
         node = stack.pop()
         if node not in seen:
             seen.add(node)
-            yield node
             stack.extend(node.arguments)
-
-
-def _read_at(step: Transition, name: str) -> Iterator[Term]:
-    """The indices at which a step reads a variable."""
-    for node in _nodes(_parts(step)):
-        if node.operation == "select" and _root(node.arguments[0]) == name:
-            yield node.arguments[1]
+            if node.operation == "select":
+                array, index = node.arguments
+                found.setdefault(_root(array), {})[index] = None
+    return found
 
 
 def _root(array: Term) -> str:
@@ -156,13 +187,13 @@ def _reads_no_history(step: Transition, history: set[str]) -> None:
     def read(terms: Iterable[Term]) -> set[str]:
         return {item.name for term in terms for item in variables(term)} & history
 
-    for guard in step.guards:
-        if found := read([guard.condition]):
-            raise RuleError(
-                f"reads history to decide whether it may happen: {', '.join(sorted(found))}; "
-                "let it read what the host or the device knows, or declare the variable without "
-                "history=True"
-            )
+    deciding = [guard.condition for guard in step.guards]
+    deciding += [item.when for item in step.operations]
+    if found := read(deciding):
+        raise RuleError(
+            f"reads history to decide what happens: {', '.join(sorted(found))}; let it read what "
+            "the host or the device knows, or declare the variable without history=True"
+        )
     for name, term in step.updates.items():
         if name not in history and (found := read([term])):
             raise RuleError(
@@ -213,16 +244,33 @@ def _values(part: Term, array: Term, thread: Number) -> frozenset[int] | None:
 
 
 def _stands_somewhere(step: Transition, pc: str, labels: type[enum.IntEnum]) -> None:
-    if stands_at(step, pc) != frozenset():
-        return
-    demanded = []
+    standing = stands_at(step, pc)
+    if standing is None:
+        _is_in_no_program(step, pc, labels)
+    elif not standing:
+        demanded = " and ".join(_demanded(step, pc, labels))
+        raise RuleError(
+            f"stands at two program counters: {demanded}; a thread is at one at a time, so write a "
+            "rule for each"
+        )
+
+
+def _demanded(step: Transition, pc: str, labels: type[enum.IntEnum]) -> Iterable[str]:
+    """The program counters that each part of the guard asks for, each once."""
     thread, array = parameter_symbol(THREAD), symbol(pc, Sort.NUMBER_ARRAY)
-    for guard in step.guards:
-        for part in conjuncts(guard.condition):
-            values = _values(part, array, thread)
-            if values:
-                demanded.append(" or ".join(labels(value).name for value in sorted(values)))
-    raise RuleError(
-        f"stands at two program counters: {' and '.join(dict.fromkeys(demanded))}; a thread is at "
-        "one at a time, so write a rule for each"
+    names = {label.value: label.name for label in labels}
+    parts = [part for guard in step.guards for part in conjuncts(guard.condition)]
+    found = [values for part in parts if (values := _values(part, array, thread))]
+    return dict.fromkeys(
+        " or ".join(names.get(value, str(value)) for value in sorted(values)) for values in found
     )
+
+
+def _is_in_no_program(step: Transition, pc: str, labels: type[enum.IntEnum]) -> None:
+    taken = any(item.name == THREAD.name for item in step.rule.parameters)
+    if taken and step.rule.party is Party.HOST:
+        label = f"{labels.__name__}.{next(iter(labels)).name}"
+        raise RuleError(
+            f"stands at no program counter, and a thread's program takes it; write "
+            f"s.require(s.{pc}[{THREAD.name}] == {label}), or whichever it is"
+        )

@@ -23,6 +23,7 @@ from engine.codegen import reads
 from engine.executor import Executor
 from engine.protocol import System
 from engine.recording import recorded
+from engine.rules import Party
 from engine.scope import FlatState, Instance, Layout, Scope
 from engine.stepper import Step, Stepper
 from engine.table import Seen, say, table_of
@@ -156,7 +157,11 @@ class Judge:
     # Steps
 
     def fire(self, rule: str, *values: int) -> None:
-        """Take a step that may be taken. Raises `Deviation` if it may not."""
+        """Take a step that may be taken.
+
+        Raises:
+            Deviation: It may not; a `CardDeviation` if it is the device's.
+        """
         step = (rule, *values)
         if not self.stepper.is_enabled(step):
             raise self.deviation(f"{self._named(rule, values)} is not allowed now", rule, values)
@@ -178,7 +183,8 @@ class Judge:
         lines = [reason]
         if rule is not None:
             lines += self._unmet(rule, values)
-        return Deviation("\n".join(lines))
+        device = rule is not None and self.spec.by_rule[rule].party is Party.DEVICE
+        return (CardDeviation if device else Deviation)("\n".join(lines))
 
     def _unmet(self, rule: str, values: tuple[int, ...]) -> list[str]:
         """Which conditions of a rule do not hold, and what the variables are that they read."""

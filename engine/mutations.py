@@ -99,11 +99,11 @@ def then(rule: str, body: Body, *parameters: Parameter) -> Mutation:
         first = system.named(rule).rule
         own = len(first.parameters)
 
+        @functools.wraps(body)
         def whole(s: Any, *values: Number) -> None:
             first.body(s, *values[:own])
             body(s, *values)
 
-        whole.__doc__ = body.__doc__
         return replace(rule, whole, *parameters)(system)
 
     return change
@@ -113,6 +113,7 @@ def leads(rule: str, label: int, meaning: str) -> Mutation:
     """The rule does all that it did, and its thread goes on at another program counter."""
 
     def change(system: System) -> System:
+        @functools.wraps(system.named(rule).rule.body)
         def body(s: Any, t: Number) -> None:
             group, name = _place(s, system.protocol.pc)
             getattr(group, name)[t] = label
@@ -131,6 +132,7 @@ def leaves(rule: str, variable: str, meaning: str) -> Mutation:
         if variable not in first.updates:
             raise KeyError(f"rule {rule} does not change {variable}")
 
+        @functools.wraps(first.rule.body)
         def body(s: Any, *values: Number) -> None:
             group, name = _place(s, variable)
             old = getattr(group, name)
@@ -188,6 +190,7 @@ def only_when(rule: str, condition: Callable[[Any], Bool], meaning: str) -> Muta
     def change(system: System) -> System:
         first = system.named(rule).rule
 
+        @functools.wraps(first.body)
         def body(s: Any, *values: Number) -> None:
             s.require(condition(s))
             first.body(s, *values)
@@ -206,6 +209,7 @@ def pretends(
     def change(system: System) -> System:
         first = system.named(rule).rule
 
+        @functools.wraps(first.body)
         def body(s: Any, t: Number, *values: Number) -> None:
             group, name = _place(s, variable)
             own = getattr(group, name)

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
 
-from engine.declarations import RuleError, check, place_of
+from engine.declarations import RuleError, at_fault, check, place_of, suggested
 from engine.phrases import Phrases, phrase_of
-from engine.rules import Recorder, Rule, Transition, transition
+from engine.rules import Kind, Party, Recorder, Rule, Transition, transition
 from engine.smt import Machine
 from engine.symmetry import Symmetry
+from engine.terms import Domain
 from engine.variables import Variable, describe, symbolic
+from engine.weak_memory import speculation_name, visible_name
+from engine.word_check import WordError, check_words
 from engine.words import Word
 
 __all__ = ["Protocol", "System"]
@@ -54,14 +57,50 @@ class Protocol:
     phrases: Phrases = attrs.field(factory=Phrases)
     words: tuple[Word, ...] = ()
 
+    def __attrs_post_init__(self) -> None:
+        """Raise `ValueError` if it names what the state does not have."""
+        known = {item.name: item for item in describe(self.state)}
+        for what, names in (
+            ("pc", [self.pc]),
+            ("start", self.start),
+            ("arbitrary", self.arbitrary),
+        ):
+            for name in sorted(set(names) - known.keys()):
+                raise ValueError(
+                    f"protocol {self.name}: {what} names {name}, which is no variable of "
+                    f"{self.state.__name__}{suggested(name, known)}"
+                )
+        if known[self.pc].domain is not Domain.THREAD:
+            raise ValueError(
+                f"protocol {self.name}: {self.pc} must hold a number for each thread; declare it "
+                "with numbers(Domain.THREAD, ...)"
+            )
+        check_words(self.words, known)
+
     @functools.cached_property
     def symbols(self) -> Any:
         """The state in which every variable is its own symbol. Claims are made of it, only read."""
         return symbolic(self.state)
 
     def system(self, rules: Iterable[Rule]) -> System:
-        """The system with these rules. Raises `RuleError` if one does not say what it does."""
-        return System(tuple(describe(self.state)), tuple(map(self.lift, rules)), self)
+        """The system with these rules.
+
+        Raises:
+            RuleError: One does not say what it does, or two have one name.
+            WordError: Memory takes no step with a word that the host stores or loads.
+        """
+        stated = tuple(rules)
+        named: dict[str, Rule] = {}
+        for rule in stated:
+            if rule.name in named:
+                raise RuleError(
+                    f"{place_of(rule)}: {place_of(named[rule.name])} has this name, too; give one "
+                    "of them another, by name="
+                )
+            named[rule.name] = rule
+        lifted = tuple(map(self.lift, stated))
+        self._memory_takes_its_steps(lifted)
+        return System(tuple(describe(self.state)), lifted, self)
 
     def lift(self, rule: Rule) -> Transition:
         """A rule as terms over this protocol's state.
@@ -70,11 +109,34 @@ class Protocol:
             RuleError: It does not say what it does (`engine.declarations`).
         """
         try:
-            lifted = transition(rule, self.state)
+            lifted = transition(rule, self.state, self.words)
         except (AttributeError, TypeError, ValueError) as error:
-            raise RuleError(f"{place_of(rule)}: {error}") from error
+            names = (item.name for item in describe(self.state))
+            raise at_fault(rule, error, names) from error
         check(lifted, describe(self.state), self.words, self.pc, self.labels)
         return lifted
+
+    def _memory_takes_its_steps(self, steps: Sequence[Transition]) -> None:
+        names = {step.rule.name for step in steps}
+        touched = {
+            (item.kind, item.name)
+            for step in steps
+            if step.rule.party is Party.HOST
+            for item in step.operations
+        }
+        for word in self.words:
+            stored = word.buffered and (Kind.STORE, word.path) in touched
+            ahead = word.speculation is not None and (Kind.LOAD, word.path) in touched
+            if stored and visible_name(word) not in names:
+                raise WordError(
+                    f"word {word.path} ({word.place}): no step makes its stores visible; add "
+                    "visible_rule(word, section) to the rules"
+                )
+            if ahead and speculation_name(word) not in names:
+                raise WordError(
+                    f"word {word.path} ({word.place}): no step satisfies its loads early; add "
+                    "speculation_rule(word, section) to the rules"
+                )
 
 
 @attrs.frozen(eq=False)

@@ -162,6 +162,7 @@ class Rule:
             left for ever with a step that it could take), or "" for steps that may never come.
             A process that starts with `each ` is one process for each value of the parameters.
         body: The step itself.
+        place: The file and line that it is from, if that is not where its body stands.
     """
 
     name: str
@@ -170,6 +171,7 @@ class Rule:
     parameters: tuple[Parameter, ...]
     fair: str
     body: Callable[..., None]
+    place: str = ""
 
     @property
     def meaning(self) -> str:
@@ -261,16 +263,17 @@ class Recorder(Group):
     _guards: list[Guard] = attrs.field(factory=list, init=False)
     _operations: list[Operation] = attrs.field(factory=list, init=False)
     _party: Party = attrs.field(default=Party.HOST, init=False)
+    _words: tuple[Word, ...] = attrs.field(default=(), init=False)
 
     # When the step may happen
 
     def require(self, condition: Bool, name: str = "") -> None:
         """The step may only happen where `condition` holds (of the state before the step)."""
-        self._guards.append(Guard(name, condition, barrier=False))
+        self._guards.append(Guard(name, And(condition), barrier=False))
 
     def barrier(self, name: str, condition: Bool) -> None:
         """Like `require`, for a condition that a memory barrier of the driver enforces."""
-        self._guards.append(Guard(name, condition, barrier=True))
+        self._guards.append(Guard(name, And(condition), barrier=True))
 
     # Shared memory
 
@@ -299,7 +302,10 @@ class Recorder(Group):
         Returns:
             A term if one variable holds the word, else a tuple of terms.
         """
-        self.note(Kind.LOAD, word.path, slot, self._name_of(word, value), when, word)
+        name = "" if value is None else word.name_of(value)
+        if value is not None and not name:
+            raise ValueError(f"{word.path} has no named values; load it, and require the value")
+        self.note(Kind.LOAD, word.path, slot, name, when, word)
         group = getattr(self, word.ring)
         seen = [getattr(group, name)[slot] for name in word.holds]
         if self._party is not Party.DEVICE:
@@ -331,34 +337,38 @@ class Recorder(Group):
         A store of the host's to a variable without a value puts there what its buffer variable
         says, which an earlier step has noted.
         """
-        unknown = set(values) - set(word.holds)
-        if unknown:
-            raise ValueError(f"{word.path} holds no {', '.join(sorted(unknown))}")
+        word.must_hold(values)
         first = values.get(word.holds[0])
-        known = int(first) if isinstance(first, (bool, int)) else None
-        self.note(Kind.STORE, word.path, slot, self._name_of(word, known), TRUE, word)
+        known = word.name_of(first) if isinstance(first, (bool, int)) else ""
+        self.note(Kind.STORE, word.path, slot, known, TRUE, word)
         group = getattr(self, word.ring)
         if self._party is Party.HOST:
             if not word.buffered:
-                raise ValueError(f"{word.path} is declared as a word that the host never stores to")
+                raise ValueError(
+                    f"{word.path} is declared as a word that the host never stores; give it "
+                    "buffered= and pending="
+                )
             for name, buffer in zip(word.holds, word.buffered, strict=True):
                 if name in values:
                     getattr(group, buffer)[slot] = values[name]
             getattr(group, word.pending)[slot] = True
+        elif not values:
+            raise ValueError(f"nothing is stored to {word.path}; say which of {word.assignments}")
         else:
             for name, value in values.items():
                 getattr(group, name)[slot] = value
 
     def allocate(self, word: Word, slot: Number, **contents: Any) -> None:
         """The word's memory is allocated, and holds anything."""
+        word.must_hold(contents)
+        if len(contents) < len(word.holds):
+            raise ValueError(
+                f"{word.path} is allocated, and holds something: say {word.assignments}"
+            )
         self.note(Kind.ALLOCATE, word.path, slot, "", TRUE, word)
         group = getattr(self, word.ring)
         for name in word.holds:
             getattr(group, name)[slot] = contents[name]
-
-    @staticmethod
-    def _name_of(word: Word, value: int | None) -> str:
-        return "" if value is None else word.values.get(value, "")
 
     # What else can be seen
 
@@ -412,6 +422,11 @@ class Recorder(Group):
         word: Word | None = None,
     ) -> None:
         """Note an operation; see the methods above."""
+        if word is not None and all(word is not known for known in self._words):
+            known = ", ".join(item.path for item in self._words) or "none"
+            raise ValueError(
+                f"{name} is no word of the protocol; its words are {known}: add it to words="
+            )
         present: Bool = TRUE
         if word is not None and word.exists and slot is not None:
             present = getattr(getattr(self, word.ring), word.exists)[slot]
@@ -422,10 +437,17 @@ class Recorder(Group):
 StateType = TypeVar("StateType", bound=Recorder)
 
 
-def transition(rule: Rule, kind: type[StateType]) -> Transition:
-    """Run a rule's body on symbols and collect what it requires and changes."""
+def transition(rule: Rule, kind: type[StateType], words: tuple[Word, ...] = ()) -> Transition:
+    """Run a rule's body on symbols and collect what it requires and changes.
+
+    Args:
+        rule: The rule.
+        kind: The class of states.
+        words: The words of memory that it may touch.
+    """
     state = symbolic(kind)
     state._party = rule.party
+    state._words = words
     rule.body(state, *(parameter_symbol(item) for item in rule.parameters))
     before = {variable.name: variable.term for variable in describe(kind)}
     updates = {name: term for name, term in contents(state) if term is not before[name]}

@@ -116,16 +116,24 @@ def contents(state: Group, prefix: str = "") -> Iterator[tuple[str, Term]]:
         if isinstance(value, Group):
             yield from contents(value, f"{prefix}{field.name}.")
         else:
-            yield prefix + field.name, _term(value, field.metadata[VARIABLE].sort)
+            variable = field.metadata[VARIABLE]
+            yield prefix + field.name, _term(prefix + field.name, value, variable.sort)
 
 
-def _term(value: object, sort: Sort) -> Term:
-    if isinstance(value, Array):
-        return value.term
-    if isinstance(value, Term):
-        return value
+_HOW_TO_SET: Final = {
+    Sort.BOOL: "give it True, False or a condition",
+    Sort.NUMBER: "give it a number, or a sum of numbers",
+    Sort.BOOL_ARRAY: "set one element, variable[index] = ..., or all, variable.fill(...)",
+    Sort.NUMBER_ARRAY: "set one element, variable[index] = ..., or all, variable.fill(...)",
+}
+
+
+def _term(name: str, value: object, sort: Sort) -> Term:
+    term = value.term if isinstance(value, Array) else value
+    if isinstance(term, Term) and term.sort is sort:
+        return term
     if sort is Sort.BOOL and isinstance(value, bool):
         return TRUE if value else FALSE
-    if sort is Sort.NUMBER and isinstance(value, int):
+    if sort is Sort.NUMBER and isinstance(value, int) and not isinstance(value, bool):
         return constant(value)
-    raise TypeError(f"a rule set a {sort.value} variable to {value!r}")
+    raise TypeError(f"sets {name} ({sort.value}) to {term!r}; {_HOW_TO_SET[sort]}")

@@ -40,7 +40,7 @@ def visible_rule(word: Word, section: str) -> Rule | None:
     usual = f"The stored {word.name} of slot k becomes visible to the device."
     becomes_visible.__doc__ = word.visible or usual
     name = visible_name(word)
-    return Rule(name, Party.MEMORY, section, (SLOT,), name, becomes_visible)
+    return Rule(name, Party.MEMORY, section, (SLOT,), name, becomes_visible, word.place)
 
 
 def speculation_rule(word: Word, section: str) -> Rule | None:
@@ -61,4 +61,5 @@ def speculation_rule(word: Word, section: str) -> Rule | None:
         setattr(group, early.flag, TRUE)
 
     comes_early.__doc__ = early.meaning
-    return Rule(speculation_name(word), Party.HOST, section, (), "", comes_early)
+    name = speculation_name(word)
+    return Rule(name, Party.HOST, section, (), "", comes_early, word.place)

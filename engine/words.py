@@ -16,11 +16,12 @@ what a device writes becomes visible in the order in which it writes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
 
+from engine.places import of_caller
 from engine.terms import Bool, Number
 
 __all__ = ["Order", "Speculation", "Word"]
@@ -82,6 +83,7 @@ class Word:
         synchronises: Both sides may access it at once: it is how they learn of each other.
         exists: The flag that the slot's memory is allocated; "" if it is never freed.
         speculation: How a load of the host's may be satisfied early; None: never.
+        place: The file and line that declare it.
     """
 
     ring: str
@@ -95,6 +97,7 @@ class Word:
     synchronises: bool = False
     exists: str = ""
     speculation: Speculation | None = None
+    place: str = attrs.field(factory=of_caller, init=False, repr=False)
 
     @property
     def path(self) -> str:
@@ -105,9 +108,24 @@ class Word:
         """Full names of the variables that hold it."""
         return tuple(f"{self.ring}.{name}" for name in self.holds)
 
-    def __attrs_post_init__(self) -> None:
-        if self.buffered and (len(self.buffered) != len(self.holds) or not self.pending):
-            raise ValueError(
-                f"word {self.path}: a store needs a flag that it is pending, and a variable that "
-                f"it leaves in the buffer for each of {', '.join(self.holds)}"
-            )
+    @property
+    def assignments(self) -> str:
+        """How its contents are written down, e.g. `fields=..., zero=...`."""
+        return ", ".join(f"{name}=..." for name in self.holds)
+
+    def must_hold(self, names: Iterable[str]) -> None:
+        """Raise `ValueError` if one of these variables does not hold the word."""
+        unknown = ", ".join(sorted(set(names) - set(self.holds)))
+        if unknown:
+            raise ValueError(f"{self.path} holds no {unknown}; it takes {self.assignments}")
+
+    def name_of(self, value: int) -> str:
+        """What a value is called; "" if no value has a name.
+
+        Raises:
+            ValueError: Others have names, and this one has none.
+        """
+        if self.values and value not in self.values:
+            known = ", ".join(f"{number!r} ({name})" for number, name in self.values.items())
+            raise ValueError(f"{self.path} is never {value!r}; its values are {known}")
+        return self.values.get(value, "")

@@ -67,6 +67,7 @@ RULES, PROPERTIES, INVARIANTS = RuleBook(), PropertyBook(), InvariantBook()
 @RULES.rule("", Party.HOST, THREAD, fair="thread")
 def put(s: State, t: Number) -> None:
     """Put the next message into the empty box."""
+    s.require(s.threads.pc[t] == Label.IDLE)
     s.require(~s.box.full)
     s.box.sent = s.box.sent + 1
     s.box.message = s.box.sent

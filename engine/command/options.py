@@ -71,9 +71,8 @@ def _ring_size(shifts: Sequence[int]) -> Callable[[str], int | None]:
             return None
         size = _number(text)
         if size is None or size not in sizes:
-            raise argparse.ArgumentTypeError(
-                f"must be any or a power of two from {min(sizes)} to {max(sizes)}, not {text!r}"
-            )
+            known = f"a power of two from {min(sizes)} to {max(sizes)}" if sizes[1:] else sizes[0]
+            raise argparse.ArgumentTypeError(f"must be any or {known}, not {text!r}")
         return size
 
     return ring_size

@@ -273,7 +273,11 @@ class Report:
 
     def _extent(self) -> str:
         size = self.options.ring_size
-        rings = "for every ring size" if size is None else f"for rings of {size} slots"
+        rings = (
+            "for every ring size"
+            if size is None
+            else f"for rings of {size} slot{'' if size == 1 else 's'}"
+        )
         bits = self.theory.protocol.machine.bits
         words = {"integer": "unbounded integers", "machine": f"{bits}-bit machine words"}
         numbers = " and in ".join(words[item] for item in self.options.arithmetics)

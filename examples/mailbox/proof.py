@@ -184,6 +184,7 @@ ANSWERED: Final = Promise(
 # What must go wrong
 
 EVERYTHING: Final = Scenario(frozenset(step.rule.name for step in specification().transitions))
+ONE_SLOT: Final = (1,)
 FAULTS: Final = (
     FaultCase(
         Fault(
@@ -192,7 +193,7 @@ FAULTS: Final = (
             "whole-request",
         ),
         without_barrier("box.flag_visible", "release: data before flag"),
-        EVERYTHING,
+        EVERYTHING, ONE_SLOT,
     ),
     FaultCase(
         Fault(
@@ -201,7 +202,7 @@ FAULTS: Final = (
             "own-answer",
         ),
         without_barrier("box.speculate_answer", "acquire: flag before answer"),
-        EVERYTHING,
+        EVERYTHING, ONE_SLOT,
     ),
     FaultCase(
         Fault(
@@ -210,7 +211,7 @@ FAULTS: Final = (
             "deadlock-freedom",
         ),
         leaves("ring_doorbell", "box.doorbells_posted", "Go on without the doorbell."),
-        EVERYTHING,
+        EVERYTHING, ONE_SLOT,
     ),
 )  # fmt: skip
 

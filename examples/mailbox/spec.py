@@ -21,6 +21,7 @@ import attrs
 from engine.phrases import Phrases
 from engine.protocol import Protocol, System
 from engine.rules import USER, Party, Recorder, RuleBook
+from engine.smt import Machine
 from engine.terms import FALSE, TRUE, And, Array, Bool, Domain, If, Number, constant, one_of
 from engine.variables import Group, flag, flags, number, numbers
 from engine.weak_memory import speculation_rule, visible_rule
@@ -242,7 +243,7 @@ def spurious_interrupt(s: State) -> None:
 # Everything together
 
 MAILBOX: Final = Protocol(
-    "mailbox", State, Label, words=WORDS,
+    "mailbox", State, Label, words=WORDS, machine=Machine(shifts=(0,)),  # one slot
     arbitrary=frozenset({"box.data", "box.answer"}),
     phrases=Phrases(named={"threads.pc": Label, "box.stage": Stage}, threads={0: "driver"}),
 )  # fmt: skip
