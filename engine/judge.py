@@ -249,7 +249,7 @@ class Judge:
 
     def values(self, rule: str, t: int) -> tuple[int, ...]:
         """The parameters of a step that thread t is seen to take."""
-        return (t, *(0 for _ in self.spec.also_needs[rule]))
+        return t, *[0] * len(self.spec.also_needs[rule])
 
     def observe(self, t: int, seen: Seen, slot: int | None = None) -> str:
         """Thread t was seen to do something: take the step that it is. Returns the rule.

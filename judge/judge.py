@@ -88,4 +88,5 @@ class Judge(engine.judge.Judge):
 
     def values(self, rule: str, t: int) -> tuple[int, ...]:
         """A step's parameters: the thread, and what memory held before it was allocated."""
-        return t, *(self.stale if name == "stale" else 0 for name in self.spec.also_needs[rule])
+        needs = self.spec.also_needs[rule]
+        return (t, *[self.stale if name == "stale" else 0 for name in needs]) if needs else (t,)
