@@ -23,6 +23,7 @@ from tests.test_imports import PROJECT
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"]
 DOCUMENTS += sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+DOCUMENTS.append("examples/mailbox/README.md")
 MOST_LINES = {"README.md": 250, "ARCHITECTURE.md": 150}
 LONGEST_PURPOSE = 100
 MOST_FILES = 6
