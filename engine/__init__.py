@@ -7,7 +7,8 @@ rule stands in the file that is named so:
     stating    variables, rules, words (shared memory), weak_memory (its steps), protocol;
                claims, leads_to, theory
     checking   declarations: a rule says what it does, or is refused when it is loaded
-    proving    induction, races, deadlock, leads_to -> obligations -> smt -> solvers
+    proving    induction, races, deadlock, leads_to, liveness_rule -> obligations -> smt ->
+               solvers
     running    scope (sizes), executor (states as values), runner (fast), stepper (told what comes)
     searching  search (shortest run), lasso (a run that never ends), witnesses, canonical
     breaking   mutations (small changes), scenario, faults, catch

@@ -30,6 +30,12 @@ ROUNDS: Final = (1, 2, 3)
 """How often the indices that assumed instances mention are assumed in turn, try by try."""
 AT_ONCE: Final = 8
 """How many conjuncts the second solver is asked about in one query."""
+RESULTS: Final = {
+    Answer.UNSATISFIABLE: "proved",
+    Answer.SATISFIABLE: "refuted",
+    Answer.UNKNOWN: "unknown",
+}
+"""What an answer to the negation of an obligation says of it."""
 
 
 def discharge(
@@ -51,6 +57,9 @@ def discharge(
     if entry.witness is not None:
         detail = entry.witness()
         return Verdict("refuted" if detail else "proved", time.perf_counter() - start, detail)
+    if entry.text:
+        answer = ask(solver, entry.text, seed)
+        return Verdict(RESULTS[answer], time.perf_counter() - start)
     decider = _Decider(
         known.theory, Arithmetic(obligation.arithmetic), ring_size, solver=solver, seed=seed
     )
@@ -70,8 +79,7 @@ def discharge(
         or decider.decide(attrs.evolve(question, parts=((name, claim),)))
         is not Answer.UNSATISFIABLE
     ]
-    result = "refuted" if answer is Answer.SATISFIABLE else "unknown"
-    return Verdict(result, time.perf_counter() - start, ", ".join(broken))
+    return Verdict(RESULTS[answer], time.perf_counter() - start, ", ".join(broken))
 
 
 def script(known: Catalogue, obligation: Obligation, *, ring_size: int | None = None) -> str:
@@ -80,6 +88,8 @@ def script(known: Catalogue, obligation: Obligation, *, ring_size: int | None = 
     A vacuity check is a run, not a question; its text says so and is trivially unsatisfiable.
     """
     entry = known.entries[obligation.id]
+    if entry.text:
+        return f"; {obligation.id}\n; {obligation.meaning}\n; unsat: proved\n{entry.text}"
     if entry.question is None:
         return f"; {obligation.id}: decided by a run of the specification, not by a solver\n"
     comment = f"{obligation.id} ({obligation.arithmetic})\n{obligation.meaning}\nunsat: proved"

@@ -9,20 +9,22 @@ or an earlier promise. It is enough to show that
   leaves case and helper as they are,
 
 where the rank is a tuple of natural numbers compared from the left. Earlier promises may help:
-when a helping promise reaches its goal, the rank must have fallen. The rule is the one of UNITY and
-of Manna and Pnueli for "leads to" by well-founded induction.
+where one is named its premise holds and its goal is still open, and when it reaches its goal the
+rank must have fallen. The rule is the one of UNITY and of Manna and Pnueli for "leads to" by
+well-founded induction; that it is enough is a lemma of its own (`engine.liveness_rule`).
 """
 
 from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
 from engine.claims import Invariant
 from engine.induction import after
+from engine.liveness_rule import lemmas
 from engine.protocol import Protocol, System
 from engine.question import Entry, follows
 from engine.rules import Transition
@@ -48,6 +50,7 @@ __all__ = [
     "Helper",
     "Process",
     "Promise",
+    "RelianceError",
     "Relies",
     "can_help",
     "check_order",
@@ -64,6 +67,10 @@ __all__ = [
 Place = TypeVar("Place", bound=int)
 
 
+class RelianceError(ValueError):
+    """A promise relies on one that it may not rely on; says which, and what to write instead."""
+
+
 @attrs.frozen(eq=False)
 class Process:
     """A weakly fair process helps: all rules whose `fair` is this name, at this index if any."""
@@ -74,7 +81,11 @@ class Process:
 
 @attrs.frozen(eq=False)
 class Relies:
-    """An earlier promise helps, for these arguments."""
+    """An earlier promise helps, for these arguments.
+
+    It stands before the promise that it helps, its premise holds and its goal is open wherever the
+    case applies, and it assumes no more (`Promise.without`).
+    """
 
     promise: Promise
     arguments: tuple[Number, ...]
@@ -152,6 +163,16 @@ def premise_holds(protocol: Protocol, promise: Promise) -> Bool:
     return promise.premise(s, *arguments) & ~promise.goal(s, *arguments)
 
 
+def open_for(helper: Relies, s: Any) -> Bool:
+    """The promise relied on has something to bring about, for these arguments.
+
+    Its premise holds and its goal does not: a goal that is reached already would be reached
+    again by nobody, and so bring nothing nearer.
+    """
+    promise, arguments = helper.promise, helper.arguments
+    return promise.premise(s, *arguments) & ~promise.goal(s, *arguments)
+
+
 def exclusive(cases: Sequence[Case]) -> list[tuple[Case, Bool]]:
     """Each case with the condition that it is the first to apply."""
     result: list[tuple[Case, Bool]] = []
@@ -187,8 +208,7 @@ def can_help(system: System, promise: Promise) -> Bool:
         if isinstance(helper, Process):
             claims.append(Implies(applies, able(system, helper)))
         else:
-            premise = helper.promise.premise(s, *helper.arguments)
-            claims.append(Implies(applies, premise))
+            claims.append(Implies(applies, open_for(helper, s)))
     covered = Or(*(case.condition for case in promise.cases(s, *arguments)))
     return Implies(premise_holds(system.protocol, promise), And(covered, *claims))
 
@@ -263,27 +283,55 @@ def concerns(protocol: Protocol, promise: Promise, step: Transition) -> bool:
 
 
 def check_order(system: System, promises: Sequence[Promise]) -> None:
-    """Raise `ValueError` if a promise relies on one that does not stand before it.
+    """Raise `RelianceError` if a promise relies on one that it may not rely on.
 
     Two promises that relied on each other would prove nothing. Nor may one rely on a promise that
-    holds only if some rules do not happen, unless it says the same of itself.
+    holds only if some rules do not happen, unless it says the same of itself. What has to hold in
+    each state, that the other one's premise does and its goal does not, is asked in `can_help`.
     """
     s = system.protocol.symbols
     for place, promise in enumerate(promises):
         for case in promise.cases(s, *parameters_of(promise)):
-            if not isinstance(case.helper, Relies):
-                continue
-            other = case.helper.promise
-            if all(other is not earlier for earlier in promises[:place]):
-                raise ValueError(
-                    f"promise {promise.name} relies on {other.name}, which does not stand before it"
-                )
-            more = ", ".join(sorted(other.without.keys() - promise.without.keys()))
-            if more:
-                raise ValueError(
-                    f"promise {promise.name} relies on {other.name}, which assumes that there is "
-                    f"no {more}; it must assume so, too"
-                )
+            if isinstance(case.helper, Relies):
+                _check_reliance(promise, case, case.helper, promises[:place], promises)
+
+
+def _check_reliance(
+    promise: Promise,
+    case: Case,
+    helper: Relies,
+    earlier: Sequence[Promise],
+    promises: Sequence[Promise],
+) -> None:
+    other = helper.promise
+    where = f"promise {promise.name} (case {case.name!r})"
+    if other is promise:
+        raise RelianceError(
+            f"{where} relies on itself, which proves nothing; "
+            "name a process, or a promise that stands before it"
+        )
+    if all(other is not item for item in promises):
+        raise RelianceError(
+            f"{where} relies on {other.name}, which is not among the promises to be proved; "
+            f"write {other.name} before {promise.name}"
+        )
+    if all(other is not item for item in earlier):
+        raise RelianceError(
+            f"{where} relies on {other.name}, which stands after it; "
+            f"write {other.name} before {promise.name}, unless that relies on this one in turn: "
+            "promises that rely on each other prove nothing"
+        )
+    if len(helper.arguments) != len(other.parameters):
+        raise RelianceError(
+            f"{where} relies on {other.name} for {len(helper.arguments)} arguments; "
+            f"write one for each of ({', '.join(other.parameters)})"
+        )
+    more = [name for name in other.without if name not in promise.without]
+    if more:
+        raise RelianceError(
+            f"{where} relies on {other.name}, which assumes that there is no {', '.join(more)}; "
+            f"write the same in `without` of {promise.name}"
+        )
 
 
 def obligations(
@@ -291,9 +339,12 @@ def obligations(
 ) -> Iterator[Entry]:
     """Of each promise: somebody can help, ranks are natural numbers, no step raises the rank.
 
-    Raises `ValueError` if promises rely on each other in a circle.
+    Besides, once for all promises, that this is enough (`engine.liveness_rule`). Raises
+    `RelianceError` if a promise relies on one that it may not rely on.
     """
     check_order(system, promises)
+    if promises:
+        yield from lemmas()
     protocol = system.protocol
     for promise in promises:
         name = f"promise/{promise.name}"

@@ -83,7 +83,7 @@ def deadlock_freedom(theory: Theory, system: System) -> Iterable[Entry]:
 
 
 def liveness(theory: Theory, system: System) -> Iterable[Entry]:
-    """Each promise is kept: `promise/NAME/helper`, `.../rank`, `.../step/RULE`."""
+    """Each promise is kept: `promise/NAME/helper`, `.../rank`, `.../step/RULE`; `rule/LEMMA`."""
     return leads_to.obligations(system, theory.promises, theory.ordinary)
 
 

@@ -57,11 +57,12 @@ class Entry:
         property: The property that it belongs to.
         kind: safety, liveness, deadlock, vacuity or lemma.
         meaning: What is asked, in one line.
-        question: Makes the question; None for what a run decides.
+        question: Makes the question; None for what a run decides, or what `text` asks.
         witness: Looks for a run; an empty text if there is one, else what is missing.
         arithmetics: The arithmetics in which it is asked.
         together: Entries with the same text here share most of what is assumed: they are decided
             some dozen at a time. Each by itself where it is empty.
+        text: What is asked, as SMT-LIB text, where it is about no state of the protocol.
     """
 
     id: str
@@ -72,3 +73,4 @@ class Entry:
     witness: Callable[[], str] | None = None
     arithmetics: tuple[Arithmetic, ...] = BOTH
     together: str = ""
+    text: str = ""

@@ -28,6 +28,7 @@ from engine.claims import Invariant, Property
 from engine.deadlock import DEADLOCK_FREEDOM, Movers, Undone
 from engine.faults import Fault, FaultCase
 from engine.leads_to import Promise
+from engine.liveness_rule import LIVENESS_RULE
 from engine.protocol import Protocol, System
 from engine.question import Entry
 from engine.races import NO_ACCESS_AFTER_FREE, RACE_FREEDOM
@@ -46,6 +47,7 @@ GENERAL: Final = {
     RACE_FREEDOM: "Host and device never touch the same word at the same time.",
     NO_ACCESS_AFTER_FREE: "The host touches no slot or buffer that was freed.",
     DEADLOCK_FREEDOM: "Wherever something is left to do, somebody can do it.",
+    LIVENESS_RULE: "Where ranks fall and helpers act, what is promised happens at last.",
     "vacuity": "Every step can happen, and every premise can hold.",
 }
 """What those properties say that every protocol has."""

@@ -17,7 +17,7 @@ from engine.command.work import Proof, ProofTask, Search, SearchTask, Source, ru
 from engine.discharge import discharge
 from engine.executor import Executor
 from engine.faults import Fault, FaultCase
-from engine.leads_to import Case, Process, Promise, Relies, count
+from engine.leads_to import Case, Process, Promise, count
 from engine.mutations import never, then
 from engine.obligations import Catalogue
 from engine.protocol import Protocol, System
@@ -167,6 +167,7 @@ def test_what_else_a_theory_says_is_proved_too():
     assert more == {
         *("deadlock/message", "promise/taken/helper", "promise/taken/rank"),
         *("promise/taken/step/put", "promise/taken/step/take", "vacuity/premise/taken"),
+        *("rule/least-rank", "rule/fair-run"),
     }
     assert set(proved(known).values()) == {"proved"}
 
@@ -193,42 +194,6 @@ def test_a_theory_may_bring_a_kind_of_obligation():
         Catalogue(attrs.evolve(SMALL, kinds=[kind, kind]))
 
 
-def relying(name: str, *others: Promise, without: tuple[str, ...] = ()) -> Promise:
-    """A promise that leaves everything to others."""
-    return attrs.evolve(
-        TAKEN,
-        name=name,
-        cases=lambda s: [Case("other", is_full(s), Relies(other, ())) for other in others],
-        without=dict.fromkeys(without, "It is assumed."),
-    )
-
-
-def test_promises_that_rely_on_each_other_prove_nothing():
-    one = relying("one", TAKEN)
-    assert Catalogue(attrs.evolve(SMALL, promises=[TAKEN, one]))
-    circle: list[Promise] = []
-    circle += [attrs.evolve(one, cases=lambda s: [Case("", is_full(s), Relies(circle[1], ()))])]
-    circle += [relying("two", circle[0])]
-    for promises, other in (([one, TAKEN], "taken"), (circle, "two"), ([one], "taken")):
-        with pytest.raises(ValueError) as raised:
-            Catalogue(attrs.evolve(SMALL, promises=promises))
-        assert str(raised.value) == (
-            f"promise one relies on {other}, which does not stand before it"
-        )
-
-
-def test_a_promise_assumes_what_those_assume_that_it_relies_on():
-    careful = attrs.evolve(TAKEN, without={"put": "It is assumed."})
-    with pytest.raises(ValueError) as raised:
-        Catalogue(attrs.evolve(SMALL, promises=[careful, relying("one", careful)]))
-    assert str(raised.value) == (
-        "promise one relies on taken, which assumes that there is no put; it must assume so, too"
-    )
-    assert Catalogue(
-        attrs.evolve(SMALL, promises=[careful, relying("one", careful, without=("put", "take"))])
-    )
-
-
 def test_what_is_undone_at_rest_is_a_deadlock():
     executor = Executor.of(SMALL.specification(), Scope())
     moving = executor.changed(executor.initial(), box__full=True)
@@ -253,7 +218,7 @@ def test_what_a_property_says_comes_from_where_it_is_stated():
 def test_the_command_proves_any_theory(capsys):
     assert main(WHOLE, ["--jobs", "1"]) == 0
     out = capsys.readouterr().out
-    assert "All 23 obligations are proved and the one fault is caught, in " in out
+    assert "All 25 obligations are proved and the one fault is caught, in " in out
     assert main(WHOLE, ["--fault", "forgets", "--jobs", "1"]) == 1
     assert "It breaks taken: What is taken is what was put last." in capsys.readouterr().out
 
