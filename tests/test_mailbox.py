@@ -53,7 +53,7 @@ def test_everything_is_proved_in_both_arithmetics():
     assert set(found.values()) == {"proved"}
     assert {arithmetic for arithmetic, _ in found} == {"integer", "machine"}
     kinds = {name.partition("/")[0] for _, name in found}
-    assert kinds == {"initial", "step", "property", "race", "deadlock", "promise", "vacuity"}
+    assert kinds == {"initial", "step", "property", "race", "deadlock", "rule", "promise", "vacuity"}
 
 
 @pytest.mark.parametrize("bits", [2, 8, 16])
@@ -129,7 +129,7 @@ def command(*options):
 def test_the_command_proves_the_mailbox():
     done = command()
     assert done.returncode == 0
-    assert "All 118 obligations are proved and all 3 faults are caught, in " in done.stdout
+    assert "All 120 obligations are proved and all 3 faults are caught, in " in done.stdout
 
 
 def test_a_fault_is_drawn_as_a_ladder(capsys):
@@ -140,7 +140,7 @@ def test_a_fault_is_drawn_as_a_ladder(capsys):
 def test_the_command_lists_and_selects(capsys, tmp_path):
     assert main(THEORY, ["--list"]) == 0
     listed = capsys.readouterr().out
-    assert "Properties (7), with the number of their obligations\n" in listed
+    assert "Properties (8), with the number of their obligations\n" in listed
     assert "  own-answer              2  A call returns the answer to its own request.\n" in listed
     assert "  no-doorbell  classic  deadlock-freedom: the doorbell is not rung\n" in listed
 
