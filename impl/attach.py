@@ -7,6 +7,7 @@ process share one `Attachment`, so that the card is opened once and closed once.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from typing import Final
 import attrs
 
 from impl.controller import Controller
-from impl.errors import InvalidArgumentError, UnknownAddressError
+from impl.errors import InvalidArgumentError, UnknownAddressError, WaitTimeoutError
 from impl.lifecycle import Lifecycle
 from impl.memory import Device
 from impl.runtime import Runtime
@@ -71,8 +72,10 @@ class Attachment:
 
     def detach(self) -> None:
         """Let go of the card."""
-        self.controller.stop()
-        self.controller.runtime.close()
+        try:
+            self.controller.stop()
+        finally:
+            self.controller.runtime.close()
 
 
 class Attachments:
@@ -89,33 +92,43 @@ class Attachments:
         self._cards: dict[str, Attachment] = {}
 
     def join(
-        self, address: str, settings: Settings | None, monitoring: Monitoring | None = None
+        self,
+        address: str,
+        settings: Settings | None,
+        monitoring: Monitoring | None = None,
+        timeout: float | None = None,
     ) -> Attachment:
         """The card at `address`, which the caller leaves again; settings hold for all who share it.
+
+        Args:
+            address: SCHEME:REST.
+            settings: What it is to be used with; None: whatever it is used with.
+            monitoring: The same about the monitor.
+            timeout: Seconds to wait for whoever takes hold of a card, or lets go of one.
 
         Raises:
             UnknownAddressError: No backend has this scheme.
             InvalidArgumentError: The card is in use with other settings, or without the monitor
                 that was asked for, or no monitor is installed.
+            WaitTimeoutError: The time is over.
             OSError: The backend does not reach the card.
         """
-        with self._mutex:
+        seconds = -1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)
+        if not self._mutex.acquire(timeout=seconds):
+            raise WaitTimeoutError(
+                f"waited {timeout:g} s for somebody else to take hold of a card or let go of it"
+            )
+        try:
             attachment = self._cards.get(address)
             if attachment is None:
                 attachment = self._attach(address, settings or Settings(), monitoring)
                 self._cards[address] = attachment
-            elif settings is not None and settings != attachment.controller.settings:
-                raise InvalidArgumentError(
-                    f"{address} is in use with {attachment.controller.settings}, "
-                    f"and {settings} was asked for"
-                )
-            elif monitoring is not None and monitoring != attachment.monitoring:
-                raise InvalidArgumentError(
-                    f"{address} is in use with {attachment.monitoring or 'no monitor'}, and "
-                    f"{monitoring} was asked for; close every other open of it first"
-                )
+            else:
+                _check_same(address, attachment, settings, monitoring)
             attachment.users += 1
             return attachment
+        finally:
+            self._mutex.release()
 
     def leave(self, address: str) -> None:
         """One user less. A card that nobody uses is let go of, unless it may still write."""
@@ -131,18 +144,19 @@ class Attachments:
         self, address: str, settings: Settings, monitoring: Monitoring | None
     ) -> Attachment:
         watch = None if monitoring is None else self._watch()(settings, monitoring)
-        device = self._reach(address)
-        runtime = ThreadRuntime()
-        try:
+        with contextlib.ExitStack() as undo:
+            runtime = ThreadRuntime()
+            # It waits for the threads that serve interrupts, which end with the device.
+            undo.callback(runtime.close)
+            device = self._reach(address)
+            undo.callback(device.close)
             if watch is None:
-                return Attachment.to(device, runtime, settings)
-            attachment = Attachment.watched(device, runtime, settings, watch)
-            attachment.monitoring = monitoring
-            return attachment
-        except BaseException:
-            device.close()
-            runtime.close()
-            raise
+                attachment = Attachment.to(device, runtime, settings)
+            else:
+                attachment = Attachment.watched(device, runtime, settings, watch)
+                attachment.monitoring = monitoring
+            undo.pop_all()
+        return attachment
 
     def _reach(self, address: str) -> Device:
         scheme, colon, rest = address.partition(":")
@@ -153,6 +167,32 @@ class Attachments:
                 f"{address!r} names no card: an address begins with one of {names}"
             )
         return known[scheme](rest)
+
+
+def _check_same(
+    address: str, attachment: Attachment, settings: Settings | None, monitoring: Monitoring | None
+) -> None:
+    """What is asked for is what the card is used with; what differs is named."""
+    used = attachment.controller.settings
+    differing = [
+        (
+            f"{field.name}={getattr(used, field.name)!r}",
+            f"{field.name}={getattr(settings, field.name)!r}",
+        )
+        for field in attrs.fields(Settings)
+        if settings is not None and getattr(settings, field.name) != getattr(used, field.name)
+    ]
+    if monitoring is not None and monitoring != attachment.monitoring:
+        differing.append((f"{attachment.monitoring or 'no monitor'}", f"{monitoring}"))
+    if differing:
+        has, wanted = (", ".join(texts) for texts in zip(*differing, strict=True))
+        raise InvalidArgumentError(
+            f"{address} is in use with {has}, and {wanted} was asked for; close every other open "
+            "of it first"
+            if attachment.users
+            else f"{address} could not be stopped and is kept with {has}, and {wanted} was asked "
+            "for; open and close it once as it is, which resets it"
+        )
 
 
 ATTACHMENTS: Final = Attachments()

@@ -77,16 +77,26 @@ class Bus:
         """Write to a file that may keep the writer waiting; False if it still does after a while.
 
         Nothing can interrupt such a writer, so it is a process of its own, which may stay behind.
+
+        Raises:
+            NotSetUpError: It cannot be written.
         """
-        command = ["tee", str(path)]
-        waiting = threading.Thread(
-            target=subprocess.run,
-            args=[command],
-            kwargs={"input": text, "capture_output": True, "text": True, "check": False},
-            daemon=True,
-        )
+        problems: list[str] = []
+
+        def write() -> None:
+            try:
+                done = subprocess.run(
+                    ["tee", str(path)], input=text, capture_output=True, text=True, check=False
+                )
+                problems.extend([done.stderr.strip()] if done.returncode else [])
+            except OSError as error:
+                problems.append(str(error))
+
+        waiting = threading.Thread(target=write, daemon=True)
         waiting.start()
         waiting.join(seconds)
+        if problems:
+            raise NotSetUpError(f"{path} cannot be written: {problems[0]}")
         return not waiting.is_alive()
 
     def load(self, module: str) -> str:

@@ -46,7 +46,7 @@ from model.layout import (
     ring_slots,
 )
 
-__all__ = ["Controller", "Life", "Wait"]
+__all__ = ["Controller", "Life", "Wait", "attempted"]
 
 Result = TypeVar("Result")
 
@@ -85,6 +85,14 @@ _REFUSALS: Final[dict[int, tuple[type[DuctError], str]]] = {
 }
 
 
+def attempted(step: Callable[[], BaseException | None]) -> BaseException | None:
+    """Do something; returns what it raises, or what it says that was raised meanwhile."""
+    try:
+        return step()
+    except BaseException as error:
+        return error
+
+
 class Controller:
     """A card and everything that its users share.
 
@@ -92,7 +100,7 @@ class Controller:
         info: Version and hardware address.
         life: Whether the card is open.
         failed: A fatal error was seen; calls end with `CardFailedError`.
-        failure: What it was, if it was one that the card reported.
+        failure: What it was.
     """
 
     def __init__(self, device: Device, runtime: Runtime, settings: Settings) -> None:
@@ -107,17 +115,23 @@ class Controller:
         self.receive = ReceiveRing(device, slots)
         self.life = Life.CLOSED
         self.failed = False
-        self.failure = "the card's interrupts could not be served"
+        self.failure = ""
         self.inside = 0
         self._gone = False
+        self._served: set[int] = set()
 
     def start(self) -> None:
-        """Start the two threads that serve interrupts; they end when the device is closed."""
+        """Have both interrupts served, each by a thread that ends when the device is closed.
+
+        One that ended for another reason is replaced.
+        """
         for name, vector, serve in (
             ("events", IDENTITY.event_vector, self.serve_events),
             ("fatal", IDENTITY.fatal_vector, self.serve_fatal),
         ):
-            self.runtime.start(name, functools.partial(self._serve, vector, serve))
+            if vector not in self._served:
+                self.runtime.start(name, functools.partial(self._serve, vector, serve))
+                self._served.add(vector)
 
     # Calls
 
@@ -140,7 +154,13 @@ class Controller:
             self._leave()
 
     def change_filter(self, command: Command, mask: int, address: int, wait: Wait) -> None:
-        """Have the card add or remove a filter. Raises what its answer means."""
+        """Have the card add or remove a filter. Raises what its answer means.
+
+        A call that may not wait changes nothing: nobody would learn what the card answers.
+        """
+        if not wait.blocking:
+            self._check(wait)
+            raise WouldBlockError("the card's answer has to be waited for; no filter was changed")
         self._enter(wait)
         try:
             self.command(command, mask, address, wait)
@@ -153,7 +173,7 @@ class Controller:
         try:
             self._wait_for_packet(wait)
             slot, header = self.receive.consume()
-            self._look_at_next()
+            self._surely("the packet behind one that was taken", self._look_at_next)
         except BaseException:
             self._leave()
             raise
@@ -162,10 +182,14 @@ class Controller:
 
     def repost(self, slot: int) -> None:
         """Hand a slot that `receive_packet` took to the card again; that call ends here."""
-        self.receive.refill(slot)
-        interruption = self._lock_at_all_costs()
+        problem = attempted(functools.partial(self.receive.refill, slot))
+        interruption = self.lock_at_all_costs()
         try:
-            self.receive.repost(slot)
+            if problem is not None:
+                self.fail(f"a receive slot was not dealt with ({problem!r})")
+                raise problem
+            # Where a slot is missing the card comes to a halt, and readers would wait for ever.
+            self._surely("a receive slot", functools.partial(self.receive.repost, slot))
         finally:
             self._leave()
         if interruption is not None:
@@ -228,8 +252,8 @@ class Controller:
             for fill_in_slot in fill_in:
                 if not ring.room and unannounced:
                     # The card must know of the others before anybody waits for it.
-                    ring.ring_doorbell(slot)
                     unannounced = False
+                    self._announce(ring, slot)
                 self._wait_for_turn(ring, queue, place, wait)
                 fill_in_slot()
                 last = handed_over + 1 == len(fill_in)
@@ -240,15 +264,23 @@ class Controller:
             if not handed_over:
                 raise
         finally:
-            if unannounced:
-                ring.ring_doorbell(slot)
-            ring.waiters.remove(place)
-            self.show_writable()
-            # The next in line may go on.
-            self.runtime.wake(queue)
+            try:
+                if unannounced:
+                    self._announce(ring, slot)
+            finally:
+                ring.waiters.remove(place)
+                try:
+                    self.show_writable()
+                finally:
+                    # The next in line may go on.
+                    self.runtime.wake(queue)
         if wait.blocking:
             self._wait_for_completion(ring, queue, slot, request, wait)
         return handed_over, request
+
+    def _announce(self, ring: RequestRing, slot: int) -> None:
+        # What the card does not know of fills the ring, and nobody could send any more.
+        self._surely("a request to the card", functools.partial(ring.ring_doorbell, slot))
 
     def _wait_for_turn(
         self, ring: RequestRing, queue: WaitQueue, place: object, wait: Wait
@@ -285,7 +317,7 @@ class Controller:
             raise
         self.inside += 1
 
-    def _lock_at_all_costs(self) -> BaseException | None:
+    def lock_at_all_costs(self) -> BaseException | None:
         """Get the lock; returns what a signal handler raised meanwhile."""
         interruption: BaseException | None = None
         while True:
@@ -330,34 +362,58 @@ class Controller:
         """Whatever the sleepers wait for, they must look again; so must pollers."""
         for queue in WaitQueue:
             self.runtime.wake(queue)
-        self.runtime.set_readable(True)
-        self.runtime.set_writable(True)
+        try:
+            self.runtime.set_readable(True)
+        finally:
+            self.runtime.set_writable(True)
+
+    def fail(self, reason: str) -> None:
+        """The driver cannot go on: every call ends, until the card was reset."""
+        if not self.failed:
+            self.failure = reason
+        self.failed = True
+        self.wake_everyone()
+
+    def _surely(self, what: str, step: Callable[[], object]) -> None:
+        """Do what cannot be left undone: where it fails, the card counts as failed."""
+        try:
+            step()
+        except BaseException as error:
+            self.fail(f"{what} was not dealt with ({error!r})")
+            raise
 
     # Interrupts; they are served with the lock held
 
     def stop(self) -> None:
         """Let go of the card: nothing is served from now on."""
-        self.runtime.lock()
+        interruption = self.lock_at_all_costs()
         try:
             self._gone = True
             self.device.close()
         finally:
             self.runtime.unlock()
+        if interruption is not None:
+            raise interruption
 
     def _serve(self, vector: int, serve: Callable[[], None]) -> None:
-        while self.device.wait_for_interrupt(vector):
-            self.runtime.lock()
+        try:
+            while self.device.wait_for_interrupt(vector):
+                self.runtime.lock()
+                try:
+                    # The interrupt may have come just before the card was let go of.
+                    if not self._gone:
+                        serve()
+                finally:
+                    self.runtime.unlock()
+        except BaseException as error:
+            # Nobody would wake the sleepers any more.
+            self.lock_at_all_costs()
             try:
-                # The interrupt may have come just before the card was let go of.
-                if not self._gone:
-                    serve()
-            except BaseException:
-                # Nobody would wake the sleepers any more.
-                self.failed = True
-                self.wake_everyone()
-                raise
+                self._served.discard(vector)
+                self.fail(f"the card's interrupts cannot be served any more ({error!r})")
             finally:
                 self.runtime.unlock()
+            raise
 
     def serve_events(self) -> None:
         """Vector 0: take back every slot that the card returned, and see whether a packet came.

@@ -7,6 +7,7 @@ STOP, or a finished reset. Evidence cannot be made otherwise, and nothing else f
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final, final
 
 import attrs
@@ -96,5 +97,7 @@ class PacketMemory:
         self._free_all()
 
     def _free_all(self) -> None:
-        while self._regions:
-            self._device.free(self._regions.pop())
+        # Each of them, whatever becomes of the others.
+        with contextlib.ExitStack() as steps:
+            while self._regions:
+                steps.callback(self._device.free, self._regions.pop(0))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Self, final
 
@@ -28,6 +29,7 @@ from impl.errors import (
 from impl.loan import Loan
 from impl.memory import Data
 from impl.packet import (
+    Header,
     Packet,
     Payload,
     check_filter,
@@ -141,6 +143,7 @@ class DuctDriver:
         self._mutex = threading.Lock()
         self._closed = False
         self._views: dict[PacketView, int] = {}
+        self._owed: list[Exception] = []
         self._descriptor: int | None = None
         self._poller: Poller | None = None
         self.info: Info = self._controller.info
@@ -165,7 +168,8 @@ class DuctDriver:
             monitor: Let the specification judge every access to the card while it runs, from the
                 first open of it on. Calls raise `SpecificationError` once card or driver has
                 broken a rule.
-            timeout: Seconds to wait for somebody else's open or close to end.
+            timeout: Seconds to wait for somebody else's open or close to end. A reset that is under
+                way is waited for all the same (`Settings`: reset_polls times reset_pause).
             attachments: Who keeps count of the cards in use.
 
         Raises:
@@ -177,10 +181,12 @@ class DuctDriver:
             OSError: The card cannot be reached.
         """
         _check_timeout(timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
         monitoring = Monitoring() if monitor is True else monitor or None
-        attachment = attachments.join(address, settings, monitoring)
+        attachment = attachments.join(address, settings, monitoring, timeout)
         try:
-            driver = cls(attachment, timeout)
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            driver = cls(attachment, left)
         except BaseException:
             attachments.leave(address)
             raise
@@ -241,14 +247,14 @@ class DuctDriver:
     def write(self, message: Data, *, blocking: bool = True, timeout: float | None = None) -> int:
         """Send a packet as the character device takes it: a 16-byte header, then the payload.
 
-        Returns the message's length.
+        Returns the message's length in bytes.
 
         Raises:
             InvalidArgumentError: It is shorter than a header, or the header names another length.
         """
         parsed = parse_message(message)
         self.send(parsed.destination, parsed.payload, blocking=blocking, timeout=timeout)
-        return len(message)
+        return memoryview(message).nbytes
 
     # Receiving
 
@@ -260,7 +266,7 @@ class DuctDriver:
             WouldBlockError, WaitTimeoutError, CardFailedError, ClosedError: See the class.
         """
         controller = self._controller
-        slot, header = controller.receive_packet(self._wait(blocking, timeout))
+        slot, header = self._take_packet(self._wait(blocking, timeout))
         try:
             payload = controller.receive.copy(slot, header)
         finally:
@@ -274,7 +280,7 @@ class DuctDriver:
             The errors of `receive`.
         """
         controller = self._controller
-        slot, header = controller.receive_packet(self._wait(blocking, timeout))
+        slot, header = self._take_packet(self._wait(blocking, timeout))
         try:
             payload = controller.receive.borrow(slot, header)
             view = PacketView(self, header.source, header.destination, payload)
@@ -291,20 +297,35 @@ class DuctDriver:
     ) -> list[Packet]:
         """Wait for a packet; return it and those that are there behind it, `most` at the most.
 
+        An error behind the first packet ends the batch. What was received before is returned, and
+        the next call that receives raises the error.
+
         Raises:
             InvalidArgumentError: `most` is not 1 or more.
             The errors of `receive`.
         """
+        _check_whole(most, "the most packets of a batch")
         if most < 1:
             raise InvalidArgumentError(f"a batch has 1 packet or more, not {most}")
         packets = [self.receive(blocking=blocking, timeout=timeout)]
         while len(packets) < most:
             try:
                 packets.append(self.receive(blocking=False))
-            except OSError:
-                # Whatever is wrong, the next call meets it too; what was received is not lost.
+            except WouldBlockError:
+                break
+            except Exception as error:
+                # It may be about a packet that is lost with it, so that nobody meets it again.
+                with self._mutex:
+                    self._owed.append(error)
                 break
         return packets
+
+    def _take_packet(self, wait: Wait) -> tuple[int, Header]:
+        with self._mutex:
+            owed = self._owed.pop(0) if self._owed else None
+        if owed is not None:
+            raise owed
+        return self._controller.receive_packet(wait)
 
     def read(self, size: int = -1, *, blocking: bool = True, timeout: float | None = None) -> bytes:
         """Receive a packet as the character device gives it: a 16-byte header, then the payload.
@@ -314,6 +335,7 @@ class DuctDriver:
             blocking: Whether the call may wait.
             timeout: The longest that it may wait, in seconds.
         """
+        _check_whole(size, "the most bytes of a message")
         message = message_of(self.receive(blocking=blocking, timeout=timeout))
         return message if size < 0 else message[:size]
 
@@ -341,6 +363,7 @@ class DuctDriver:
             InvalidArgumentError: They make no multicast filter.
             FilterTableFullError: The card has no room for it.
             CardError: The card refused it for another reason.
+            WouldBlockError: The timeout is 0; the card was not asked, since its answer takes time.
         """
         self._change_filter(Command.ADDFILT, mask, address, timeout)
 
@@ -351,6 +374,7 @@ class DuctDriver:
             InvalidArgumentError: They make no multicast filter.
             NoSuchFilterError: The card has no such filter.
             CardError: The card refused for another reason.
+            WouldBlockError: The timeout is 0; the card was not asked, since its answer takes time.
         """
         self._change_filter(Command.RMFILT, mask, address, timeout)
 
@@ -483,6 +507,11 @@ class DuctDriver:
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("the driver was closed; open the card again")
+
+
+def _check_whole(value: object, what: str) -> None:
+    if not hasattr(value, "__index__"):
+        raise TypeError(f"{what} is a whole number, not {value!r}")
 
 
 def _check_timeout(timeout: float | None) -> None:

@@ -46,7 +46,8 @@ class HardwareDevice(Device):
         interrupts: Its interrupts.
         barriers: The barriers of this machine.
         advice: What to check if interrupts are lost.
-        teardown: What is to be done at close, after the last wait has ended.
+        teardown: What is to be done at close, after the last wait has ended. The device takes it
+            over as soon as nothing can go wrong any more.
     """
 
     def __init__(
@@ -65,7 +66,6 @@ class HardwareDevice(Device):
         self._memory = memory
         self._interrupts = interrupts
         self._barriers = barriers
-        self._teardown = teardown
         # An event may be taken note of before its interrupt was sent, which is then withdrawn; an
         # error stays until a reset.
         self._watchdogs = {
@@ -76,6 +76,9 @@ class HardwareDevice(Device):
         self._failed = False
         self._closed = False
         self._closing = threading.Lock()
+        # The last wait ends before anything else is done.
+        teardown.callback(interrupts.close)
+        self._teardown = teardown.pop_all()
 
     # Memory
 
@@ -160,7 +163,6 @@ class HardwareDevice(Device):
             if self._closed:
                 return
             self._closed = True
-            self._interrupts.close()
             self._regions.clear()
             self._teardown.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import enum
 import os
 import select
@@ -50,12 +51,14 @@ class Vectors(Interrupts):
     """
 
     def __init__(self) -> None:
-        self.descriptors = [os.eventfd(0) for _ in range(IDENTITY.vectors)]
-        self._stop = os.eventfd(0)
-        self._polls = [_poll(descriptor, self._stop) for descriptor in self.descriptors]
         self._changed = threading.Condition()
         self._inside = 0
         self._closed = False
+        with contextlib.ExitStack() as undo:
+            self.descriptors = [_eventfd(undo) for _ in range(IDENTITY.vectors)]
+            self._stop = _eventfd(undo)
+            self._polls = [_poll(descriptor, self._stop) for descriptor in self.descriptors]
+            self._eventfds = undo.pop_all()
 
     def wait(self, vector: int, seconds: float) -> Wake:
         """Wait for a vector."""
@@ -89,8 +92,7 @@ class Vectors(Interrupts):
             self._closed = True
             os.eventfd_write(self._stop, 1)
             self._changed.wait_for(lambda: not self._inside)
-        for descriptor in (*self.descriptors, self._stop):
-            os.close(descriptor)
+        self._eventfds.close()
 
 
 class SharedLine(Interrupts):
@@ -114,8 +116,10 @@ class SharedLine(Interrupts):
         self._descriptor = descriptor
         self._take = take
         self._enable = enable
-        self._stop = os.eventfd(0)
-        self._poll = _poll(descriptor, self._stop)
+        with contextlib.ExitStack() as undo:
+            self._stop = _eventfd(undo)
+            self._poll = _poll(descriptor, self._stop)
+            self._eventfds = undo.pop_all()
         self._changed = threading.Condition()
         self._inside: set[int] = set()
         self._raised: set[int] = set()
@@ -152,8 +156,8 @@ class SharedLine(Interrupts):
         """Enable the line if every handler has looked since it was disabled."""
         all_wait = len(self._inside) == IDENTITY.vectors and not self._raised
         if all_wait and not (self._enabled or self._failed):
-            self._enabled = True
             self._enable()
+            self._enabled = True
 
     def _listen(self, seconds: float) -> None:
         """Poll the descriptor on behalf of all who wait, without the lock."""
@@ -186,7 +190,7 @@ class SharedLine(Interrupts):
             os.eventfd_write(self._stop, 1)
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._inside)
-        os.close(self._stop)
+        self._eventfds.close()
 
 
 class Clock(Interrupts):
@@ -211,6 +215,13 @@ class Clock(Interrupts):
     def close(self) -> None:
         """End all waits."""
         self._closed.set()
+
+
+def _eventfd(undo: contextlib.ExitStack) -> int:
+    """A new eventfd, which `undo` closes."""
+    descriptor = os.eventfd(0)
+    undo.callback(os.close, descriptor)
+    return descriptor
 
 
 def _poll(*descriptors: int) -> select.poll:

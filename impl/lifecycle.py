@@ -11,7 +11,9 @@ raised.
 
 from __future__ import annotations
 
-from impl.controller import Controller, Life, Wait
+from collections.abc import Sequence
+
+from impl.controller import Controller, Life, Wait, attempted
 from impl.dma import PacketMemory, ResetFinished, StopCompleted
 from impl.errors import CardFailedError, ClosedError, DuctError, WaitTimeoutError
 from impl.request import Request
@@ -81,7 +83,7 @@ class Lifecycle:
             self._runtime.sleep(WaitQueue.LIFE, deadline)
         except ExpiredError:
             raise WaitTimeoutError(
-                f"waited {timeout:g} s for somebody else to open or close the card"
+                f"waited {round(timeout or 0, 2):g} s for somebody else to open or close the card"
             ) from None
 
     def _open_first(self) -> None:
@@ -89,7 +91,6 @@ class Lifecycle:
         controller.life = Life.OPENING
         problem = self._start()
         controller.life = Life.CLOSED if problem else Life.OPEN
-        controller.show_writable()
         self._runtime.wake(WaitQueue.LIFE)
         if isinstance(problem, DuctError):
             raise CardFailedError(f"the card does not start: {problem.strerror}") from problem
@@ -101,21 +102,26 @@ class Lifecycle:
         controller = self._controller
         started = False
         try:
+            controller.start()
             if self.needs_reset or controller.failed:
                 self._recover()
             self._set_up()
             self._command(Command.START)
             started = True
             self._command(Command.ADDFILT, EXACT_MASK, controller.info.hwaddr)
+            controller.show_writable()
         except BaseException as problem:
             controller.life = Life.CLOSING
-            if started:
-                self._shut_down()
-            elif not self.needs_reset:
-                # A START that failed or was interrupted may have started the card all the same.
-                self._recover_if_possible()
-            return problem
+            undone = attempted(self._shut_down if started else self._undo_set_up)
+            return _foremost([problem, undone, attempted(controller.show_writable)])
         return None
+
+    def _undo_set_up(self) -> BaseException | None:
+        """The card was not started, as far as is known."""
+        if self.needs_reset:
+            return None
+        # A START that failed or was interrupted may have started the card all the same.
+        return self._recover_if_possible()
 
     # Close
 
@@ -130,7 +136,7 @@ class Lifecycle:
                 closed; its memory is kept, and the next open tries again.
             ClosedError: Nobody has the card open.
         """
-        self._runtime.lock()
+        interruption = self._controller.lock_at_all_costs()
         try:
             if not self._opens:
                 raise ClosedError("the card is not open")
@@ -140,17 +146,21 @@ class Lifecycle:
                 self._close_last()
         finally:
             self._runtime.unlock()
+            if interruption is not None:
+                raise interruption
 
     def _close_last(self) -> None:
         controller = self._controller
         controller.life = Life.CLOSING
-        controller.wake_everyone()
-        interruptions = [self._wait_for_leavers(), self._drain(), self._shut_down()]
+        # Each of them, whatever becomes of the others.
+        problems = [attempted(controller.wake_everyone)]
+        problems += [attempted(self._wait_for_leavers), attempted(self._drain)]
+        problems += [attempted(self._shut_down)]
         controller.life = Life.CLOSED
         self._runtime.wake(WaitQueue.LIFE)
-        for interruption in interruptions:
-            if interruption is not None:
-                raise interruption
+        problem = _foremost(problems)
+        if problem is not None:
+            raise problem
         if self.needs_reset:
             raise CardFailedError(
                 "the card neither stops nor resets; its memory is kept, and the next open tries "
@@ -283,10 +293,19 @@ class Lifecycle:
     def _free(self, evidence: StopCompleted | ResetFinished) -> None:
         """Free the memory of the packet rings, if there is any."""
         if self._memory is not None:
-            self._memory.free(evidence)
-            self._memory = None
+            try:
+                self._memory.free(evidence)
+            finally:
+                self._memory = None
 
     def _command(self, command: Command, mask: int = 0, address: int = 0) -> Request:
         timeout = self._settings.command_timeout
         wait = Wait(timeout=timeout, deadline=self._runtime.now() + timeout, conducts=True)
         return self._controller.command(command, mask, address, wait)
+
+
+def _foremost(problems: Sequence[BaseException | None]) -> BaseException | None:
+    """What is told of several problems: what a signal handler raised, or else the first one."""
+    there = [problem for problem in problems if problem is not None]
+    raised = [problem for problem in there if not isinstance(problem, DuctError)]
+    return next(iter(raised or there), None)

@@ -7,6 +7,7 @@ they queue.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import threading
 from typing import final
@@ -81,10 +82,12 @@ class Poller:
             queue = self._queues.pop(key, None)
         if queue is None:
             return
-        self._stop_polling(queue.loop, key[1])
-        for future in queue.waiting:
-            if not future.done():
-                future.set_result(None)
+        try:
+            self._stop_polling(queue.loop, key[1])
+        finally:
+            for future in queue.waiting:
+                if not future.done():
+                    future.set_result(None)
 
     def _stop_polling(self, loop: asyncio.AbstractEventLoop, direction: Direction) -> None:
         if direction is Direction.READABLE:
@@ -106,8 +109,10 @@ class Poller:
                 self._wake(key)
             elif not queue.loop.is_closed():
                 done = threading.Event()
-                queue.loop.call_soon_threadsafe(self._wake_and_tell, key, done)
-                done.wait(timeout=1)
+                # Nobody waits in a loop that was closed meanwhile.
+                with contextlib.suppress(RuntimeError):
+                    queue.loop.call_soon_threadsafe(self._wake_and_tell, key, done)
+                    done.wait(timeout=1)
 
     def _wake_and_tell(self, key: tuple[int, Direction], done: threading.Event) -> None:
         self._wake(key)

@@ -23,37 +23,41 @@ class Readiness:
 
     def __init__(self) -> None:
         self._users, self._drivers = socket.socketpair()
-        for end in (self._users, self._drivers):
-            end.setblocking(False)
-        self._users.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-        self._drivers.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         self._readable = False
         self._writable = True
-        self.set_writable(False)
+        try:
+            for end in (self._users, self._drivers):
+                end.setblocking(False)
+            self._users.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            self._drivers.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            self.set_writable(False)
+        except BaseException:
+            self.close()
+            raise
 
     def set_readable(self, yes: bool) -> None:
         """Make the descriptor poll as readable, or not."""
         if yes == self._readable:
             return
-        self._readable = yes
         # A user who reads the descriptor harms only himself.
         with contextlib.suppress(BlockingIOError):
             if yes:
                 self._drivers.send(b"\0")
             else:
                 self._users.recv(1)
+        self._readable = yes
 
     def set_writable(self, yes: bool) -> None:
         """Make the descriptor poll as writable, or not."""
         if yes == self._writable:
             return
-        self._writable = yes
         with contextlib.suppress(BlockingIOError):
             while True:
                 if yes:
                     self._drivers.recv(CHUNK)
                 else:
                     self._users.send(b"\0" * CHUNK)
+        self._writable = yes
 
     def duplicate(self) -> int:
         """A descriptor of its own for one user, who closes it."""
@@ -61,5 +65,5 @@ class Readiness:
 
     def close(self) -> None:
         """Close both ends; duplicates poll as readable then, with nothing to read."""
-        self._users.close()
-        self._drivers.close()
+        with contextlib.closing(self._drivers):
+            self._users.close()

@@ -5,6 +5,10 @@ On the command and the transmit ring the host *produces* requests that the card 
 receive ring the card produces packets that the host *consumes*. The order of each store and load
 is the one of `model/ring_spec.py`, and tests compare the two access by access.
 
+Garbage decides nothing. A slot that was handed over is the card's until its owner byte reads HOST;
+a byte that names nobody says nothing. Whose a slot is otherwise is what the driver has counted, and
+what the card writes to the owner byte of a slot that is the host's has no effect.
+
 Nothing here waits or locks: callers hold the driver's lock, except where a method says otherwise.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import attrs
 
@@ -10,6 +11,10 @@ from impl.errors import InvalidArgumentError
 from model.layout import LIMITS
 
 __all__ = ["Monitoring", "Settings"]
+
+
+LONGEST: Final = 86_400
+"""Seconds of the longest time that may be chosen."""
 
 
 @attrs.frozen
@@ -23,6 +28,8 @@ class Settings:
         drain_timeout: Seconds that the last close lets the card send what is queued.
         command_timeout: Seconds that open and close give the card to answer a command.
 
+    All seconds are 0 to 86400, a day: whoever waits for a card for ever has no bound on a close.
+
     Raises:
         InvalidArgumentError: One of them is out of its range.
     """
@@ -34,6 +41,9 @@ class Settings:
     command_timeout: float = 5.0
 
     def __attrs_post_init__(self) -> None:
+        for name in ("ring_shift", "reset_polls"):
+            if not isinstance(getattr(self, name), int):
+                raise InvalidArgumentError(f"{name} is a whole number, not {getattr(self, name)!r}")
         if not 0 <= self.ring_shift <= LIMITS.max_shift:
             raise InvalidArgumentError(
                 f"ring_shift is 0 to {LIMITS.max_shift}, not {self.ring_shift}"
@@ -41,8 +51,11 @@ class Settings:
         if self.reset_polls < 1:
             raise InvalidArgumentError(f"reset_polls is 1 or more, not {self.reset_polls}")
         for name in ("reset_pause", "drain_timeout", "command_timeout"):
-            if getattr(self, name) < 0:
-                raise InvalidArgumentError(f"{name} is 0 or more, not {getattr(self, name)}")
+            # NaN is in no range.
+            if not 0 <= getattr(self, name) <= LONGEST:
+                raise InvalidArgumentError(
+                    f"{name} is 0 to {LONGEST} seconds, not {getattr(self, name)}"
+                )
 
 
 @attrs.frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 import time
 import weakref
@@ -152,10 +153,15 @@ class ThreadRuntime(Runtime):
 
     def start(self, name: str, body: Callable[[], None]) -> None:
         thread = threading.Thread(target=body, name=f"duct {name}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise OSError(errno.ENOMEM, f"the thread for {name} cannot be started") from error
         self._threads.append(thread)
-        thread.start()
 
     def close(self) -> None:
-        for thread in self._threads:
-            thread.join()
-        self._readiness.close()
+        try:
+            for thread in self._threads:
+                thread.join()
+        finally:
+            self._readiness.close()

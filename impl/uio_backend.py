@@ -84,6 +84,7 @@ def open_uio_on(kernel: Kernel, rest: str) -> Device:
                 take=lambda: kernel.read(device, INTERRUPT_COUNT),
                 enable=lambda: config.change_command(clear_bits=INTERRUPT_DISABLE),
             )
+        undo.callback(interrupts.close)
         return HardwareDevice(
             f"uio:{function.address}",
             registers=registers,
@@ -91,7 +92,7 @@ def open_uio_on(kernel: Kernel, rest: str) -> Device:
             interrupts=interrupts,
             barriers=barriers,
             advice=ADVICE,
-            teardown=undo.pop_all(),
+            teardown=undo,
         )
 
 

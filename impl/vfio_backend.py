@@ -98,7 +98,7 @@ def open_vfio_on(kernel: Kernel, rest: str) -> Device:
             interrupts=vectors,
             barriers=barriers,
             advice=ADVICE,
-            teardown=undo.pop_all(),
+            teardown=undo,
         )
 
 
@@ -182,7 +182,7 @@ class IommuMemory:
     _container: Container
     _addresses: AddressSpace = attrs.field(init=False)
     _page: int = attrs.field(init=False)
-    _mapped: set[int] = attrs.field(factory=set, init=False)
+    _mapped: dict[int, int] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         info = self._container.iommu_info()
@@ -201,18 +201,21 @@ class IommuMemory:
         bus_address = self._addresses.allocate(size, page)
         if bus_address is None:
             raise NoDmaMemoryError(f"the IOMMU has no {size} addresses left")
-        try:
-            self._container.map(address_of(memory), size, bus_address)
-        except OSError as error:
-            self._addresses.free(bus_address)
-            if error.errno != errno.ENOMEM:
-                raise
-            raise NoDmaMemoryError(
-                f"{size >> 10} KiB of memory cannot be locked for the card; raise the limit "
-                "(ulimit -l, or LimitMEMLOCK= of a service)"
-            ) from error
-        self._mapped.add(bus_address)
-        return MappedRegion(purpose, size, memory, [bus_address])
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._addresses.free, bus_address)
+            region = MappedRegion(purpose, size, memory, [bus_address])
+            try:
+                self._container.map(address_of(memory), size, bus_address)
+            except OSError as error:
+                if error.errno != errno.ENOMEM:
+                    raise
+                raise NoDmaMemoryError(
+                    f"{size >> 10} KiB of memory cannot be locked for the card; raise the limit "
+                    "(ulimit -l, or LimitMEMLOCK= of a service)"
+                ) from error
+            undo.pop_all()
+        self._mapped[bus_address] = size
+        return region
 
     def free(self, region: MappedRegion) -> None:
         """Let the card reach the region no more. Its memory goes with the last view of it."""
@@ -220,10 +223,13 @@ class IommuMemory:
 
     def free_all(self) -> None:
         """Let the card reach nothing."""
-        for bus_address in sorted(self._mapped):
-            self._unmap(bus_address)
+        # Each of them, whatever becomes of the others.
+        with contextlib.ExitStack() as steps:
+            for bus_address in self._mapped:
+                steps.callback(self._unmap, bus_address)
 
     def _unmap(self, bus_address: int) -> None:
-        used = self._addresses.free(bus_address)
-        self._mapped.remove(bus_address)
-        self._container.unmap(used.size, bus_address)
+        self._container.unmap(self._mapped[bus_address], bus_address)
+        # Only now may something else be there.
+        del self._mapped[bus_address]
+        self._addresses.free(bus_address)

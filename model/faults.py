@@ -846,6 +846,9 @@ _CARDS: Final = {
     "drops-when-stopped": "RXJUMBO is set although packet traffic is off",
     "strange-event": "a bit of EVFLAGS is set that means nothing",
     "resets-unasked": "FLAGS names a reset that nobody asked for",
+    "owner-is-nobody": "for a while the owner byte of a slot on its way back is no owner",
+    "writes-to-a-free-slot": "the owner byte of a free transmit slot is overwritten",
+    "recovers-by-itself": "FLAGS names an error, and then none, and nobody has reset the card",
 }
 """What a card may do wrong that the monitor can see."""
 

@@ -144,7 +144,11 @@ class WatchedDevice(Device):
     def wait_for_interrupt(self, vector: int) -> bool:
         """Wait until the card raises `vector`; False when the device was closed instead."""
         self._observer.callers.serves(vector)
-        return self._inner.wait_for_interrupt(vector)
+        try:
+            return self._inner.wait_for_interrupt(vector)
+        except Exception as error:
+            self._observer.verdict.give_up(f"interrupts cannot be waited for: {error!r}")
+            raise
 
     def close(self) -> None:
         """Let go of the card."""

@@ -5,6 +5,7 @@ The monitor must see each of them, and say that it was the card. The driver is a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -39,6 +40,8 @@ DEVICE: Final = bytes([Owner.DEVICE])
 LENGTH: Final = PACKET_SLOT.part("pktlen")
 DESTINATION: Final = PACKET_SLOT.part("dest")
 ERROR: Final = COMMAND_SLOT.part("error")
+HESITATION: Final = 0.005
+"""Seconds that something wrong lasts before it is put right."""
 Body = Callable[[], None]
 
 
@@ -188,15 +191,45 @@ def _event(running: RunningCard, bits: int) -> None:
 
 def _recovers_by_itself(running: RunningCard) -> None:
     card = running.card
-    seen: list[int] = []
+    told: list[int] = []
 
     def read(value: int) -> int:
-        failed = card.flags is Flags.ERROR
-        seen.append(value)
-        return 0 if failed and seen.count(value) > 1 else value
+        if card.flags is not Flags.ERROR:
+            told.clear()
+        elif told:
+            return 0
+        else:
+            told.append(value)
+        return value
 
     reads(card, FLAGS, read)
-    card.spurious()
+
+
+def _owner_is_nobody(running: RunningCard) -> None:
+    card = running.card
+    since: dict[int, float] = {}
+
+    def hesitate(complete: Body) -> None:
+        slot = card.tx.dev_i
+        begun = since.setdefault(slot, time.monotonic())
+        if time.monotonic() < begun + HESITATION:
+            card.dma.write(address(card.tx, 0), b"\x00")
+            card.spurious()
+            return
+        del since[slot]
+        complete()
+
+    card.step("tx.complete").around(hesitate)
+
+
+def _writes_to_a_free_slot(running: RunningCard) -> None:
+    card = running.card
+
+    def write() -> None:
+        if card.started and card.dma.read(address(card.tx, 0), 1) == HOST:
+            card.dma.write(address(card.tx, 0), b"\x00")
+
+    behind(card, "cmd.complete", write)
 
 
 def _resets_unasked(running: RunningCard) -> None:
@@ -243,4 +276,7 @@ CARD_FAULTS: Final = (
     ),
     CardFault("strange-event", lambda running: _event(running, 1 << 9), "bits 0x200"),
     CardFault("resets-unasked", _resets_unasked, "a reset that was not asked for"),
+    CardFault("owner-is-nobody", _owner_is_nobody, "owner byte 0x0 in slot"),
+    CardFault("writes-to-a-free-slot", _writes_to_a_free_slot, "while the slot was the host's"),
+    CardFault("recovers-by-itself", _recovers_by_itself, "FLAGS became clear again"),
 )

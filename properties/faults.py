@@ -93,14 +93,15 @@ _MY_TURN: Final = "            if ring.waiters[0] is place and ring.room:\n"
 _ROOM: Final = (
     "                if not ring.room and unannounced:\n"
     "                    # The card must know of the others before anybody waits for it.\n"
-    "                    ring.ring_doorbell(slot)\n"
     "                    unannounced = False\n"
+    "                    self._announce(ring, slot)\n"
 )
 _HAND_OVER: Final = (
     "                slot = ring.hand_over(request if last and wait.blocking else None)\n"
 )
 _LOOK_AFTER: Final = (
-    "            slot, header = self.receive.consume()\n            self._look_at_next()\n"
+    "            slot, header = self.receive.consume()\n"
+    '            self._surely("the packet behind one that was taken", self._look_at_next)\n'
 )
 _RECEIVE: Final = (
     "        try:\n"
@@ -118,17 +119,14 @@ _SHUT_DOWN: Final = (
     "            return interruption\n"
 )
 _RECOVER: Final = (
-    "            elif not self.needs_reset:\n"
-    "                # A START that failed or was interrupted may have started the card all the "
-    "same.\n                self._recover_if_possible()\n"
+    "        # A START that failed or was interrupted may have started the card all the same.\n"
+    "        return self._recover_if_possible()\n"
 )
-_UNDO: Final = "            if started:\n                self._shut_down()\n" + _RECOVER
+_UNDO: Final = "            undone = attempted(self._shut_down if started else self._undo_set_up)\n"
 _FREE_UNASKED: Final = (
     "            self._retire_packet_rings()\n            self._free(ResetFinished(0))\n"
 )
-_END_CLOSE: Final = (
-    "        interruptions = [self._wait_for_leavers(), self._drain(), self._shut_down()]\n"
-)
+_END_CLOSE: Final = "        problems += [attempted(self._shut_down)]\n"
 _FILL_IN_TX: Final = "        slot = self.next_slot\n        offset = slot * BUFFER_SIZE\n"
 
 _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
@@ -143,7 +141,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         _RING(_RESTORE, _RESTORE.replace(", slot))", ', getattr(self, "_index", slot)))')),
     ),
     "fatal-is-forever": _LIFECYCLE("        controller.failed = False\n", ""),
-    "free-while-started": _LIFECYCLE(_UNDO, _FREE_UNASKED),
+    "free-while-started": _LIFECYCLE(_UNDO, _FREE_UNASKED + "            undone = None\n"),
     "stop-failed-free": _LIFECYCLE(
         _SHUT_DOWN, f"        except DuctError:\n{_FREE_UNASKED}            return None\n"
     ),
@@ -163,7 +161,8 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     ),
     "wrong-channel": (
         _LIFECYCLE(
-            "        controller.wake_everyone()\n", "        self._runtime.wake(WaitQueue.LIFE)\n"
+            "        problems = [attempted(controller.wake_everyone)]\n",
+            "        self._runtime.wake(WaitQueue.LIFE)\n        problems = []\n",
         ),
         # Closing a driver object ends its sleeps as well; the other drivers have no such
         # second net.
@@ -230,9 +229,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     ),
     "rx-before-start": _LIFECYCLE(
         _END_CLOSE,
-        "        interruptions = [self._wait_for_leavers(), self._drain()]\n"
-        "        self._retire_packet_rings()\n"
-        "        self._free(ResetFinished(0))\n",
+        "        self._retire_packet_rings()\n        self._free(ResetFinished(0))\n",
     ),
     "open-leak": _LIFECYCLE(
         "            elif controller.failed:\n",
@@ -290,13 +287,15 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         _SHOW_PACKET, "        if self.receive.packet_ready() or self.life is Life.OPEN:\n"
     ),
     "last-packet-leaves-readable": _CONTROLLER(
-        _LOOK_AFTER, _LOOK_AFTER.replace("_look_at_next", "receive.packet_ready")
+        _LOOK_AFTER, _LOOK_AFTER.replace("self._look_at_next", "self.receive.packet_ready")
     ),
     "readiness-cleared-unseen": _CONTROLLER(
         _LOOK_AFTER, _LOOK_AFTER + "            self.runtime.set_readable(False)\n"
     ),
-    "slot-never-returned": _CONTROLLER(
-        "            self.receive.repost(slot)\n", "            pass\n"
+    "slot-never-returned": _left_out(
+        "controller",
+        '            self._surely("a receive slot", '
+        "functools.partial(self.receive.repost, slot))\n",
     ),
     "looks-after-free": _RING(
         '        """Detach from memory."""\n        self._memory = None\n',
@@ -370,8 +369,8 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     # Wake-ups
     "line-not-woken": _left_out(
         "controller",
-        "            self.runtime.wake(queue)\n",
-        after="            # The next in line may go on.\n",
+        "                    self.runtime.wake(queue)\n",
+        after="                    # The next in line may go on.\n",
     ),
     "completion-not-woken": _left_out(
         "controller",
@@ -402,7 +401,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     "closed-wakes-nobody": _left_out(
         "lifecycle",
         "        self._runtime.wake(WaitQueue.LIFE)\n",
-        before="        for interruption in",
+        before="        problem = _foremost",
     ),
     "close-cancels-nothing": _left_out("lifecycle", "            self._runtime.cancel(handle)\n"),
     # Indices and what is kept of a slot
@@ -441,7 +440,9 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     "peek-takes": _CONTROLLER(
         "            return self.receive.peek()\n", "            return self.receive.consume()[1]\n"
     ),
-    "readiness-never-set": _left_out("controller", "            self.runtime.set_readable(True)\n"),
+    "readiness-never-set": _left_out(
+        "controller", "            self.runtime.set_readable(True)\n", after=_SHOW_PACKET
+    ),
     "readiness-never-cleared": _left_out(
         "controller", "            self.runtime.set_readable(False)\n"
     ),
@@ -449,12 +450,17 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "lifecycle", "        self._runtime.set_readable(False)\n"
     ),
     "full-ring-not-shown": _left_out(
-        "controller", "            self.show_writable()\n", before="            # The next in line"
+        "controller",
+        "                    self.show_writable()\n",
+        before="                finally:\n                    # The next in line",
     ),
     "free-slot-not-shown": _left_out(
         "controller", "        self.show_writable()\n", before=_SHOW_PACKET
     ),
-    "pointers-not-restored": _left_out("controller", "        self.receive.refill(slot)\n"),
+    "pointers-not-restored": _CONTROLLER(
+        "        problem = attempted(functools.partial(self.receive.refill, slot))\n",
+        "        problem = None\n",
+    ),
     "owner-before-pointer": _RING(
         "        self.refill(slot)\n        self._hand_over(slot)\n",
         "        self._hand_over(slot)\n        self.refill(slot)\n",
@@ -477,12 +483,12 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "            while controller.life in {Life.OPENING, Life.CLOSING}:\n",
         "            while controller.life is Life.OPENING:\n",
     ),
-    "leavers-not-awaited": _LIFECYCLE("[self._wait_for_leavers(), ", "["),
-    "not-drained": _LIFECYCLE("self._drain(), ", ""),
+    "leavers-not-awaited": _LIFECYCLE("[attempted(self._wait_for_leavers), ", "["),
+    "not-drained": _LIFECYCLE(", attempted(self._drain)]", "]"),
     "drains-a-failed-card": _LIFECYCLE(
         "while not controller.failed and controller", "while controller"
     ),
-    "aborted-open-keeps-card": _LIFECYCLE(_RECOVER, ""),
+    "aborted-open-keeps-card": _LIFECYCLE(_RECOVER, "        return None\n"),
     "filters-not-flushed": _left_out("lifecycle", "            self._command(Command.FLUSHFILT)\n"),
     "packet-memory-leaks": _left_out("lifecycle", "            self._memory.free(evidence)\n"),
     "rings-used-after-stop": _left_out(

@@ -185,13 +185,15 @@ def _receivers_are_slow(stage: MonitoredBench) -> None:
 
 
 def _the_card_fails(stage: MonitoredBench) -> None:
-    """The card fails with callers waiting; it is closed, opened again, and works."""
+    """The card fails with callers waiting, and says so twice; it is opened again, and works."""
     duct = stage.open()
     stage.beside(lambda: duct.receive(timeout=SOON))
     stage.beside(lambda: duct.receive(timeout=SOON))
     stage.sleeping(2)
     stage.card.fail()
     stage.joined()
+    for _ in range(2):
+        stage.interrupt(1)
     attempt(duct.poll, stage.open, lambda: duct.send(NOBODY, b"", timeout=SOON), duct.close)
     _packets_come_and_go(stage)
 

@@ -214,6 +214,7 @@ class Uio(Opened):
 
     def close(self):
         self.slot.change_command(clear_bits=BUS_MASTER)
+        self.slot.function.set_irqs(IrqSet(20, 1 | 1 << 5, INTX, 0, 0), [])
 
     def read(self, descriptor, size):
         assert size == 4, "UIO devices are read by 4 bytes"
@@ -237,6 +238,11 @@ class Container(Opened):
 
     group: "Group | None" = None
     translates: bool = False
+
+    def close(self):
+        # Without its address space the devices in it reach nothing.
+        if self.group is not None:
+            self._pieces.clear()
 
     def control(self, request, argument):
         match request - 0x3B64:

@@ -4,15 +4,16 @@ import gc
 import threading
 from importlib.metadata import EntryPoint
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from impl import attach
 from impl.attach import Attachments, backends
-from impl.errors import InvalidArgumentError, UnknownAddressError
+from impl.errors import InvalidArgumentError, UnknownAddressError, WaitTimeoutError
 from impl.memory import Device
-from impl.settings import Settings
+from impl.settings import Monitoring, Settings
 
 PATIENCE = 30
 SMALL = Settings(ring_shift=1)
@@ -152,7 +153,10 @@ def test_other_settings_are_refused_while_the_card_is_in_use(cards, log):
     other = Settings(ring_shift=2)
     with pytest.raises(InvalidArgumentError) as caught:
         cards.join("fake:", other)
-    assert caught.value.strerror == f"fake: is in use with {SMALL}, and {other} was asked for"
+    assert caught.value.strerror == (
+        "fake: is in use with ring_shift=1, and ring_shift=2 was asked for; close every other open "
+        "of it first"
+    )
     cards.leave("fake:")
     assert join_at_rest(cards, "fake:", other).controller.settings == other
     cards.leave("fake:")
@@ -165,15 +169,84 @@ def test_other_settings_are_refused_while_the_card_is_in_use(cards, log):
         ({"ring_shift": -1}, "ring_shift is 0 to 12, not -1"),
         ({"ring_shift": 13}, "ring_shift is 0 to 12, not 13"),
         ({"reset_polls": 0}, "reset_polls is 1 or more, not 0"),
-        ({"reset_pause": -0.1}, "reset_pause is 0 or more, not -0.1"),
-        ({"drain_timeout": -1}, "drain_timeout is 0 or more, not -1"),
-        ({"command_timeout": -1}, "command_timeout is 0 or more, not -1"),
+        ({"reset_pause": -0.1}, "reset_pause is 0 to 86400 seconds, not -0.1"),
+        ({"drain_timeout": -1}, "drain_timeout is 0 to 86400 seconds, not -1"),
+        ({"command_timeout": -1}, "command_timeout is 0 to 86400 seconds, not -1"),
     ],
 )
 def test_settings_out_of_range_are_refused(wrong, message):
     with pytest.raises(InvalidArgumentError) as caught:
         Settings(**wrong)
     assert caught.value.strerror == message
+
+
+CHANGED = {"ring_shift": 3, "reset_polls": 7, "reset_pause": 0.5, "drain_timeout": 2.5,
+           "command_timeout": 1.5}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", [field.name for field in attrs.fields(Settings)])
+def test_settings_that_differ_in_any_field_are_refused_by_its_name(cards, field):
+    join_at_rest(cards, "fake:", SMALL)
+    with pytest.raises(InvalidArgumentError) as caught:
+        cards.join("fake:", attrs.evolve(SMALL, **{field: CHANGED[field]}))
+    assert caught.value.strerror == (
+        f"fake: is in use with {field}={getattr(SMALL, field)!r}, and {field}={CHANGED[field]!r} "
+        "was asked for; close every other open of it first"
+    )
+    assert cards.join("fake:", SMALL).users == 2
+    cards.leave("fake:")
+    cards.leave("fake:")
+
+
+def test_all_that_differs_is_named(cards):
+    join_at_rest(cards, "fake:", SMALL)
+    with pytest.raises(InvalidArgumentError) as caught:
+        cards.join("fake:", Settings(reset_polls=2), Monitoring(saves_to="run.json"))
+    assert caught.value.strerror == (
+        "fake: is in use with ring_shift=1, reset_polls=1000, no monitor, and ring_shift=6, "
+        "reset_polls=2, Monitoring(saves_to=PosixPath('run.json')) was asked for; close every "
+        "other open of it first"
+    )
+    cards.leave("fake:")
+
+
+def test_other_settings_for_a_card_that_is_kept_say_how_it_is_let_go_of(cards):
+    attachment = join_at_rest(cards, "fake:", SMALL)
+    attachment.lifecycle.needs_reset = True
+    cards.leave("fake:")
+    with pytest.raises(InvalidArgumentError) as caught:
+        cards.join("fake:", Settings(ring_shift=2))
+    assert caught.value.strerror == (
+        "fake: could not be stopped and is kept with ring_shift=1, and ring_shift=2 was asked for; "
+        "open and close it once as it is, which resets it"
+    )
+    at_rest(cards.join("fake:", None))
+    cards.leave("fake:")
+
+
+def test_whoever_waits_for_another_who_takes_hold_of_a_card_waits_no_longer_than_told(log):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def slow(rest):
+        reached.set()
+        assert go_on.wait(PATIENCE)
+        return FakeDevice(log, rest)
+
+    cards = Attachments(lambda: {"fake": slow})
+    other = threading.Thread(target=lambda: join_at_rest(cards, "fake:"))
+    other.start()
+    assert reached.wait(PATIENCE)
+    for timeout in (0, 0.01):
+        with pytest.raises(WaitTimeoutError) as caught:
+            cards.join("fake:", None, timeout=timeout)
+        assert caught.value.strerror == (
+            f"waited {timeout} s for somebody else to take hold of a card or let go of it"
+        )
+    go_on.set()
+    other.join(PATIENCE)
+    assert cards.join("fake:", None, timeout=float("inf")).users == 2
+    cards.leave("fake:")
+    cards.leave("fake:")
 
 
 # Keeping hold

@@ -3,14 +3,17 @@
 import errno
 import os
 import stat
+from pathlib import Path
 
 import attrs
 import pytest
 
 from impl.binding import Binder, Bus, Way, device_file, way_of
+from impl.controller import attempted
 from impl.errors import CardInUseError, NotPermittedError, NotSetUpError
 from impl.holders import holders
 from impl.pci import PciFunction, find_card
+from tests.failing import Strikes
 from tests.fake_machine import Machine
 from userland.cards import subcommands
 
@@ -205,6 +208,71 @@ def test_an_unbind_that_was_interrupted_is_repeated(card, binder, step):
     assert as_found(card, binder) == ("e1000e", "(null)", [])
 
 
+class Notes(type(Path())):
+    """A folder of notes, and whatever is in it, where an operation may fail."""
+
+    strikes = Strikes()
+
+    def mkdir(self, *arguments, **options):
+        self.strikes.pass_by("mkdir", errno.ENOSPC)
+        super().mkdir(*arguments, **options)
+
+    def write_text(self, text, **options):
+        self.strikes.pass_by("write_text", errno.ENOSPC)
+        return super().write_text(text, **options)
+
+    def replace(self, target):
+        self.strikes.pass_by("replace", errno.EIO)
+        return super().replace(target)
+
+    def unlink(self, **options):
+        self.strikes.pass_by("unlink", errno.EIO)
+        super().unlink(**options)
+
+
+class FailingBus(FakeBus):
+    """A bus where an operation may fail."""
+
+    def write(self, path, text):
+        Notes.strikes.pass_by(path.name, errno.EIO)
+        super().write(path, text)
+
+    def load(self, module):
+        Notes.strikes.pass_by("load", errno.EAGAIN)
+        return super().load(module)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("goes_on", ["bind", "unbind"])
+@pytest.mark.parametrize("call", ["bind", "unbind"])
+def test_whatever_fails_in_a_bind_or_an_unbind_the_next_one_finishes_it(
+    card, machine, tmp_path, way, call, goes_on
+):
+    bus = FailingBus(machine.root, machine)
+    binder = Binder(bus, Notes(tmp_path / "run" / "duct"))
+    bus._bind(CARD, "e1000e")
+    strikes = Notes.strikes
+    for number in range(1, 20):
+        if call == "unbind":
+            binder.bind(card, way)
+        with strikes.armed(number):
+            error = attempted(
+                (lambda: binder.unbind(card) and None)
+                if call == "unbind"
+                else (lambda: binder.bind(card, way) and None)
+            )
+        assert isinstance(error, OSError) == (strikes.struck is not None)
+        if goes_on == "bind":
+            binder.bind(card, way)
+            assert card.driver == way.driver
+        binder.unbind(card)
+        assert as_found(card, binder)[:2] == ("e1000e", "(null)")
+        assert not list(binder.notes.glob("*.json"))
+        if strikes.struck is None:
+            break
+    assert number > 5
+
+
 def test_a_driver_that_does_not_take_the_card_leaves_it_as_it_was(card, binder):
     binder.bus._bind(CARD, "e1000e")
     binder.bus.refusing.add("uio_pci_generic")
@@ -336,6 +404,20 @@ def test_a_file_that_keeps_the_writer_waiting_is_given_up(tmp_path):
     reader = os.open(pipe, os.O_RDONLY)
     assert os.read(reader, 100) == CARD.encode()
     os.close(reader)
+
+
+def test_a_file_that_cannot_be_written_is_no_success(tmp_path):
+    folder = tmp_path / "unbind"
+    folder.mkdir()
+    with pytest.raises(NotSetUpError) as caught:
+        Bus().write_patiently(folder, CARD, PATIENCE)
+    assert caught.value.strerror.startswith(f"{folder} cannot be written: ")
+
+
+def test_without_a_program_that_writes_nothing_was_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(NotSetUpError):
+        Bus().write_patiently(tmp_path / "unbind", CARD, PATIENCE)
 
 
 @pytest.mark.parametrize(
