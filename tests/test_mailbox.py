@@ -53,7 +53,10 @@ def test_everything_is_proved_in_both_arithmetics():
     assert set(found.values()) == {"proved"}
     assert {arithmetic for arithmetic, _ in found} == {"integer", "machine"}
     kinds = {name.partition("/")[0] for _, name in found}
-    assert kinds == {"initial", "step", "property", "race", "deadlock", "rule", "promise", "vacuity"}
+    assert kinds == {
+        *("initial", "step", "property", "race"),
+        *("deadlock", "rule", "promise", "vacuity"),
+    }
 
 
 @pytest.mark.parametrize("bits", [2, 8, 16])
