@@ -39,13 +39,9 @@ def of_body(body: object) -> str:
 
 
 def _inside(body: Any) -> object:
-    """What a function was made of: a decorator's, a partial one's, or a method's."""
+    """What a function was made of: a decorator's, or a partial one."""
     wrapped = getattr(body, "__wrapped__", None)
-    if wrapped is not None:
-        return wrapped
-    if isinstance(body, functools.partial):
-        return body.func
-    return getattr(body, "__func__", None)
+    return body.func if wrapped is None and isinstance(body, functools.partial) else wrapped
 
 
 def of_error(error: BaseException) -> str:
