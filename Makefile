@@ -3,7 +3,7 @@
 # newer and its venv module (Debian: apt install make python3 python3-venv), and a network.
 #
 #   make check                          prove everything
-#   make check ARGS='--only tx.*'       the same with options of python -m proofs.check
+#   make check ARGS='--solver both'     the same with options of python -m proofs.check
 #   make test ARGS='-k layout'          the same with options of pytest
 #   make test DUCT_PROFILE=nightly      look for deviations of the driver for hours
 #   make lab ARGS='--machine aarch64'   the lab on another machine

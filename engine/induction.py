@@ -16,7 +16,7 @@ import attrs
 
 from engine.claims import Claim, Invariant
 from engine.protocol import Protocol, System
-from engine.question import Entry, Question
+from engine.question import INVARIANT, Entry, Question
 from engine.rules import Transition
 from engine.smt import Arithmetic
 from engine.terms import (
@@ -247,14 +247,14 @@ def obligations(
     for_bits = (*masks, *(named[name] for name in bit_lemmas))
     for item in ordinary:
         yield Entry(
-            f"initial/{item.name}", "invariant", "lemma", f"at power-on: {item.meaning}",
+            f"initial/{item.name}", INVARIANT, "lemma", f"at power-on: {item.meaning}",
             functools.partial(initial_question, system.protocol, item),
         )  # fmt: skip
     for step in system.transitions:
         name = step.rule.name
         if any(touched(s, item, step) for item in ordinary):
             yield Entry(
-                f"step/{name}", "invariant", "safety", f"kept by: {step.rule.meaning}",
+                f"step/{name}", INVARIANT, "safety", f"kept by: {step.rule.meaning}",
                 functools.partial(step_question, s, step, ordinary, ordinary),
             )  # fmt: skip
         if any(touched(s, item, step) for item in masks):

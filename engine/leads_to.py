@@ -24,9 +24,9 @@ import attrs
 
 from engine.claims import Invariant
 from engine.induction import after
-from engine.liveness_rule import lemmas
+from engine.liveness_rule import LIVENESS_RULE, lemmas
 from engine.protocol import Protocol, System
-from engine.question import Entry, follows
+from engine.question import INVARIANT, Entry, follows
 from engine.rules import Transition
 from engine.terms import (
     FALSE,
@@ -282,6 +282,13 @@ def concerns(protocol: Protocol, promise: Promise, step: Transition) -> bool:
     return any(name.name in step.updates for term in terms for name in variables(term))
 
 
+def relied_on(protocol: Protocol, promise: Promise) -> tuple[str, ...]:
+    """The properties of the promises that help this one."""
+    cases = promise.cases(protocol.symbols, *parameters_of(promise))
+    helpers = (case.helper.promise for case in cases if isinstance(case.helper, Relies))
+    return tuple(dict.fromkeys(helper.property for helper in helpers))
+
+
 def check_order(system: System, promises: Sequence[Promise]) -> None:
     """Raise `RelianceError` if a promise relies on one that it may not rely on.
 
@@ -348,15 +355,16 @@ def obligations(
     protocol = system.protocol
     for promise in promises:
         name = f"promise/{promise.name}"
+        stands_on = (INVARIANT, LIVENESS_RULE, *relied_on(protocol, promise))
         yield Entry(
             f"{name}/helper", promise.property, "deadlock",
             f"somebody can help: {promise.meaning}",
-            follows("helper", invariants, can_help, system, promise),
+            follows("helper", invariants, can_help, system, promise), stands_on=stands_on,
         )  # fmt: skip
         yield Entry(
             f"{name}/rank", promise.property, "liveness",
             f"ranks are natural numbers: {promise.meaning}",
-            follows("rank", invariants, rank_is_natural, protocol, promise),
+            follows("rank", invariants, rank_is_natural, protocol, promise), stands_on=stands_on,
         )  # fmt: skip
         for step in system.transitions:
             if step.rule.name in promise.without or not concerns(protocol, promise, step):
@@ -365,5 +373,5 @@ def obligations(
                 f"{name}/step/{step.rule.name}", promise.property, "liveness",
                 f"no step back by: {step.rule.meaning}",
                 follows("rank", invariants, rank_falls, protocol, promise, step),
-                together=name,
+                together=name, stands_on=stands_on,
             )  # fmt: skip

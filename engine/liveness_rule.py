@@ -131,5 +131,5 @@ def lemmas() -> Iterator[Entry]:
     for name, (meaning, text) in LEMMAS.items():
         yield Entry(
             f"rule/{name}", LIVENESS_RULE, "lemma", meaning,
-            None, arithmetics=(Arithmetic.INTEGER,), text=text,
+            None, arithmetics=(Arithmetic.INTEGER,), stands_on=(), text=text,
         )  # fmt: skip

@@ -157,6 +157,22 @@ class Catalogue:
             for arithmetic in entry.arithmetics
         ]
 
+    def foundation(self, selected: Iterable[Obligation]) -> list[Obligation]:
+        """All that the answers about `selected` mean something with, in each arithmetic.
+
+        That is the rest of the same properties, what these assume, what that assumes in turn.
+        """
+        assumed: dict[str, set[str]] = {}
+        for entry in self.entries.values():
+            assumed.setdefault(entry.property, set()).update(entry.stands_on)
+        waiting = {item.property for item in selected}
+        known: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            known.add(name)
+            waiting |= assumed.get(name, set()) - known
+        return [item for item in self.obligations() if item.property in known]
+
     def group(self, name: str) -> str:
         """The group that the obligation with this name belongs to: its own name if it is alone."""
         return self._group[name]

@@ -16,8 +16,10 @@ from engine.claims import Invariant
 from engine.smt import Arithmetic
 from engine.terms import Bool
 
-__all__ = ["BOTH", "Entry", "Question", "follows"]
+__all__ = ["BOTH", "INVARIANT", "Entry", "Question", "follows"]
 
+INVARIANT: Final = "invariant"
+"""The property that the invariant is one."""
 BOTH: Final = (Arithmetic.INTEGER, Arithmetic.MACHINE)
 
 
@@ -62,6 +64,7 @@ class Entry:
         arithmetics: The arithmetics in which it is asked.
         together: Entries with the same text here share most of what is assumed: they are decided
             some dozen at a time. Each by itself where it is empty.
+        stands_on: The properties without which the answer means nothing: what it assumes.
         text: What is asked, as SMT-LIB text, where it is about no state of the protocol.
     """
 
@@ -73,4 +76,5 @@ class Entry:
     witness: Callable[[], str] | None = None
     arithmetics: tuple[Arithmetic, ...] = BOTH
     together: str = ""
+    stands_on: tuple[str, ...] = (INVARIANT,)
     text: str = ""

@@ -30,7 +30,7 @@ from engine.faults import Fault, FaultCase
 from engine.leads_to import Promise
 from engine.liveness_rule import LIVENESS_RULE
 from engine.protocol import Protocol, System
-from engine.question import Entry
+from engine.question import INVARIANT, Entry
 from engine.races import NO_ACCESS_AFTER_FREE, RACE_FREEDOM
 from engine.rules import Choice
 from engine.terms import Bool, Number
@@ -42,7 +42,7 @@ ObligationKind: TypeAlias = Callable[["Theory", System], Iterable[Entry]]
 """One kind of obligation: all of that kind that there are of a system."""
 
 GENERAL: Final = {
-    "invariant": "The invariant holds at power-on, and every step keeps it.",
+    INVARIANT: "The invariant holds at power-on, and every step keeps it.",
     "indices": "Each index is the low bits of its counter, for every ring size.",
     RACE_FREEDOM: "Host and device never touch the same word at the same time.",
     NO_ACCESS_AFTER_FREE: "The host touches no slot or buffer that was freed.",

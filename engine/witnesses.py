@@ -142,10 +142,12 @@ def obligations(
             f"vacuity/rule/{step.rule.name}", "vacuity", "vacuity",
             f"happens in a run from power-on: {step.rule.meaning}",
             None, functools.partial(witnesses.rule, step.rule.name), (Arithmetic.INTEGER,),
+            stands_on=(),
         )  # fmt: skip
     for promise in promises:
         yield Entry(
             f"vacuity/premise/{promise.name}", "vacuity", "vacuity",
             f"arises in a run from power-on: {promise.meaning}",
             None, functools.partial(witnesses.premise, promise), (Arithmetic.INTEGER,),
+            stands_on=(),
         )  # fmt: skip

@@ -237,7 +237,7 @@ def test_options_know_the_protocol_s_words_and_ring_sizes(capsys):
     small = attrs.evolve(WHOLE, protocol=attrs.evolve(BOX, machine=machine))
     assert main(small, ["--ring-size", "16"]) == 3
     assert "a power of two from 2 to 8, not '16'" in capsys.readouterr().err
-    assert main(small, ["--jobs", "1", "--only", "taken", "--only", "messages-taken"]) == 0
+    assert main(small, ["--jobs", "1", "--only", "taken", "--with-premises"]) == 0
     assert "in 16-bit machine words" in capsys.readouterr().out
 
 

@@ -3,7 +3,8 @@
     python -m PROGRAM [--list] [--assumptions] [--only GLOB] [--fault ID] ...
 
 Exit status: 0 all is as it must be; 1 a property is violated or a fault was missed; 2 something
-stayed undecided; 3 a mistake in the options; 4 the solvers disagree or the tool itself failed.
+stayed undecided; 3 a mistake in the options; 4 the solvers disagree or the tool itself failed;
+5 what was asked is proved, but not what it stands on (see --with-premises).
 """
 
 from __future__ import annotations
@@ -92,10 +93,14 @@ def _command(theory: Theory, options: Options, source: Source | None) -> int:
     else:
         listed = [item for item in known.catalogue() if item.arithmetic in options.arithmetics]
         obligations, faults = _select(options.only, listed, known.faults)
+        if options.with_premises:
+            needed = set(known.foundation(obligations))
+            obligations = [item for item in listed if item in needed]
     if options.list:
         print("\n".join(_listing(theory, obligations, faults)))
         return 0
-    report = Report(theory, options, obligations, faults)
+    left_out = _left_out(known, obligations, options.arithmetics)
+    report = Report(theory, options, obligations, faults, left_out=left_out)
     console = Console(soft_wrap=True, highlight=False)
     with _interrupts_once(report):
         _run(report, known, console)
@@ -134,6 +139,21 @@ def _select(
                 f"--only {glob!r} matches no obligation, property or fault{hint}; --list names all"
             )
     return _matching(globs, obligations), _matching(globs, faults)
+
+
+def _left_out(
+    source: Source, obligations: Sequence[Obligation], arithmetics: Sequence[str]
+) -> dict[str, list[Obligation]]:
+    """For each property of which something is asked: what that stands on and nobody asks."""
+    asked = set(obligations)
+    left_out: dict[str, list[Obligation]] = {}
+    for name in dict.fromkeys(item.property for item in obligations):
+        own = [item for item in obligations if item.property == name]
+        missing = [item for item in source.foundation(own) if item not in asked]
+        missing = [item for item in missing if item.arithmetic in arithmetics]
+        if missing:
+            left_out[name] = missing
+    return left_out
 
 
 def _matching(globs: Sequence[str], items: Iterable[Named]) -> list[Named]:

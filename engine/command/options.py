@@ -24,7 +24,8 @@ LARGEST_SEED: Final = (1 << 31) - 1
 MOST_JOBS: Final = 1024
 EXIT_STATUS: Final = """\
 exit status: 0 all is as it must be; 1 a property is violated or a fault was missed; 2 something
-stayed undecided; 3 a mistake in the options; 4 the solvers disagree or the tool failed"""
+stayed undecided; 3 a mistake in the options; 4 the solvers disagree or the tool failed; 5 what was
+asked is proved, but --only left out what that stands on"""
 
 
 class UsageError(ValueError):
@@ -38,6 +39,7 @@ class Options:
     list: bool
     assumptions: bool
     only: tuple[str, ...]
+    with_premises: bool
     fault: str | None
     ring_size: int | None
     arithmetics: tuple[str, ...]
@@ -133,6 +135,11 @@ def _parser(theory: Theory) -> _Parser:
         help="run only the obligations, properties or faults whose names match; repeatable",
     )
     add(
+        "--with-premises",
+        action="store_true",
+        help="with --only: prove what that stands on as well (the invariant, promises relied on)",
+    )
+    add(
         "--fault",
         metavar="ID",
         help="apply this fault: show the property that breaks and a run that breaks it; exit 1",
@@ -192,6 +199,8 @@ def parse(theory: Theory, arguments: Sequence[str]) -> Options:
         raise UsageError(f"there is no option {extra[0]!r}{hint or '; --help names all'}")
     if given.fault is not None and given.only:
         raise UsageError("--fault runs one fault and nothing else; leave --only out")
+    if given.with_premises and not given.only:
+        raise UsageError("--with-premises adds to what --only selects; give --only, too")
     if given.list and given.assumptions:
         raise UsageError("--list and --assumptions print one thing each; give one of them")
     files = {name: _output_file(name, getattr(given, name)) for name in ("json", "junit")}
@@ -202,6 +211,7 @@ def parse(theory: Theory, arguments: Sequence[str]) -> Options:
         list=given.list,
         assumptions=given.assumptions,
         only=tuple(dict.fromkeys(given.only)),
+        with_premises=given.with_premises,
         fault=given.fault,
         ring_size=given.ring_size,
         arithmetics=given.arithmetic,

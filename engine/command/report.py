@@ -6,10 +6,12 @@ interrupted or a process died, is in it as unknown.
 
 from __future__ import annotations
 
+import collections
 import importlib.metadata
 import json
 import platform
-from collections.abc import Callable, Iterator, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -27,7 +29,9 @@ __all__ = ["Entry", "Report", "Style", "tool_versions"]
 VERSION: Final = 1
 SHOWN: Final = 20
 """How many obligations that went wrong are printed; the files name all."""
-ALL_WELL, VIOLATED, UNDECIDED, FAILED = 0, 1, 2, 4
+ALL_WELL, VIOLATED, UNDECIDED, FAILED, RELATIVE = 0, 1, 2, 4, 5
+PROVED, ON_PREMISES = "proved", "proved if the rest is"
+"""What is said of a property of which all that was asked is proved."""
 
 Style: TypeAlias = Callable[[str, str], str]
 """Marks up a piece of text: gets its role ("head", "good", "bad") and the text."""
@@ -80,7 +84,12 @@ class Entry:
 
 @attrs.define
 class Report:
-    """What a run set out to do and what has come of it so far."""
+    """What a run set out to do and what has come of it so far.
+
+    Attributes:
+        left_out: For each property of which something is asked, what that stands on and nobody
+            asks: a part is not the whole.
+    """
 
     theory: Theory
     options: Options
@@ -89,6 +98,7 @@ class Report:
     tools: dict[str, str] = attrs.field()
     seconds: float = 0.0
     interrupted: bool = False
+    left_out: Mapping[str, Sequence[Obligation]] = attrs.field(factory=dict)
     failures: list[Failure] = attrs.field(factory=list)
     _verdicts: dict[tuple[str, str, str], Verdict] = attrs.field(factory=dict, init=False)
     _catches: dict[str, Catch] = attrs.field(factory=dict, init=False)
@@ -156,7 +166,12 @@ class Report:
             return VIOLATED
         if results - {"proved"} or faults - {"caught"} or self.interrupted:
             return UNDECIDED
-        return ALL_WELL
+        return RELATIVE if self.left_out else ALL_WELL
+
+    def premises(self) -> dict[str, int]:
+        """Of each property that something stands on, how many obligations nobody asks."""
+        missing = {item for items in self.left_out.values() for item in items}
+        return collections.Counter(item.property for item in missing)
 
     # For people
 
@@ -171,7 +186,7 @@ class Report:
         yield from self._property_table(style)
         yield from self._fault_table(style, width)
         yield from self._trouble(style)
-        yield from self._conclusion(style)
+        yield from self._conclusion(style, width)
 
     def broken_off(self) -> str:
         """How far an interrupted run had got, in one line."""
@@ -198,8 +213,8 @@ class Report:
         width = max(len(name) for name, _ in [*rows, ("property", {})])
         yield style("head", f"{'property':<{width}}  obligations       time  verdict")
         for name, row in rows:
-            good = row["verdict"] == "proved"
-            verdict = style("good" if good else "bad", row["verdict"])
+            role = {PROVED: "good", ON_PREMISES: "head"}.get(row["verdict"], "bad")
+            verdict = style(role, row["verdict"])
             yield f"{name:<{width}}  {row['obligations']:>11,}  {row['seconds']:>7.1f} s  {verdict}"
         yield ""
 
@@ -240,19 +255,20 @@ class Report:
         if self.failures or wrong or self.disagreements():
             yield ""
 
-    def _conclusion(self, style: Style) -> Iterator[str]:
+    def _conclusion(self, style: Style, width: int) -> Iterator[str]:
         summary = self.summary()
         questions = len(self.obligations)
         asked = questions * len(self.options.solvers)
         parts: list[str] = []
-        if self.status() == ALL_WELL:
+        status = self.status()
+        if status in (ALL_WELL, RELATIVE):
             if questions:
                 parts.append(_all_of(questions, "obligation", "proved"))
             if self.faults:
                 parts.append(_all_of(len(self.faults), "fault", "caught"))
             text = f"{' and '.join(parts)}, in {self.seconds:.1f} s."
             text = text[0].upper() + text[1:]
-            yield style("good", text)
+            yield style("good" if status == ALL_WELL else "head", text)
         else:
             for what, total in (("refuted", asked), ("unknown", asked)):
                 if summary[what]:
@@ -267,9 +283,18 @@ class Report:
                 parts.append(f"the solvers disagree {len(self.disagreements()):,} times")
             text = f"Not all is as it must be: {'; '.join(parts)}. {self.seconds:.1f} s."
             yield style("bad", text)
+        if self.left_out:
+            named = ", ".join(f"{name} ({count:,})" for name, count in self.premises().items())
+            text = (
+                f"Relative to what was not checked, with the number of obligations: {named}. "
+                "--with-premises checks that as well."
+            )
+            for line in textwrap.wrap(text, width, break_on_hyphens=False):
+                yield style("bad", line)
         if questions:
             hold = summary["proved"] == asked
-            yield f"Obligations {'hold' if hold else 'were asked'} {self._extent()}."
+            said = "hold, if these do," if hold and self.left_out else "hold"
+            yield f"Obligations {said if hold else 'were asked'} {self._extent()}."
 
     def _extent(self) -> str:
         size = self.options.ring_size
@@ -304,7 +329,7 @@ class Report:
             elif unknown:
                 verdict = f"UNDECIDED: {unknown:,} of {len(entries):,}"
             else:
-                verdict = "proved"
+                verdict = ON_PREMISES if name in self.left_out else PROVED
             seconds = round(sum(entry.seconds for entry in entries), 3)
             rows.append(
                 {"name": name, "obligations": len(keys), "seconds": seconds, "verdict": verdict}
@@ -337,6 +362,9 @@ class Report:
             "obligations": [entry.to_json() for entry in self.entries()],
             "faults": [self._fault_to_json(fault) for fault in self.faults],
             "properties": self.properties(),
+            "left_out": [
+                {"property": name, "obligations": count} for name, count in self.premises().items()
+            ],
             "disagreements": [
                 {"id": item.id, "arithmetic": item.arithmetic} for item in self.disagreements()
             ],

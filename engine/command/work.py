@@ -54,6 +54,7 @@ class Source:
         faults: All faults.
         catch: Looks for a run on which a fault shows.
         group_of: Names the group of an obligation; a group is best decided by one process.
+        foundation: What the answers about some obligations stand on, these included.
     """
 
     catalogue: Callable[[], Sequence[Obligation]]
@@ -62,6 +63,7 @@ class Source:
     faults: Sequence[Fault]
     catch: Callable[..., Catch]
     group_of: Callable[[Obligation], str] = lambda item: item.id
+    foundation: Callable[[Sequence[Obligation]], Sequence[Obligation]] = lambda items: items
 
     @classmethod
     def of(cls, theory: Theory) -> Source:
@@ -76,6 +78,7 @@ class Source:
             theory.faults,
             functools.partial(catch, theory),
             known.group_of,
+            known.foundation,
         )
 
 
