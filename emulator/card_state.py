@@ -40,7 +40,7 @@ class CardState:
         refuse_filters: An error byte that every ADDFILT is answered with, or 0 to obey.
         flag_bits: Register FLAGS.
         flags: The same, as the specification knows it.
-        started: NetPacket traffic is on.
+        started: Packet traffic is on.
         stopping: A STOP was fetched: nothing new is started.
         filters: The filter table: mask and address of each entry. It is replaced and never changed
             in place, so that the net may look at it while the card works.

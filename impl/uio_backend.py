@@ -23,11 +23,11 @@ from impl.errors import CardInUseError, NotPermittedError, NotSetUpError
 from impl.hardware import HardwareDevice
 from impl.huge_pages import PAGE_MAP, HugePageMemory
 from impl.interrupts import Clock, Interrupts, SharedLine
-from impl.kernel import Kernel, linux
+from impl.kernel import Kernel, RegisterWindow, linux
 from impl.memory import Device
 from impl.opening import opened
 from impl.pci import PciFunction, find_card
-from model.layout import IDENTITY
+from model.layout import FLAGS, IDENTITY, RST
 
 __all__ = ["open_uio", "open_uio_on"]
 
@@ -76,7 +76,9 @@ def open_uio_on(kernel: Kernel, rest: str) -> Device:
         memory = HugePageMemory(kernel, opened(kernel, undo, PAGE_MAP, os.O_RDONLY))
         # The kernel clears it when the last user closes the device, so it is set after opening.
         undo.callback(config.change_command, clear_bits=BUS_MASTER)
-        config.change_command(set_bits=BUS_MASTER | MEMORY_SPACE)
+        config.change_command(set_bits=MEMORY_SPACE, clear_bits=BUS_MASTER)
+        _forget_rings(registers)
+        config.change_command(set_bits=BUS_MASTER)
         interrupts: Interrupts = Clock(INTERVALS)
         if function.interrupt_line:
             interrupts = SharedLine(
@@ -94,6 +96,18 @@ def open_uio_on(kernel: Kernel, rest: str) -> Device:
             advice=ADVICE,
             teardown=undo,
         )
+
+
+def _forget_rings(registers: RegisterWindow) -> None:
+    """Reset a card that has no access to memory yet.
+
+    A driver that was killed may have left it running, with rings in memory that is somebody else's
+    by now: it must not reach them again.
+    """
+    word = FLAGS.offset // FLAGS.size
+    registers.words[word] = RST.mask
+    # A register write has arrived when a read behind it is answered.
+    _ = registers.words[word]
 
 
 def _check(kernel: Kernel, function: PciFunction) -> None:

@@ -198,7 +198,7 @@ class Config(Opened):
         return self.slot.function.read(CONFIG, offset, size)
 
     def write_at(self, data, offset):
-        self.kernel.note_command(data)
+        self.kernel.note_command(data, self.slot)
         self.slot.function.write(CONFIG, offset, data)
         if not self.slot.function.config.interrupt_disable:
             # The eventfd that stands for the line masks itself.
@@ -371,7 +371,7 @@ class Device(Opened):
         return self.slot.function.read(offset >> 40, offset % (1 << 40), size)
 
     def write_at(self, data, offset):
-        self.kernel.note_command(data)
+        self.kernel.note_command(data, self.slot)
         self.slot.function.write(offset >> 40, offset % (1 << 40), data)
 
 
@@ -486,9 +486,10 @@ class FakeKernel(Kernel):
     def lockable(self):
         return self.limits["lockable"]
 
-    def note_command(self, data):
+    def note_command(self, data, slot):
         on = int.from_bytes(data, "little") & BUS_MASTER
-        self.journal.append(f"bus mastering {'on' if on else 'off'}")
+        runs = " while the card runs" if on and slot.running.card.started else ""
+        self.journal.append(f"bus mastering {'on' if on else 'off'}{runs}")
 
     def give(self, item, descriptor=None):
         if descriptor is None:
