@@ -98,6 +98,8 @@ class Source:
                 return f"({then} if {test} else {otherwise})"
             case "select":
                 return self._element(arguments[0], arguments[1])
+            case "low_bits":
+                return f"({self.expression(arguments[0])} & {self.layout.scope.ring_size - 1})"
         raise ValueError(f"{term.operation!r} has no meaning on plain values")
 
     def _binary(self, operator: str, arguments: Sequence[Term]) -> str:

@@ -204,9 +204,10 @@ class Instantiator:
 
 
 def initial_question(protocol: Protocol, item: Invariant) -> Question:
-    """The conjunct holds at power-on."""
+    """The conjunct holds at power-on; about the bits of counters it is asked in bits."""
     claim = anywhere(protocol.symbols, item)
-    return Question((), ((item.name, at_power_on(protocol, claim)),), None)
+    parts = ((item.name, at_power_on(protocol, claim)),)
+    return Question((), parts, None, bits=item.machine_only)
 
 
 def step_question(
@@ -249,6 +250,12 @@ def obligations(
         yield Entry(
             f"initial/{item.name}", INVARIANT, "lemma", f"at power-on: {item.meaning}",
             functools.partial(initial_question, system.protocol, item),
+        )  # fmt: skip
+    for item in masks:
+        yield Entry(
+            f"initial/{item.name}", "indices", "lemma", f"at power-on: {item.meaning}",
+            functools.partial(initial_question, system.protocol, item),
+            arithmetics=(Arithmetic.MACHINE,),
         )  # fmt: skip
     for step in system.transitions:
         name = step.rule.name

@@ -26,6 +26,7 @@ from engine.terms import (
     Term,
     constant,
     evaluate,
+    low_bits,
     next_index,
     one_of,
     symbol,
@@ -112,6 +113,7 @@ def numbers(truths: st.SearchStrategy[Bool], inner: st.SearchStrategy[Number]) -
         st.builds(lambda a, b: a - b, inner, inner),
         st.builds(If, truths, inner, inner),
         st.builds(next_index, inner),
+        st.builds(low_bits, inner),
         st.builds(wrap, inner, inner),
     )
 

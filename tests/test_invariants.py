@@ -65,8 +65,7 @@ def monitor(executor: Executor, item: Statement) -> Callable[[Any], bool]:
 @functools.cache
 def monitors(executor: Executor) -> tuple[tuple[str, Callable[[Any], bool]], ...]:
     """A monitor for each conjunct of the invariant and each property."""
-    items: list[Statement] = [item for item in INVARIANTS if not item.machine_only]
-    items += PROPERTIES
+    items: list[Statement] = [*INVARIANTS, *PROPERTIES]
     return tuple((item.name, monitor(executor, item)) for item in items)
 
 
@@ -126,6 +125,20 @@ def test_a_monitor_notices_a_broken_state() -> None:
     broken = executor.changed(opened, tx__prod=executor.value(opened, "tx.prod") + 1)
     assert [name for name, holds in monitors(executor) if not holds(broken)]
     assert not [name for name, holds in monitors(executor) if not holds(opened)]
+
+
+def test_a_monitor_notices_an_index_that_is_not_its_counter() -> None:
+    """The conjuncts that only machine arithmetic can be asked about are watched as well."""
+    executor = Executor.of(specification(), Scope(4, users=2))
+    opened, _ = open_card(executor)
+    masked = {item.name for item in INVARIANTS if item.machine_only}
+    watched = [(name, holds) for name, holds in monitors(executor) if name in masked]
+    assert {name for name, _ in watched} == masked
+    for ring in ("tx", "cmd", "rx"):
+        index = executor.value(opened, f"{ring}.cons_i")
+        broken = executor.changed(opened, **{f"{ring}__cons_i": (index + 1) % 4})
+        wrong = [name for name, holds in watched if not holds(broken)]
+        assert wrong == [f"{ring}.indices-are-masked-counters"]
 
 
 def test_every_index_has_a_fresh_symbol() -> None:

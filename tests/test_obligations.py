@@ -5,12 +5,14 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from engine.claims import Invariant
 from engine.discharge import discharge, script
 from engine.obligations import Catalogue, Obligation
 from engine.protocol import System
 from engine.rules import Transition
 from engine.smt import Arithmetic
 from engine.solvers import Answer, ask
+from engine.terms import low_bits
 from model.system import specification
 from proofs.theory import THEORY
 
@@ -77,8 +79,26 @@ def test_both_arithmetics_have_the_same_obligations_but_for_masks_runs_and_lemma
         for kind in Arithmetic
     }
     difference = by_arithmetic["integer"] ^ by_arithmetic["machine"]
-    assert all(name.startswith(("index/", "vacuity/", "rule/")) for name in difference)
+    masks = {f"initial/{item.name}" for item in THEORY.invariants if item.machine_only}
+    assert masks <= difference
+    assert all(name.startswith(("index/", "vacuity/", "rule/")) for name in difference - masks)
     assert len(listed) == len({(item.id, item.arithmetic) for item in listed})
+
+
+def test_what_is_said_of_the_bits_of_counters_has_a_base_case() -> None:
+    wrong = Invariant(
+        "tx.wrong-mask", (), lambda s: s.tx.prod_i == low_bits(s.tx.prod) + 1, machine_only=True
+    )
+    known = Catalogue(attrs.evolve(THEORY, invariants=[*THEORY.invariants, wrong]))
+    masks = [item for item in known.theory.invariants if item.machine_only]
+    assert len(masks) == 4
+    for item in masks:
+        entry = known.entries[f"initial/{item.name}"]
+        assert (entry.property, entry.arithmetics) == ("indices", (Arithmetic.MACHINE,))
+        asked = Obligation(entry.id, "", "lemma", "machine", "")
+        for solver in ("z3", "cvc5"):
+            result = discharge(known, asked, solver=solver).result
+            assert result == ("refuted" if item is wrong else "proved")
 
 
 @pytest.mark.parametrize("solver", ["z3", "cvc5"])
