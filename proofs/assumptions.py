@@ -480,6 +480,14 @@ _DRIVER: Final = (
         "32-bit words",
         ("*.claim", "enter_*", "begin_*", "*.cancel_waiting", "*.ring_doorbell"),
     ),
+    Assumption(
+        "readers-in-no-line",
+        "driver",
+        "Readers do not stand in a line, as writers do: a packet goes to whichever reader looks "
+        "first. One that waits may go without for ever while another takes every packet.",
+        _CALLS,
+        ("rx.packet_found", "rx.nothing_to_read"),
+    ),
 )
 
 _PROOF: Final = (
@@ -509,6 +517,16 @@ _PROOF: Final = (
         "holds for any contents.",
         "model",
         ("*.store_fields", "*.fetch", "*.reclaim", "rx.receive_packet"),
+    ),
+    Assumption(
+        "data-of-one-round",
+        "proof",
+        "In machine arithmetic the number of a packet is a word of 32 bits as well, and comes "
+        "round. A word of memory that still holds what was written there exactly 2^32 packets or "
+        "commands before, or a multiple of that, is taken for the present one's. In unbounded "
+        "integers no number comes round, and data of any age is told apart.",
+        "32-bit words",
+        ("*.store_fields", "tx.store_*", "*.reclaim", "rx.write_*"),
     ),
     Assumption(
         "one-write-for-a-batch",
