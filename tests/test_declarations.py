@@ -626,7 +626,7 @@ def test_a_part_of_the_system_needs_memory_only_for_what_it_touches():
             "threads.pc?",
         ),
         (
-            {"arbitrary": frozenset({"box.data", "box.answers"})},
+            {"arbitrary": frozenset({"box.answers"})},
             "protocol mailbox: arbitrary names box.answers, which is no variable of State; did you "
             "mean box.answer?",
         ),
