@@ -170,24 +170,32 @@ class Controller:
     def receive_packet(self, wait: Wait) -> tuple[int, Header]:
         """Wait for a packet and take it: its slot, held until `repost`, and its header."""
         self._enter(wait)
+        slot = -1
         try:
             self._wait_for_packet(wait)
             slot, header = self.receive.consume()
             self._surely("the packet behind one that was taken", self._look_at_next)
         except BaseException:
+            if slot >= 0:
+                # Nobody else knows of the slot.
+                attempted(functools.partial(self._give_back, slot))
             self._leave()
             raise
         self.runtime.unlock()
         return slot, header
 
+    def _give_back(self, slot: int) -> None:
+        for step in (self.receive.refill, self.receive.repost):
+            self._surely("a receive slot", functools.partial(step, slot))
+
     def repost(self, slot: int) -> None:
         """Hand a slot that `receive_packet` took to the card again; that call ends here."""
-        problem = attempted(functools.partial(self.receive.refill, slot))
-        interruption = self.lock_at_all_costs()
+        refill = functools.partial(self.receive.refill, slot)
+        problem = attempted(refill)
+        interruption = self.lock_at_all_costs() or problem
         try:
             if problem is not None:
-                self.fail(f"a receive slot was not dealt with ({problem!r})")
-                raise problem
+                self._surely("a receive slot", refill)
             # Where a slot is missing the card comes to a halt, and readers would wait for ever.
             self._surely("a receive slot", functools.partial(self.receive.repost, slot))
         finally:
@@ -375,11 +383,19 @@ class Controller:
         self.wake_everyone()
 
     def _surely(self, what: str, step: Callable[[], object]) -> None:
-        """Do what cannot be left undone: where it fails, the card counts as failed."""
+        """Do what cannot be left undone, and may be done twice.
+
+        A signal that strikes in the middle of it is raised when it is done. Where it cannot be done
+        the card counts as failed.
+        """
         try:
             step()
-        except BaseException as error:
-            self.fail(f"{what} was not dealt with ({error!r})")
+        except BaseException:
+            try:
+                step()
+            except BaseException as error:
+                self.fail(f"{what} was not dealt with ({error!r})")
+                raise
             raise
 
     # Interrupts; they are served with the lock held

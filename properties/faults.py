@@ -458,7 +458,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "controller", "        self.show_writable()\n", before=_SHOW_PACKET
     ),
     "pointers-not-restored": _CONTROLLER(
-        "        problem = attempted(functools.partial(self.receive.refill, slot))\n",
+        "        problem = attempted(refill)\n",
         "        problem = None\n",
     ),
     "owner-before-pointer": _RING(
