@@ -22,7 +22,7 @@ from impl.settings import Settings
 from impl.threads import ThreadRuntime
 from tests.fake_machine import CARD, WAYS, reached
 
-SETTINGS = Settings(ring_shift=1, reset_polls=20, drain_timeout=0.05, command_timeout=10)
+SETTINGS = Settings(ring_shift=1, reset_polls=5000, drain_timeout=0.05, command_timeout=10)
 WAYS_OUT = ("emulated", *WAYS)
 """The ways to a card that need no hardware."""
 
