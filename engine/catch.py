@@ -192,7 +192,7 @@ def wanted(theory: Theory, case: FaultCase, complete: Executor) -> Predicate:
 
 
 def breaks(theory: Theory, name: str, executor: Executor) -> Predicate:
-    """Whether a state breaks the promise, for some slot, thread, ticket or filter.
+    """Whether a state breaks the promise, for some slot, thread, ticket or key.
 
     Raises `KeyError` if there is no way to see in one state that this promise is broken.
     """

@@ -1,6 +1,6 @@
 """What can be claimed of every state: conjuncts of an invariant, and properties.
 
-A claim is stated for an arbitrary slot k, thread t, ticket j or filter `key`, so that it holds for
+A claim is stated for an arbitrary slot k, thread t, ticket j or opaque `key`, so that it holds for
 every ring size and any number of threads without a quantifier in any query. It is a function of the
 state and of its indices. Files state claims one after the other, and a book collects them:
 

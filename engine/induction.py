@@ -3,7 +3,7 @@
 To show that a rule keeps a conjunct, assume the whole invariant before the step, the rule's guard,
 and the conjunct's negation after the step: no state may satisfy all three. An invariant that speaks
 of every slot is assumed at the slots that the question itself mentions, and so for threads, tickets
-and filters; assuming less can only make a proof fail, never make a wrong one succeed.
+and keys; assuming less can only make a proof fail, never make a wrong one succeed.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ FRESH: Final = {
     "slot": "any slot",
     "thread": "any thread",
     "counter": "any ticket",
-    "key": "any filter",
+    "key": "any key",
 }
 
 
 def fresh(index: str) -> Number:
-    """The symbol that stands for an arbitrary slot, thread, ticket or filter."""
+    """The symbol that stands for an arbitrary slot, thread, ticket or key."""
     return symbol(FRESH[index], Sort.NUMBER)  # type: ignore[return-value]
 
 

@@ -114,7 +114,7 @@ class Promise:
         premise, goal, rank, cases: Functions of the state and the parameters.
         without: Rules assumed not to happen, with the reason; the promise is conditional on that.
         example: Where a run is to show that the premise arises: the variable that a parameter is
-            taken from. For those left out, every thread, slot or filter is tried.
+            taken from. For those left out, every thread, slot or key is tried.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """Small changes of the specification: what a fault is made of.
 
-A change turns a system into another one. `faults` states each fault in these words, so that a
+A change turns a system into another one. A `FaultCase` states its fault in these words, so that a
 fault reads as what the faulty driver does differently and as nothing else:
 
     without_barrier("tx.owner_visible", "release: fields before owner")

@@ -1,6 +1,6 @@
 """What a specification hands the engine besides its rules, as data; and a system of rules.
 
-    PROTOCOL = Protocol("mailbox", State, labels=Label, phrases={...})
+    PROTOCOL = Protocol("mailbox", State, labels=Label, phrases=Phrases(...))
     SYSTEM = PROTOCOL.system(rules)
 
 Nothing in the engine knows a card: whatever it has to know of one stands in its `Protocol`.

@@ -60,7 +60,7 @@ class Choice(enum.Enum):
     USER = "user thread"
     SLOT = "slot of the ring"
     FLAG = "0 or 1"
-    KEY = "filter (one mask and address)"
+    KEY = "opaque key, such as a filter"
     WORD = "arbitrary contents of a word of memory"
     COUNT = "any number from 0 on"
 

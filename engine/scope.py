@@ -247,7 +247,7 @@ class Layout:
         return tuple(state)
 
     def named(self, state: FlatState) -> dict[str, Any]:
-        """Each variable's value by name and the named sizes, as `algebra.evaluate` takes them."""
+        """Each variable's value by name and the named sizes, as `terms.evaluate` takes them."""
         values: dict[str, Any] = dict(self.scope.constants())
         for variable, value in zip(self.system.variables, state, strict=True):
             values[variable.name] = Wrapped(value) if isinstance(value, tuple) else value

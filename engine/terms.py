@@ -71,7 +71,7 @@ class Domain(enum.Enum):
     SLOT = "slot of a ring"
     THREAD = "thread"
     COUNTER = "counter that never stops (a ticket); an execution keeps the outstanding ones only"
-    KEY = "filter (one mask and address)"
+    KEY = "opaque key, such as a filter"
 
 
 class Term:
@@ -217,7 +217,7 @@ TermType = TypeVar("TermType", bound="Term")
 
 
 class Array(Generic[Element]):
-    """A state variable that holds one element for each slot, thread, ticket or filter.
+    """A state variable that holds one element for each slot, thread, ticket or key.
 
     `array[i]` reads, `array[i] = value` updates, `array.fill(value)` sets every element. The
     object stands for the variable during one rule; `term` is its present contents.

@@ -1,12 +1,12 @@
 """Everything that is proved of a protocol, as data.
 
     THEORY = Theory(
-        place="examples.mailbox.theory:THEORY",
+        place="examples.mailbox.proof:THEORY",
         program="examples.mailbox.check",
         protocol=MAILBOX,
         specification=specification,
-        invariants=INVARIANTS,
-        properties=PROPERTIES,
+        invariants=INVARIANTS.invariants,
+        properties=PROPERTIES.properties,
     )
 
 From a theory follow the obligations (`engine.obligations`), the search for runs on which faults

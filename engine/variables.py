@@ -2,8 +2,8 @@
 
 @attrs.define(eq=False)
 class Box(Group):
-sent: Number = number("number of requests handed over")
-full: Array[Bool] = flags(Domain.SLOT, "the slot is the device's")
+    sent: Number = number("number of requests handed over")
+    full: Array[Bool] = flags(Domain.SLOT, "the slot is the device's")
 """
 
 from __future__ import annotations

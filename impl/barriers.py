@@ -12,9 +12,10 @@ x86-64 (Intel SDM volume 3A, 9.2; AMD64 APM volume 2, 7.2)
 
 aarch64 (Arm ARM DDI 0487, B2.3)
     Anything is moved that nothing keeps. DMB OSHLD orders loads, of registers too, with whatever
-    follows. DMB OSHST orders stores with stores, as all observers in the outer shareable domain,
-    devices among them, see them. A store to a register is an access to another kind of memory,
-    and DSB ST waits until stores before it are complete. DSB SY waits for every access.
+    follows. DMB OSH orders loads and stores with loads and stores, as all observers in the outer
+    shareable domain, devices among them, see them; DMB OSHST would order no load, and a slot is
+    given away behind the loads from it. A store to a register is an access to another kind of
+    memory, and DSB ST waits until stores before it are complete. DSB SY waits for every access.
 """
 
 from __future__ import annotations
@@ -62,13 +63,13 @@ _LFENCE: Final = b"\x0f\xae\xe8"
 _MFENCE: Final = b"\x0f\xae\xf0"
 _SFENCE: Final = b"\x0f\xae\xf8"
 _OSHLD: Final = 0b0001
-_OSHST: Final = 0b0010
+_OSH: Final = 0b0011
 _ST: Final = 0b1110
 _SY: Final = 0b1111
 
 INSTRUCTIONS: Final[Mapping[str, Instructions]] = {
     "x86_64": Instructions(_LFENCE, _SFENCE, _SFENCE, _MFENCE, b"\xc3"),
-    "aarch64": Instructions(_dmb(_OSHLD), _dmb(_OSHST), _dsb(_ST), _dsb(_SY), _words(0xD65F_03C0)),
+    "aarch64": Instructions(_dmb(_OSHLD), _dmb(_OSH), _dsb(_ST), _dsb(_SY), _words(0xD65F_03C0)),
 }
 """What is called on each kind of machine that is supported, as `platform.machine` names it."""
 
@@ -97,7 +98,7 @@ class Barriers:
 
     Attributes:
         acquire: No later load is satisfied before an earlier load or register read.
-        release: No later store becomes visible before an earlier store.
+        release: No later store becomes visible before an earlier store, load or register read.
         before_register_write: No later register write arrives before an earlier store is visible.
         fence: Returns when every earlier store is visible to the card.
     """

@@ -97,7 +97,11 @@ class Device(abc.ABC):
 
     @abc.abstractmethod
     def release(self) -> None:
-        """No later store becomes visible before an earlier store."""
+        """No later store becomes visible before an earlier one, or before an earlier load.
+
+        Loads are those of memory and of registers; it is Linux's `dma_mb()`, since `dma_wmb()`
+        keeps no load in front.
+        """
 
     @abc.abstractmethod
     def before_register_write(self) -> None:

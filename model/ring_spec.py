@@ -8,16 +8,16 @@ read before the owner byte was. Each place where a barrier enforces that is mark
 
 This file follows one request around a **request ring** (CMD or TX; the two work alike):
 
-    line up -> claim -> store words -> store owner -> ring doorbell -> wait
+    queue up -> claim -> store words -> store owner -> ring doorbell -> wait
                  ^ next packet of a batch <-'
                  card: look -> fetch -> ... -> write owner            (device_spec)
-    handler: reclaim -> take -> tell the waiter
+    handler: completion found -> reclaim -> tell the waiter
 
 and one packet around the **receive ring**:
 
     card: fill a slot, write owner
     handler: load owner -> readable
-    reader: load owner -> take -> look at next -> copy -> give back
+    reader: load owner -> receive packet -> look at next -> copy -> repost
                        -> peek
 
 Counters `prod`, `dev` and `cons` say how many requests the host handed over, the card returned, and
@@ -350,7 +350,7 @@ def no_completion(ops: RingOperations, s: State, t: Number) -> None:
 
 
 def reclaim(ops: RingOperations, s: State, t: Number) -> None:
-    """Take the slot back: advance the consumer, tell the waiter, then wake the channel."""
+    """Take the slot back: advance the consumer, tell the waiter, then wake the sleepers."""
     ring = ops.ring(s)
     s.require(holds(s, t, ops.reclaim) & (t == EVENT_THREAD))
     slot = ring.cons_i

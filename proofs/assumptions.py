@@ -120,7 +120,7 @@ _PROCESSOR: Final = (
         "loads-before-hand-over",
         "processor",
         "The barrier in front of an owner byte that gives a slot away also keeps the loads from "
-        "that slot and its buffers in front of it.",
+        "that slot and its buffers in front of it, and the read of HWADDR in front of START.",
         _USUAL,
         ("rx.repost", "cmd.reclaim"),
     ),

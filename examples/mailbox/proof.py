@@ -1,4 +1,4 @@
-"""Why the mailbox works: what is promised, the invariant that it follows from, three faults."""
+"""Why the mailbox works: what is promised, the invariant that it follows from, four faults."""
 
 from __future__ import annotations
 
@@ -206,6 +206,15 @@ FAULTS: Final = (
     ),
     FaultCase(
         Fault(
+            "early-doorbell", "classic", "no barrier between flag and doorbell",
+            "The doorbell arrives before the flag: the device finds nothing, and goes to sleep.",
+            "deadlock-freedom",
+        ),
+        without_barrier("doorbell_arrives", "flag before doorbell"),
+        EVERYTHING, ONE_SLOT,
+    ),
+    FaultCase(
+        Fault(
             "no-doorbell", "classic", "the doorbell is not rung",
             "The device never looks at the slot, and the call never returns.",
             "deadlock-freedom",
@@ -218,7 +227,7 @@ FAULTS: Final = (
 THEORY: Final = Theory(
     place="examples.mailbox.proof:THEORY",
     program="examples.mailbox.check",
-    description="Prove the mailbox, and catch three faults.",
+    description="Prove the mailbox, and catch four faults.",
     protocol=MAILBOX,
     specification=specification,
     invariants=INVARIANTS.invariants,
