@@ -216,13 +216,16 @@ class Executor:
         depth: int | None = None,
         *,
         fold: bool = False,
+        bad_step: Callable[[FlatState, Instance], bool] | None = None,
     ) -> SearchResult:
         """Look breadth first for a state where `goal` or `bad` holds; with neither, for a deadlock.
 
         The two differ in name only: say which you hope for. The search stops after `states`
         different states or paths of length `depth`. With `fold`, states are folded too: numbers of
         requests and packets count from the oldest in use, which can make the states finite in
-        number. What is searched for must then not ask for what `engine.canonical` drops.
+        number. What is searched for must then not ask for what `engine.canonical` drops. With
+        `bad_step`, a step is looked for for which it holds, of the state before and of the step;
+        the state after the step must be `bad`, if that is given.
         """
         wanted = self._wanted(goal if goal is not None else bad)
         canonical = self.known if fold else self.canonical
@@ -231,7 +234,7 @@ class Executor:
         seen: dict[FlatState, tuple[FlatState, int] | None] = {first: None}
         steps = deadlocks = level = 0
         frontier = [first]
-        if wanted is not None and wanted(first):
+        if wanted is not None and bad_step is None and wanted(first):
             return SearchResult((), 1, 0, 0, False, 0)
         enabled, functions = self._enabled, self._functions
         while frontier and (depth is None or level < depth):
@@ -241,15 +244,20 @@ class Executor:
                 steps += len(numbers)
                 if not numbers:
                     deadlocks += 1
-                    if wanted is None:
+                    if wanted is None and bad_step is None:
                         path = self._path(seen, state)
                         return SearchResult(path, len(seen), steps, level, False, deadlocks)
                 for number in numbers:
                     after = canonical(functions[number](state))
+                    if bad_step is not None and bad_step(state, self.instances[number]):
+                        if wanted is None or wanted(after):
+                            path = (*self._path(seen, state), self.instances[number])
+                            return SearchResult(path, len(seen), steps, level, False, deadlocks)
+                        continue
                     if after in seen:
                         continue
                     seen[after] = (state, number)
-                    if wanted is not None and wanted(after):
+                    if bad_step is None and wanted is not None and wanted(after):
                         path = self._path(seen, after)
                         return SearchResult(path, len(seen), steps, level, False, deadlocks)
                     reached.append(after)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -44,6 +44,7 @@ __all__ = [
     "Rule",
     "Transition",
     "Variable",
+    "changed",
     "describe",
     "flag",
     "flags",
@@ -508,6 +509,16 @@ def symbolic(kind: type[Any], prefix: str = "") -> Any:
         else:
             values[field.name] = symbolic(field.type, f"{prefix}{field.name}.")
     return kind(**values)
+
+
+def changed(kind: type[Any], updates: Mapping[str, Term]) -> Any:
+    """A state object whose every variable is its own symbol, but for those that are given."""
+    state = symbolic(kind)
+    for name, term in updates.items():
+        *groups, last = name.split(".")
+        group = functools.reduce(getattr, groups, state)
+        setattr(group, last, Array(term) if term.sort.is_array else term)
+    return state
 
 
 def contents(state: Group, prefix: str = "") -> Iterator[tuple[str, Term]]:
