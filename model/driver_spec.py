@@ -80,6 +80,8 @@ def begin_write(s: State, t: Number, zero: Number, nonblocking: Number, more: Nu
     s.require(constant(0) <= more)
     s.threads.zero[t] = zero != 0
     s.threads.more[t] = more
+    s.threads.handed[t] = 0
+    s.threads.batch[t] = more + 1
     s.threads.nonblocking[t] = nonblocking != 0
 
 

@@ -28,6 +28,7 @@ from model.state import (
     CAPACITY,
     EVENT_THREAD,
     FATAL_THREAD,
+    UNICAST,
     Flags,
     Label,
     Life,
@@ -171,6 +172,12 @@ def buffer_ownership(s: State) -> Bool:
 def filters_by_command(s: State, key: Number) -> Bool:
     """The filter table is exactly what the commands submitted make of it."""
     return s.card.filters[key] == s.card.asked[key]
+
+
+@BOOK.property("own-address")
+def own_address(s: State) -> Bool:
+    """A card that is open receives what is sent to its own address: it has that filter."""
+    return Implies(s.driver.life == Life.OPEN, s.card.filters[UNICAST] != 0)
 
 
 @BOOK.property("closed-is-stopped", "key")

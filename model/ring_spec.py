@@ -253,6 +253,8 @@ def store_owner(ops: RingOperations, s: State, t: Number) -> None:
     slot = ring.prod_i
     s.store(ops.owner_byte, slot, owner=DEVICE)
     ring.waiter[slot] = If(s.threads.nonblocking[t], NOBODY, t)
+    if ops is TRANSMIT:
+        s.threads.handed[t] = s.threads.handed[t] + 1
     ring.prod = ring.prod + 1
     ring.prod_i = next_index(slot)
     s.threads.pc[t] = ops.doorbell

@@ -350,6 +350,8 @@ class Threads(Group):
     peek: Array[Bool] = flags(THREAD, "the read only looks at the next packet")
     zero: Array[Bool] = flags(THREAD, "the packet to send has no payload")
     more: Array[Number] = numbers(THREAD, "packets to send after the present one: a batch")
+    handed: Array[Number] = numbers(THREAD, "packets that the call has handed over")
+    batch: Array[Number] = numbers(THREAD, "packets that the call was asked to send", history=True)
     kind: Array[Number] = numbers(THREAD, "the command to submit")
     key: Array[Number] = numbers(THREAD, "the filter to submit")
     queue_position: Array[Number] = numbers(THREAD, "place in the line for a slot")
