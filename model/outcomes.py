@@ -12,7 +12,7 @@ from typing import Final
 
 from engine.claims import By, PropertyBook, StepProperty
 from engine.rules import Party
-from engine.terms import And, Bool, If, Implies, Number, Or, constant, one_of
+from engine.terms import And, Bool, If, Iff, Implies, Number, Or, constant, one_of
 from model.device_spec import running
 from model.ring_spec import HOLDING, TRANSMIT, call_must_end, my_turn
 from model.state import (
@@ -73,6 +73,44 @@ def begins(s: State, later: State, t: Number, label: Label) -> Bool:
 def learns(s: State, later: State, t: Number) -> Bool:
     """Thread t is told that its request was completed."""
     return later.threads.completed[t] & ~s.threads.completed[t]
+
+
+@BOOK.step("call-as-asked", "thread")
+def call_as_asked(s: State, later: State, by: By, t: Number) -> Bool:
+    """A call is what its caller asked for until it ends; who may not wait is never made to."""
+    before, after = s.threads, later.threads
+
+    def asked(name: str) -> Bool:
+        return by.choice(name) != 0
+
+    begun = leaves(s, later, t, Label.IDLE)
+    goes_on = leaves(s, later, t, Label.TX_DOORBELL) & at(later, t, Label.TX_TURN)
+    return And(
+        Implies(
+            begins(s, later, t, Label.WRITE_ENTER),
+            And(
+                Iff(after.zero[t], asked("zero")),
+                Iff(after.nonblocking[t], asked("nonblocking")),
+                after.more[t] == by.choice("more"),
+            ),
+        ),
+        Implies(
+            begins(s, later, t, Label.READ_ENTER),
+            And(
+                Iff(after.peek[t], asked("peek")),
+                Iff(after.nonblocking[t], asked("nonblocking")),
+            ),
+        ),
+        begun
+        | And(Iff(before.nonblocking[t], after.nonblocking[t]), Iff(before.peek[t], after.peek[t])),
+        begun
+        | If(
+            goes_on,
+            And(after.more[t] == before.more[t] - 1, Iff(after.zero[t], asked("zero"))),
+            And(after.more[t] == before.more[t], Iff(after.zero[t], before.zero[t])),
+        ),
+        Implies(after.asleep[t] & ~before.asleep[t], ~before.nonblocking[t]),
+    )
 
 
 # Sending
