@@ -24,11 +24,12 @@ from engine.record import record
 from engine.rules import Choice
 from engine.scope import FlatState
 from engine.search import search
+from engine.steps import BadStep, breaking
 from engine.terms import Bool, Number, Or, constant
 from engine.theory import Theory
 from engine.trace import Trace
 
-__all__ = ["Catch", "breaks", "catch", "wanted"]
+__all__ = ["Catch", "breaking_step", "breaks", "catch", "wanted"]
 
 GIVEN_SIZE: Final = 20_000
 """How many states are searched at a ring size that somebody asked for, which may hide the fault."""
@@ -163,8 +164,14 @@ def _look(
         loop = None if found.lasso is None else len(found.lasso.stem)
         return _Search(ring_size, first, boot, path, loop, found.states, found.exhaustive)
     complete = Executor.of(system, scenario.scope(ring_size))
-    bad = wanted(theory, case, complete)
-    result = search(executor, bad=bad, start=start, states=case.states, depth=depth)
+    result = search(
+        executor,
+        bad=wanted(theory, case, complete),
+        bad_step=breaking_step(theory, case.fault.property, complete),
+        start=start,
+        states=case.states,
+        depth=depth,
+    )
     whole = result.path is not None or result.exhaustive or result.depth == depth
     return _Search(ring_size, first, boot, result.path, None, result.states, whole)
 
@@ -172,9 +179,12 @@ def _look(
 def wanted(theory: Theory, case: FaultCase, complete: Executor) -> Predicate:
     """Whether a state shows the fault: its promise broken, and what else the case asks to see.
 
+    A promise about steps is broken by the step that leads to the state: see `breaking_step`.
     `complete` must allow every rule of the system.
     """
-    broken = breaks(theory, case.fault.property, complete)
+    name = case.fault.property
+    of_steps = any(item.name == name for item in theory.steps)
+    broken = (lambda _: True) if of_steps else breaks(theory, name, complete)
     shown = None if case.shows is None else complete.compile(case.shows(theory.protocol.symbols))
     settled = at_rest(complete) if case.settles else None
 
@@ -202,6 +212,14 @@ def breaks(theory: Theory, name: str, executor: Executor) -> Predicate:
         if item.name == name:
             return executor.compile(_violation(theory, item, executor))
     raise KeyError(name)
+
+
+def breaking_step(theory: Theory, name: str, executor: Executor) -> BadStep | None:
+    """Whether a step breaks the promise; None where the promise is not about steps."""
+    for item in theory.steps:
+        if item.name == name:
+            return breaking(executor, item)
+    return None
 
 
 def _violation(theory: Theory, item: Claim, executor: Executor) -> Bool:

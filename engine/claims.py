@@ -9,29 +9,38 @@ state and of its indices. Files state claims one after the other, and a book col
     @BOOK.invariant("lock.ticket-held", "counter")
     def ticket_is_held(s: State, j: Number) -> Bool:
         '''Every ticket drawn and not yet served is held by a thread.'''
+
+What no single state shows is claimed of every step: of the state before it, the state after it, and
+who takes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol, TypeAlias
 
 import attrs
 
-from engine.rules import bind
-from engine.terms import And, Bool, If, Number, constant, ring_size, wrap
+from engine.rules import Party, bind
+from engine.terms import And, Bool, If, Number, Sort, constant, ring_size, symbol, wrap
 
 __all__ = [
+    "ANY",
+    "By",
     "Claim",
     "Invariant",
     "InvariantBook",
     "Named",
     "Property",
     "PropertyBook",
+    "StepProperty",
     "apart",
     "slot_exists",
     "within",
 ]
+
+ANY: Final = "any choice of "
+"""What begins the names of symbols that stand for choices which a rule does not have."""
 
 
 @attrs.frozen(eq=False)
@@ -59,6 +68,33 @@ class Property(Claim):
     """A claim that a user wants to be true: it is promised, and follows from the invariant."""
 
 
+@attrs.frozen
+class By:
+    """Who takes a step, and by what choices: all that a claim about steps may ask of it.
+
+    Attributes:
+        party: Who takes it.
+        choices: The parameters of its rule, by name.
+    """
+
+    party: Party
+    choices: Mapping[str, Number] = attrs.field(factory=dict)
+
+    def choice(self, name: str) -> Number:
+        """The parameter of that name; any number at all where the rule has none."""
+        any_number: Number = symbol(f"{ANY}{name}", Sort.NUMBER)  # type: ignore[assignment]
+        return self.choices.get(name, any_number)
+
+
+@attrs.frozen(eq=False)
+class StepProperty(Claim):
+    """A claim about every step that a user wants to be true; it follows from the invariant.
+
+    Its body is a function of the state before the step, of the state after it, of who takes it
+    (`By`), and of its indices.
+    """
+
+
 @attrs.frozen(eq=False)
 class Invariant(Claim):
     """One conjunct of the invariant: true at power-on, and kept by every step.
@@ -79,12 +115,22 @@ class PropertyBook:
 
     def __init__(self) -> None:
         self.properties: list[Property] = []
+        self.steps: list[StepProperty] = []
 
     def property(self, name: str, *indices: str) -> Callable[[Body], Body]:
         """State a property. `indices` name what it speaks of: slot, thread, counter, key."""
 
         def state(body: Body) -> Body:
             self.properties.append(Property(name, indices, body))
+            return body
+
+        return state
+
+    def step(self, name: str, *indices: str) -> Callable[[Body], Body]:
+        """State a property of every step."""
+
+        def state(body: Body) -> Body:
+            self.steps.append(StepProperty(name, indices, body))
             return body
 
         return state

@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from engine import deadlock, induction, leads_to, races, witnesses
+from engine import deadlock, induction, leads_to, races, steps, witnesses
 from engine.induction import anywhere
 from engine.protocol import System
 from engine.question import Entry, follows
@@ -67,6 +67,11 @@ def properties(theory: Theory, system: System) -> Iterable[Entry]:
         )  # fmt: skip
 
 
+def step_properties(theory: Theory, system: System) -> Iterable[Entry]:
+    """Each property of steps follows for every rule: `property/NAME/RULE`, `.../others`."""
+    return steps.obligations(system, theory.steps, theory.ordinary)
+
+
 def race_freedom(theory: Theory, system: System) -> Iterable[Entry]:
     """No two accesses race: `race/WORD/RULE/RULE`."""
     return races.races(system, theory.ordinary)
@@ -95,6 +100,7 @@ def vacuity(theory: Theory, system: System) -> Iterable[Entry]:
 KINDS: Final[tuple[ObligationKind, ...]] = (
     invariant,
     properties,
+    step_properties,
     race_freedom,
     lifetime,
     deadlock_freedom,

@@ -7,12 +7,12 @@ anything, so this merges states that differ in nothing that any step can notice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 
 from engine.executor import Executor, Path, Predicate
-from engine.scope import FlatState
+from engine.scope import FlatState, Instance
 from engine.terms import Bool
 
 __all__ = ["SearchResult", "search"]
@@ -55,6 +55,7 @@ def search(
     depth: int | None = None,
     *,
     fold: bool = False,
+    bad_step: Callable[[FlatState, Instance], bool] | None = None,
 ) -> SearchResult:
     """Look breadth first for a state where `goal` or `bad` holds; with neither, for a deadlock.
 
@@ -62,6 +63,9 @@ def search(
     different states or paths of length `depth`. With `fold`, states are folded too: numbers of
     requests and packets count from the oldest in use, which can make the states finite in
     number. What is searched for must then not ask for what `engine.canonical` drops.
+
+    With `bad_step`, a step is looked for for which it holds, of the state before and of the step;
+    the state after the step must be `bad`, if that is given.
     """
     asked = goal if goal is not None else bad
     wanted = executor.compile(asked) if isinstance(asked, Bool) else asked
@@ -71,7 +75,7 @@ def search(
     seen: dict[FlatState, tuple[FlatState, int] | None] = {first: None}
     steps = deadlocks = level = 0
     frontier = [first]
-    if wanted is not None and wanted(first):
+    if wanted is not None and bad_step is None and wanted(first):
         return SearchResult((), 1, 0, 0, False, 0)
     enabled, functions = executor.enabled_numbers, executor.step_functions
     while frontier and (depth is None or level < depth):
@@ -81,15 +85,20 @@ def search(
             steps += len(numbers)
             if not numbers:
                 deadlocks += 1
-                if wanted is None:
+                if wanted is None and bad_step is None:
                     path = _path(executor, seen, state)
                     return SearchResult(path, len(seen), steps, level, False, deadlocks)
             for number in numbers:
                 after = canonical(functions[number](state))
+                if bad_step is not None and bad_step(state, executor.instances[number]):
+                    if wanted is None or wanted(after):
+                        path = (*_path(executor, seen, state), executor.instances[number])
+                        return SearchResult(path, len(seen), steps, level, False, deadlocks)
+                    continue
                 if after in seen:
                     continue
                 seen[after] = (state, number)
-                if wanted is not None and wanted(after):
+                if bad_step is None and wanted is not None and wanted(after):
                     path = _path(executor, seen, after)
                     return SearchResult(path, len(seen), steps, level, False, deadlocks)
                 reached.append(after)

@@ -24,7 +24,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from engine.claims import Invariant, Property
+from engine.claims import Invariant, Property, StepProperty
 from engine.deadlock import DEADLOCK_FREEDOM, Movers, Undone
 from engine.faults import Fault, FaultCase
 from engine.leads_to import Promise
@@ -77,6 +77,7 @@ class Theory:
         specification: Gives the system, always the same one.
         invariants: The conjuncts of the invariant.
         properties: What is promised of every state.
+        steps: What is promised of every step.
         promises: What is promised to happen at last.
         undone: What is still to be done in a state, by name, for any thread t and slot k: wherever
             something is, somebody must be able to move.
@@ -105,6 +106,7 @@ class Theory:
     specification: Callable[[], System]
     invariants: Sequence[Invariant]
     properties: Sequence[Property] = ()
+    steps: Sequence[StepProperty] = ()
     promises: Sequence[Promise] = ()
     undone: Undone = lambda s, t, k: {}
     movers: Movers = lambda s, t, k: {Choice.THREAD: (t,), Choice.SLOT: (k,)}
@@ -125,6 +127,10 @@ class Theory:
         """The conjuncts that mean something in both arithmetics: what may always be assumed."""
         return tuple(item for item in self.invariants if not item.machine_only)
 
+    @property
+    def _stated(self) -> tuple[Property | StepProperty, ...]:
+        return (*self.properties, *self.steps)
+
     @functools.cached_property
     def _cases(self) -> dict[str, FaultCase]:
         return {case.fault.id: case for case in self.cases()}
@@ -144,14 +150,14 @@ class Theory:
 
     def meaning(self, name: str) -> str:
         """What a property says, or "" if nothing but its obligations says it."""
-        stated = [item.meaning for item in self.properties if item.name == name]
+        stated = [item.meaning for item in self._stated if item.name == name]
         promised = [item.meaning for item in self.promises if item.property == name]
         said = " ".join(dict.fromkeys([*stated, *promised]))
         return said or self.meanings.get(name) or GENERAL.get(name, "")
 
     def verdict(self, name: str) -> str:
         """What the property that a run breaks says, in one line."""
-        stated = [item.meaning for item in self.properties if item.name == name]
+        stated = [item.meaning for item in self._stated if item.name == name]
         return stated[0] if stated else self.verdicts.get(name) or self.meaning(name)
 
     def __reduce__(self) -> tuple[Callable[[str], Theory], tuple[str]]:

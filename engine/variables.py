@@ -8,7 +8,8 @@ class Box(Group):
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -18,6 +19,7 @@ from engine.terms import FALSE, TRUE, Array, Domain, Sort, Term, constant, symbo
 __all__ = [
     "Group",
     "Variable",
+    "changed",
     "contents",
     "describe",
     "flag",
@@ -105,6 +107,16 @@ def symbolic(kind: type[Any], prefix: str = "") -> Any:
         else:
             values[field.name] = symbolic(field.type, f"{prefix}{field.name}.")
     return kind(**values)
+
+
+def changed(kind: type[Any], updates: Mapping[str, Term]) -> Any:
+    """A state object whose every variable is its own symbol, but for those that are given."""
+    state = symbolic(kind)
+    for name, term in updates.items():
+        *groups, last = name.split(".")
+        group = functools.reduce(getattr, groups, state)
+        setattr(group, last, Array(term) if term.sort.is_array else term)
+    return state
 
 
 def contents(state: Group, prefix: str = "") -> Iterator[tuple[str, Term]]:

@@ -80,6 +80,8 @@ def begin_write(s: State, t: Number, zero: Number, nonblocking: Number, more: Nu
     s.require(constant(0) <= more)
     s.threads.zero[t] = zero != 0
     s.threads.more[t] = more
+    s.threads.handed[t] = 0
+    s.threads.batch[t] = more + 1
     s.threads.nonblocking[t] = nonblocking != 0
 
 
@@ -132,7 +134,7 @@ def turn_away(s: State, t: Number) -> None:
 
 @BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def enter_write(s: State, t: Number) -> None:
-    """The sender gets a place in the line for a slot."""
+    """The sender gets a place in the queue for a slot."""
     s.require(holds(s, t, Label.WRITE_ENTER) & usable(s))
     enter_call(s, t)
     join_queue(TRANSMIT, s, t)
@@ -141,7 +143,7 @@ def enter_write(s: State, t: Number) -> None:
 
 @BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def enter_filter(s: State, t: Number) -> None:
-    """The caller gets a place in the line for a command slot."""
+    """The caller gets a place in the queue for a command slot."""
     s.require(holds(s, t, Label.FILTER_ENTER) & usable(s))
     enter_call(s, t)
     join_queue(COMMAND, s, t)

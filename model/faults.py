@@ -575,6 +575,198 @@ _CLASSIC: Final = (
 """Classic mistakes with rings, doorbells, interrupts and resets, which neither public driver makes.
 The last ones are mistakes of a card: what the protocol needs from the other side."""
 
+
+def _outcome(origin: str, name: str, title: str, explanation: str, broken: str) -> Fault:
+    return Fault(name, origin, title, explanation, broken)
+
+
+_OUTCOMES: Final = (
+    _outcome(
+        "own",
+        "waits-anyway",
+        "a write that may not wait sleeps until there is room",
+        """
+        A program that serves many others asks for a write that must not wait. The driver does not
+        look at that: the ring is full, so the call sleeps until a slot is free, and all that the
+        program serves waits with it.
+        """,
+        "call-as-asked",
+    ),
+    _outcome(
+        "own",
+        "returns-when-queued",
+        "a blocking write says OK when its packet is queued, not when it was sent",
+        """
+        A write that may wait is to return when the card has sent its packet. The driver hands the
+        slot over, rings the doorbell, and says OK at once. Most packets leave all the same; one
+        that is on the ring when the card fails or is stopped never does, and its sender was told
+        that it had.
+        """,
+        "send-outcome",
+    ),
+    _outcome(
+        "own",
+        "batch-stops-short",
+        "a batch ends after its second packet and says OK",
+        """
+        A batch of packets goes out under one turn. The driver leaves its loop after two of them,
+        rings the doorbell, waits until they are sent, and says OK. Whoever gave it three packets
+        believes that three were sent.
+        """,
+        "batch-outcome",
+    ),
+    _outcome(
+        "own",
+        "copies-too-little",
+        "the last byte of each packet is not copied",
+        """
+        The reader loads the length of its packet, checks it, and copies one byte less. It says OK,
+        and its caller has a packet that is too short, and nothing by which to notice.
+        """,
+        "read-outcome",
+    ),
+    _outcome(
+        "own",
+        "for-a-stranger",
+        "a packet is received that no filter accepts",
+        """
+        A card keeps what its filters let through. This one takes a packet from the net although its
+        table has no filter for it, and puts it into a slot: readers get what was meant for somebody
+        else, or for a group that was left.
+        """,
+        "reception-by-filter",
+    ),
+    _outcome(
+        "own",
+        "result-not-looked-at",
+        "a command's caller says OK, whatever the card has answered",
+        """
+        The handler takes a command's completion and stores its error byte where the caller finds
+        it. The caller does not look: the command was completed, so it says OK. A filter that was
+        not there counts as removed, and one that did not fit into the table as added.
+        """,
+        "command-outcome",
+    ),
+    _outcome(
+        "own",
+        "removes-what-is-not-there",
+        "RMFILT of a filter that is not in the table succeeds",
+        """
+        The card looks for the filter, does not find it, and should write 1 to the error byte. It
+        writes 0. The driver returns success, and its caller believes that a filter is gone which
+        was never there: most likely the one that it meant is.
+        """,
+        "answer-kept",
+    ),
+    _outcome(
+        "own",
+        "no-space-with-space",
+        "ADDFILT is refused although the table has room",
+        """
+        The card adds a filter to its table and answers that there was no room. The caller gives up,
+        and the card goes on receiving what it was not to receive.
+        """,
+        "filter-semantics",
+    ),
+    _outcome(
+        "own",
+        "wake-up-ends-call",
+        "a reader that was woken says EINTR without looking for a packet",
+        """
+        A reader sleeps until the handler finds a packet and wakes it. The driver takes every end of
+        a sleep for that of a signal, so the read ends with EINTR although nothing interrupted it.
+        The packet waits, and whoever called again would get it.
+        """,
+        "interrupted-outcome",
+    ),
+    _outcome(
+        "own",
+        "never-waits",
+        "a read that may wait says EAGAIN when no packet is there",
+        """
+        A read finds no packet and should sleep until one comes, unless it must not wait. The driver
+        does not ask whether it must not, and says EAGAIN to everybody.
+        """,
+        "again-outcome",
+    ),
+    _outcome(
+        "own",
+        "full-ring-is-an-error",
+        "a write that may not wait says EIO when the ring is full",
+        """
+        A write that may not wait finds the ring full. It should say EAGAIN: try again. The driver
+        says EIO, which means that the card has failed, so its caller closes a card that is well.
+        """,
+        "failed-outcome",
+    ),
+    _outcome(
+        "R",
+        "interruption-says-ok",
+        "a write that a signal interrupts says OK",
+        """
+        A signal ends the sleep of a write that waits for its turn or for its packet to be sent. The
+        driver leaves its loop, cleans up, and returns the value that it would have returned anyway:
+        success. The packet may never have been on the ring.
+        """,
+        "one-outcome",
+    ),
+    _outcome(
+        "own",
+        "failed-open-says-ok",
+        "an open of a card that has failed says OK, and counts for nothing",
+        """
+        The card has failed while somebody has it open, so nobody else may open it until it was
+        closed and reset. The driver sees that, does not count the open, and returns without the
+        error. Each call that follows ends with EIO, and the close takes away somebody else's open.
+        """,
+        "open-outcome",
+    ),
+    _outcome(
+        "own",
+        "own-address-forgotten",
+        "an open does not tell the card to receive what is sent to its own address",
+        """
+        After START the driver has to add a filter for the card's own address. It does not. The open
+        says OK, packets can be sent, and not one is ever received.
+        """,
+        "own-address",
+    ),
+    _outcome(
+        "own",
+        "reset-instead-of-stop",
+        "the last close resets a card that works, and does not send STOP",
+        """
+        A card that works is to be told to STOP, which lets it finish what it is at; a reset is for
+        one that does not answer. The driver always resets. It frees memory no sooner than it may,
+        and all users see is a close that takes longer, and a packet cut off on the net.
+        """,
+        "close-outcome",
+    ),
+    _outcome(
+        "own",
+        "spins",
+        "a caller that finds the ring full looks again and again, and does not sleep",
+        """
+        A writer finds the ring full. Instead of sleeping until it is woken it gives up the lock,
+        takes it again, and looks again. In the end it gets its slot, as it should; until then one
+        processor does nothing else.
+        """,
+        "sleep-outcome",
+    ),
+    _outcome(
+        "own",
+        "events-not-read",
+        "the handler looks at the rings without reading EVFLAGS, which it should clear",
+        """
+        The handler finds all that the card has returned without asking EVFLAGS. But reading is what
+        clears it, and as long as a bit is set the interrupt line stays asserted: the handler is
+        called again as soon as it has returned, for ever, with nothing to do.
+        """,
+        "interrupt-outcome",
+    ),
+)
+"""Callers that are told what is not so. Nothing else is wrong, so nothing else notices."""
+
 _BARRIERS: Final = (
     (
         "fence_command_slot",
@@ -800,7 +992,6 @@ _OWN: Final = {
     "owner-before-pointer": "a receive slot's owner byte is stored before its pointers",
     "lengths-not-restored": "a receive slot goes back without lengths: the card drops its packet",
     "pages-overlap": "all four pointers of a slot lead to its first page",
-    "copies-too-little": "the last byte of each packet is not copied",
     "buffers-not-advanced": "each part of a payload is stored where the first one was",
     "views-kept-at-close": "views are not given back at close, which waits for them for ever",
     "late-view-kept": "a packet is lent by a driver object that was closed meanwhile",
@@ -831,12 +1022,9 @@ _CARDS: Final = {
     "returns-out-of-order": "a transmit slot comes back before an older one",
     "returns-without-a-packet": "a receive slot comes back, and no packet was written to it",
     "too-long": "a packet is announced as longer than its buffers",
-    "for-a-stranger": "a packet is received that no filter accepts",
     "before-start": "a receive slot is written to before START",
     "after-stop": "a transmit slot is written to after STOP was carried out",
-    "no-space-with-space": "ADDFILT is refused although the table has room",
     "strange-error": "STOP is answered with an error that means nothing",
-    "removes-what-is-not-there": "RMFILT of a filter that is not in the table succeeds",
     "strange-owner": "a transmit slot comes back with an owner byte that is no owner",
     "takes-back": "a transmit slot that was given back becomes the card's again",
     "changes-header": "the length of a packet changes while a reader holds it",
@@ -855,6 +1043,7 @@ _CARDS: Final = {
 CATALOGUE: Final[tuple[Fault, ...]] = (
     *_FIELD,
     *_CLASSIC,
+    *_OUTCOMES,
     *BARRIERS.values(),
     *(Fault(name, "own", title) for name, title in (_OWN | _CARDS).items()),
 )

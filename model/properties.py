@@ -28,6 +28,7 @@ from model.state import (
     CAPACITY,
     EVENT_THREAD,
     FATAL_THREAD,
+    UNICAST,
     Flags,
     Label,
     Life,
@@ -173,6 +174,12 @@ def filters_by_command(s: State, key: Number) -> Bool:
     return s.card.filters[key] == s.card.asked[key]
 
 
+@BOOK.property("own-address")
+def own_address(s: State) -> Bool:
+    """A card that is open receives what is sent to its own address: it has that filter."""
+    return Implies(s.driver.life == Life.OPEN, s.card.filters[UNICAST] != 0)
+
+
 @BOOK.property("closed-is-stopped", "key")
 def closed_is_stopped(s: State, key: Number) -> Bool:
     """A closed card is stopped, without filters, with all packet memory freed."""
@@ -250,7 +257,7 @@ def mutual_exclusion(s: State, t: Number) -> Bool:
 
 @BOOK.property("turn-order", "thread")
 def turn_order(s: State, t: Number) -> Bool:
-    """Callers get slots in the order of their arrival: nobody is overtaken in the line."""
+    """Callers get slots in the order of their arrival: nobody is overtaken in the queue."""
     sending = at(s, t, Label.TX_FIRST_WORD, Label.TX_LAST_WORD, Label.TX_FIELDS, Label.TX_OWNER)
     commanding = at(s, t, Label.CMD_FIELDS, Label.CMD_OWNER)
     place = s.threads.queue_position[t]

@@ -145,7 +145,7 @@ def wake_queue(ops: RingOperations, s: State) -> None:
 
 
 def join_queue(ops: RingOperations, s: State, t: Number) -> None:
-    """Take the last place in the line of callers that want a slot."""
+    """Take the last place in the queue of callers that want a slot."""
     line = ops.ring(s).waiters
     s.threads.queue_position[t] = line.next
     line.waiter[line.next] = t
@@ -253,6 +253,8 @@ def store_owner(ops: RingOperations, s: State, t: Number) -> None:
     slot = ring.prod_i
     s.store(ops.owner_byte, slot, owner=DEVICE)
     ring.waiter[slot] = If(s.threads.nonblocking[t], NOBODY, t)
+    if ops is TRANSMIT:
+        s.threads.handed[t] = s.threads.handed[t] + 1
     ring.prod = ring.prod + 1
     ring.prod_i = next_index(slot)
     s.threads.pc[t] = ops.doorbell

@@ -190,7 +190,7 @@ class Lock(Group):
 class WaiterQueue(Group):
     """Callers that want a slot of a ring, in order of arrival."""
 
-    next: Number = number("the next place in the line")
+    next: Number = number("the next place in the queue")
     head: Number = number("the place whose turn it is; equal to next when nobody waits")
     cancelled: Array[Bool] = flags(COUNTER, "the caller at this place gave up")
     waiter: Array[Number] = numbers(COUNTER, "the thread at this place", history=True)
@@ -351,9 +351,11 @@ class Threads(Group):
     peek: Array[Bool] = flags(THREAD, "the read only looks at the next packet")
     zero: Array[Bool] = flags(THREAD, "the packet to send has no payload")
     more: Array[Number] = numbers(THREAD, "packets to send after the present one: a batch")
+    handed: Array[Number] = numbers(THREAD, "packets that the call has handed over")
+    batch: Array[Number] = numbers(THREAD, "packets that the call was asked to send", history=True)
     kind: Array[Number] = numbers(THREAD, "the command to submit")
     key: Array[Number] = numbers(THREAD, "the filter to submit")
-    queue_position: Array[Number] = numbers(THREAD, "place in the line for a slot")
+    queue_position: Array[Number] = numbers(THREAD, "place in the queue for a slot")
     request: Array[Number] = numbers(THREAD, "number of the request submitted", history=True)
     slot: Array[Number] = numbers(THREAD, "the slot that the call works on")
     completed: Array[Bool] = flags(THREAD, "the request's completion was taken")

@@ -82,6 +82,7 @@ SYMMETRY: Final = Symmetry(
     unread=(
         "tx.first", "cmd.first", "rx.first",
         "threads.request", "threads.completed_sequence", "threads.packet", "threads.got",
-        "threads.got_first_word", "threads.got_last_word", "threads.length",
+        "threads.got_first_word", "threads.got_last_word", "threads.length", "threads.handed",
+        "threads.batch",
     ),
 )  # fmt: skip

@@ -150,10 +150,11 @@ class Calls:
                 f"specification is at {judge.pc(t).name}"
             )
         outcome = judge.result(t)
+        counted = call.kind != "send" or call.result == judge.now["threads_handed"][t]
         if outcome is Result.OK:
-            right = error is None or struck
+            right = struck or (error is None and counted)
         elif outcome is Result.EAGAIN and error is None:
-            right = bool(call.result) and call.kind == "send"
+            right = bool(call.result) and call.kind == "send" and counted
         else:
             right = isinstance(error, ERRORS.get(outcome, ())) or struck
         if not right and not (call.kind == "close" and isinstance(error, ERRORS[Result.EBADF])):

@@ -6,7 +6,7 @@ the removal of every single barrier is stated as a small change of the specifica
 looks for a run that breaks the promise named.
 
 What each fault is, in words, is in `model.faults`; how it changes the specification, and where that
-shows: `field_faults`, `classic_faults`, `barrier_faults`.
+shows: `field_faults`, `classic_faults`, `outcome_faults`, `barrier_faults`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from model.system import specification
 from proofs.barrier_faults import barrier_cases
 from proofs.classic_faults import CLASSIC
 from proofs.field_faults import FIELD
+from proofs.outcome_faults import OUTCOMES
 
 __all__ = ["cases"]
 
 
 def cases() -> tuple[FaultCase, ...]:
     """All faults that are made in the specification."""
-    return (*FIELD, *CLASSIC, *barrier_cases(specification()))
+    return (*FIELD, *CLASSIC, *OUTCOMES, *barrier_cases(specification()))

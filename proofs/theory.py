@@ -12,6 +12,7 @@ from engine.rules import Choice
 from engine.terms import And, Bool, Number, Or, constant
 from engine.theory import Theory
 from engine.witnesses import Setting
+from model.outcomes import STEPS
 from model.properties import PROPERTIES
 from model.ring_spec import COMMAND, TRANSMIT
 from model.scope import Scope
@@ -169,6 +170,7 @@ THEORY: Final = Theory(
     specification=specification,
     invariants=INVARIANTS,
     properties=PROPERTIES,
+    steps=STEPS,
     promises=PROMISES,
     undone=undone,
     movers=movers,

@@ -89,6 +89,8 @@ _READ_EVENTS: Final = (
 _TAKE_BACK: Final = "                ring.reclaim()\n                self.runtime.wake(queue)\n"
 _SHOW_PACKET: Final = "        if self.receive.packet_ready():\n"
 _SUBMIT_WAIT: Final = "            self._wait_for_completion(ring, queue, slot, request, wait)\n"
+_WAIT_IF_BLOCKING: Final = "        if wait.blocking:\n" + _SUBMIT_WAIT
+_AWAIT_PACKET: Final = "            self._sleep(WaitQueue.READERS, wait)\n"
 _MY_TURN: Final = "            if ring.waiters[0] is place and ring.room:\n"
 _ROOM: Final = (
     "                if not ring.room and unannounced:\n"
@@ -326,6 +328,56 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "        self._produced = 0\n        self._consumed = 0\n        self._waiting = [",
         "        self._consumed = self._produced\n        self._waiting = [",
     ),
+    # What callers are told
+    "waits-anyway": _CONTROLLER(
+        "            if not wait.blocking:\n                raise WouldBlockError(f",
+        "            if False:\n                raise WouldBlockError(f",
+    ),
+    "returns-when-queued": _CONTROLLER(
+        _WAIT_IF_BLOCKING,
+        "        if wait.blocking and ring is self.transmit:\n"
+        "            ring.abandon(slot, request)\n"
+        "        elif wait.blocking:\n" + _SUBMIT_WAIT,
+    ),
+    "batch-stops-short": _CONTROLLER("for packet in batch]\n", "for packet in batch[:2]]\n"),
+    "result-not-looked-at": _CONTROLLER(
+        "        code = errno_of(command, request.result)\n", "        code = 0\n"
+    ),
+    "wake-up-ends-call": _CONTROLLER(
+        _AWAIT_PACKET, _AWAIT_PACKET + '            raise WaitTimeoutError("woken")\n'
+    ),
+    "never-waits": _CONTROLLER(
+        '            if not wait.blocking:\n                raise WouldBlockError("no packet',
+        '            if True:\n                raise WouldBlockError("no packet',
+    ),
+    "full-ring-is-an-error": _CONTROLLER(
+        'raise WouldBlockError(f"all', 'raise CardFailedError(f"all'
+    ),
+    "interruption-says-ok": _CONTROLLER(
+        "            return handed_over\n        finally:\n            self._leave()\n",
+        "            return handed_over\n"
+        "        except WaitTimeoutError:\n"
+        "            return len(batch)\n"
+        "        finally:\n            self._leave()\n",
+    ),
+    "failed-open-says-ok": _LIFECYCLE(
+        '                raise CardFailedError(f"{controller.failure}; close every',
+        "                return\n"
+        '                raise CardFailedError(f"{controller.failure}; close every',
+    ),
+    "own-address-forgotten": _left_out(
+        "lifecycle",
+        "            self._command(Command.ADDFILT, EXACT_MASK, controller.info.hwaddr)\n",
+    ),
+    "reset-instead-of-stop": _LIFECYCLE(
+        "            stopped = self._command(Command.STOP)\n",
+        '            raise CardFailedError("a reset is simpler")\n',
+    ),
+    "spins": _CONTROLLER(
+        "            self.runtime.sleep(queue, wait.deadline, wait.handle)\n",
+        "            self.runtime.unlock()\n            self.runtime.lock()\n",
+    ),
+    "events-not-read": _left_out("controller", _EVENTS),
     # The removal of each single barrier. In two places one line stands for two barriers of the
     # specification: a fence orders what was stored to the transmit and to the receive ring.
     "no-barrier-tx-fields": (

@@ -15,7 +15,15 @@ from properties.replay import Run, replay
 from properties.simulation.host import Ending
 from properties.simulation.simulation import HWADDR, Simulation
 
-CARDS_MISTAKES = {"relaxed-ordering", "look-cleared-late", "stop-starves", "scans-after-reset"}
+CARDS_MISTAKES = {
+    "relaxed-ordering",
+    "look-cleared-late",
+    "stop-starves",
+    "scans-after-reset",
+    "for-a-stranger",
+    "removes-what-is-not-there",
+    "no-space-with-space",
+}
 """Of the faults of the specification, those that no driver can make."""
 SAME_LINE = {
     "no-barrier-rx-base": "no-barrier-tx-base",
@@ -63,6 +71,19 @@ FOUND = {
     "full-ring-not-shown": WRITABLE,
     "free-slot-not-shown": WRITABLE,
     "submit-without-lock": "at IDLE the specification allows: nothing",
+    "waits-anyway": "sleep|at TX_TURN",
+    "returns-when-queued": "at TX_WAIT the specification allows: sleep",
+    "batch-stops-short": r"give up the lock is not allowed|2 of \d+ packets were sent",
+    "result-not-looked-at": "the specification says (ENOSPC|ENOENT)",
+    "wake-up-ends-call": "at RX_OWNER the specification allows: load rx.owner",
+    "never-waits": "no packet waits.*the specification is at RX_OWNER",
+    "full-ring-is-an-error": "CardFailedError.*the specification says EAGAIN",
+    "interruption-says-ok": "the specification says EINTR",
+    "failed-open-says-ok": "the specification says EIO",
+    "own-address-forgotten": "at CMD_FIELDS the specification allows: store cmd.fields",
+    "reset-instead-of-stop": "write to FLAGS at CMD_FIELDS",
+    "spins": "specification allows: sleep",
+    "events-not-read": "at READ_EVENTS the specification allows: read EVFLAGS",
     "no-barrier-tx-fields": "release: fields before owner",
     "no-barrier-tx-payload": "release: (payload|fields) before owner",
     "no-barrier-cmd-fields": r"cmd\.owner_visible.*release: fields before owner",

@@ -7,7 +7,7 @@ import pickle
 import attrs
 import pytest
 
-from engine.catch import Catch, breaks, catch, wanted
+from engine.catch import Catch, breaking_step, breaks, catch, wanted
 from engine.deadlock import DEADLOCK_FREEDOM
 from engine.executor import Executor
 from engine.faults import Fault
@@ -21,6 +21,7 @@ from engine.scope import FlatState, Instance
 from engine.search import search
 from engine.terms import TRUE, constant
 from engine.trace import Trace
+from model.outcomes import STEPS
 from model.properties import PROPERTIES
 from model.scope import Scope
 from model.system import DUCT, specification
@@ -83,6 +84,25 @@ CLASSICS = {
     "scans-after-reset",
     "reclaim-starves",
 }
+OUTCOMES = {
+    "waits-anyway": "call-as-asked",
+    "returns-when-queued": "send-outcome",
+    "batch-stops-short": "batch-outcome",
+    "copies-too-little": "read-outcome",
+    "for-a-stranger": "reception-by-filter",
+    "result-not-looked-at": "command-outcome",
+    "removes-what-is-not-there": "answer-kept",
+    "no-space-with-space": "filter-semantics",
+    "wake-up-ends-call": "interrupted-outcome",
+    "never-waits": "again-outcome",
+    "full-ring-is-an-error": "failed-outcome",
+    "interruption-says-ok": "one-outcome",
+    "failed-open-says-ok": "open-outcome",
+    "own-address-forgotten": "own-address",
+    "reset-instead-of-stop": "close-outcome",
+    "spins": "sleep-outcome",
+    "events-not-read": "interrupt-outcome",
+}
 EACH = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
 
 
@@ -110,13 +130,20 @@ def values(executor: Executor, state: FlatState) -> dict[str, object]:
 
 def test_every_field_defect_is_a_fault() -> None:
     assert {
-        fault.id: fault.origin for fault in FAULTS if fault.origin != "classic"
+        fault.id: fault.origin
+        for fault in FAULTS
+        if fault.origin != "classic" and fault.id not in OUTCOMES
     } == FIELD_DEFECTS
 
 
 def test_every_classic_is_a_fault() -> None:
     names = {fault.id for fault in FAULTS if fault.origin == "classic"}
     assert {name for name in names if not name.startswith("no-barrier-")} == CLASSICS
+
+
+def test_every_outcome_has_a_fault_of_its_own() -> None:
+    assert {fault.id: fault.property for fault in FAULTS if fault.id in OUTCOMES} == OUTCOMES
+    assert {item.name for item in STEPS} <= set(OUTCOMES.values())
 
 
 def test_every_barrier_has_its_fault() -> None:
@@ -137,7 +164,7 @@ def test_names_are_unique() -> None:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
 def test_a_fault_explains_itself(fault: Fault) -> None:
-    assert fault.property in {item.name for item in PROPERTIES} | set(LIVENESS)
+    assert fault.property in {item.name for item in [*PROPERTIES, *STEPS]} | set(LIVENESS)
     assert fault.title
     assert fault.explanation.endswith(".")
     assert 2 <= len(fault.explanation.splitlines()) <= 12
@@ -185,7 +212,12 @@ def test_its_run_is_one_of_the_faulty_system_and_breaks_the_promise(fault: Fault
     states = executor.replay(steps, power_on)
     assert [values(executor, state) for state in states] == list(found.trace.states())
     case = THEORY.case_of(fault)
-    if case.keeps is None:
+    breaks_here = breaking_step(THEORY, fault.property, executor)
+    if breaks_here is not None:
+        broken = [breaks_here(state, step) for state, step in zip(states, steps, strict=False)]
+        assert broken[-1]
+        assert not any(broken[found.boot : -1])
+    elif case.keeps is None:
         bad = wanted(THEORY, case, executor)
         assert bad(states[-1])
         assert breaks(THEORY, fault.property, executor)(states[-1])
@@ -205,9 +237,13 @@ def test_the_specification_keeps_the_promise_there(fault: Fault) -> None:
     system = specification()
     _, start, _ = case.scenario.begin(system, found.ring_size)
     executor = case.scenario.restricted(system, found.ring_size, system)
+    whole = complete(found, system)
+    breaks_here = breaking_step(THEORY, fault.property, whole)
     if case.keeps is None:
-        bad = breaks(THEORY, fault.property, complete(found, system))
-        result = search(executor, bad=bad, start=start, depth=found.steps, states=8_000)
+        bad = None if breaks_here else breaks(THEORY, fault.property, whole)
+        result = search(
+            executor, bad=bad, bad_step=breaks_here, start=start, depth=found.steps, states=8_000
+        )
         assert result.path is None
     else:
         assert find_lasso(executor, case.keeps(STATE), start, states=4_000).lasso is None

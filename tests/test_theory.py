@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from engine.catch import breaks, catch
-from engine.claims import InvariantBook, PropertyBook
+from engine.claims import By, InvariantBook, PropertyBook
 from engine.command.main import main
 from engine.command.work import Proof, ProofTask, Search, SearchTask, Source, run
 from engine.discharge import discharge
@@ -126,6 +126,26 @@ FORGETS = FaultCase(
 BOX = Protocol("box", State, Label)
 
 
+@PROPERTIES.step("order")
+def in_order(s: State, later: State, by: By) -> Bool:
+    """What is taken is the one after what was taken before, and the device takes it."""
+    same = s.box.got == later.box.got
+    taken = later.box.got == s.box.got + 1
+    return same | taken if by.party is Party.DEVICE else same
+
+
+def skips(s: State) -> None:
+    """Take the message out of the box, and take it for the one after it."""
+    s.box.got = s.box.sent + 1
+
+
+SKIPS = attrs.evolve(
+    FORGETS,
+    fault=Fault("skips", "own", "a message is taken for the next one", "One is missing.", "order"),
+    change=then("take", skips),
+)
+
+
 @functools.cache
 def specification() -> System:
     return BOX.system(RULES.rules)
@@ -150,6 +170,27 @@ WHOLE = attrs.evolve(
 
 def proved(known: Catalogue) -> dict[str, str]:
     return {item.id: discharge(known, item).result for item in known.obligations()}
+
+
+def test_what_is_promised_of_steps_is_asked_of_each_rule_that_it_is_about():
+    ordered = attrs.evolve(
+        SMALL, place="tests.test_theory:ORDERED", steps=PROPERTIES.steps, cases=lambda: [SKIPS]
+    )
+    named = {name for name in Catalogue(ordered).entries if name.startswith("property/order")}
+    assert named == {"property/order/others", "property/order/take"}
+    assert ordered.meaning("order") == ordered.verdict("order") == PROPERTIES.steps[0].meaning
+    known = Catalogue(ordered)
+    assert proved(known)["property/order/others"] == "proved"
+    # The invariant does not say how far the one who takes is behind.
+    assert proved(known)["property/order/take"] == "refuted"
+
+
+def test_a_step_that_breaks_a_promise_is_the_last_one_of_its_run():
+    ordered = attrs.evolve(SMALL, steps=PROPERTIES.steps, cases=lambda: [SKIPS])
+    found = catch(ordered, SKIPS.fault)
+    assert (found.result, found.steps) == ("caught", 2)
+    assert [step.rule for step in found.trace.steps] == ["put", "take"]
+    assert "order is broken: What is taken is" in found.trace.verdict
 
 
 def test_a_small_theory_says_little_and_is_proved():

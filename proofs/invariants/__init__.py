@@ -18,6 +18,7 @@ from proofs.invariants import (
     memory,
     receive,
     requests,
+    results,
     speculation,
     threads,
     waiting,
@@ -48,4 +49,5 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     *life.BOOK.invariants,
     *memory.BOOK.invariants,
     *failure.BOOK.invariants,
+    *results.BOOK.invariants,
 )

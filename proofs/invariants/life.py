@@ -7,7 +7,7 @@ from typing import Final
 from engine.claims import InvariantBook, slot_exists
 from engine.terms import And, Bool, Implies, Number, Or, constant, one_of, wrap
 from model.device_spec import running
-from model.state import Command, Flags, Label, Life, Result, Stage, State
+from model.state import UNICAST, Command, Flags, Label, Life, Result, Stage, State
 from model.thread_spec import at
 from proofs.invariants.labels import COMMAND_LABELS
 from proofs.invariants.phases import (
@@ -268,3 +268,76 @@ def no_filters(s: State, key: Number) -> Bool:
 def no_filter_count(s: State) -> Bool:
     """A card that was closed or reset counts no filter."""
     return Implies(without_filters(s), s.card.filter_count == 0)
+
+
+@BOOK.invariant("life.own-address-asked", "thread")
+def own_address_asked(s: State, t: Number) -> Bool:
+    """No user adds or removes the card's own address."""
+    threads = s.threads
+    return And(
+        Implies(
+            at(s, t, *COMMAND_LABELS, Label.FILTER_ENTER) & (threads.return_to[t] == Label.EXIT),
+            threads.key[t] != UNICAST,
+        ),
+        Implies(
+            at(s, t, *COMMAND_LABELS) & (threads.return_to[t] == Label.ADDED_UNICAST),
+            threads.key[t] == UNICAST,
+        ),
+    )
+
+
+@BOOK.invariant("life.own-address-kept", "slot")
+def own_address_kept(s: State, k: Number) -> Bool:
+    """A command about the card's own address is on its way only in an open, or in its undoing."""
+    ring, c = s.cmd, s.driver.conductor
+    offset = wrap(k, ring.cons_i)
+    adds = phase(s, Label.ADDED_UNICAST)
+    return Implies(
+        And(
+            ring.live,
+            slot_exists(k),
+            finished(ring) <= offset,
+            offset < outstanding(ring),
+            one_of(ring.kind_new[k], (Command.ADDFILT, Command.RMFILT)),
+            ring.key_new[k] == UNICAST,
+        ),
+        And(
+            ring.kind_new[k] == Command.ADDFILT,
+            Or(
+                s.driver.life == Life.CLOSING,
+                And(adds, submitted(s, c), ring.cons + offset + 1 == ring.prod),
+                at_step(s, Label.ADDED_UNICAST) & (s.threads.result[c] != Result.OK),
+            ),
+        ),
+    )
+
+
+@BOOK.invariant("life.own-address")
+def life_own_address(s: State) -> Bool:
+    """An open card has the filter of its own address once, from the moment that it was added."""
+    ring, threads, c = s.cmd, s.threads, s.driver.conductor
+    commanding = phase(s, Label.ADDED_UNICAST) & at(s, c, *COMMAND_LABELS)
+    adding = commanding & submitted(s, c)
+    written = (ring.dev == ring.prod) & (ring.status[threads.slot[c]] == Result.OK)
+    answering = And(
+        one_of(ring.stage, (Stage.WRITE_STATUS, Stage.WRITE_OWNER)),
+        ring.dev + 1 == ring.prod,
+        ring.computed_status == Result.OK,
+    )
+    told = threads.completed[c] & (threads.status[c] == Result.OK)
+    present = Or(
+        s.driver.life == Life.OPEN,
+        at_step(s, Label.OPENED),
+        at_step(s, Label.ADDED_UNICAST) & (threads.result[c] == Result.OK),
+        adding & (told | ~threads.completed[c] & (written | answering)),
+    )
+    absent = Or(
+        phase(s, Label.START, Label.STARTED),
+        at_step(s, Label.ADD_UNICAST),
+        commanding & ~submitted(s, c),
+        adding & ~last_command_executed(s),
+    )
+    return And(
+        Implies(present, s.card.filters[UNICAST] == 1),
+        Implies(absent, s.card.filters[UNICAST] == 0),
+    )

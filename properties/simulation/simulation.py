@@ -487,12 +487,13 @@ class Simulation:
             )
 
     def _check_batch(self, call: PlannedCall, outcome: Result, handed_over: Any) -> None:
-        wanted = len(call.packets)
-        partly = outcome is Result.EAGAIN and 0 < handed_over < wanted
-        if not partly and (outcome, handed_over) != (Result.OK, wanted):
+        t, wanted = call.thread.number, len(call.packets)
+        counted = self.judge.now["threads_handed"][t]
+        some = outcome is Result.OK or (outcome is Result.EAGAIN and counted)
+        if not some or handed_over != counted:
             raise Deviation(
-                f"{self.judge.who(call.thread.number)}: {handed_over} of {wanted} packets were "
-                f"sent, and the specification says {outcome.name}"
+                f"{self.judge.who(t)}: {handed_over} of {wanted} packets were "
+                f"sent, and the specification says {outcome.name} and counts {counted}"
             )
 
     def _check_received(self, t: int, packet: Any) -> None:
