@@ -29,7 +29,7 @@ __all__ = ["discharge", "script"]
 ROUNDS: Final = (1, 2, 3)
 """How often the indices that assumed instances mention are assumed in turn, try by try."""
 AT_ONCE: Final = 8
-"""How many conjuncts the second solver is asked about in one query."""
+"""How many conjuncts a solver is asked about in one query where more would be too many for it."""
 RESULTS: Final = {
     Answer.UNSATISFIABLE: "proved",
     Answer.SATISFIABLE: "refuted",
@@ -120,6 +120,9 @@ class _Decider:
             answer = ask(self.solver, asked, self.seed)
             if answer is Answer.UNSATISFIABLE:
                 break
+            if answer is Answer.UNKNOWN and len(question.parts) > AT_ONCE:
+                # Too much at once: what is asked of a few at a time may still be decided.
+                return self._decide_in_parts(question)
         return answer
 
     def _decide_in_parts(self, question: Question) -> Answer:

@@ -193,12 +193,14 @@ RESULT_NOT_LOOKED_AT: Final = FaultCase(
 def says_it_was_there(s: State) -> None:
     """Write the error byte: no error, where a filter was to be removed."""
     ring = s.cmd
+    s.require(running(s) & (ring.stage == Stage.WRITE_STATUS))
     status = If(ring.seen_kind == Command.RMFILT, Result.OK, ring.computed_status)
     s.store(CMD.status, ring.dev_i, status_sequence=ring.seen_fields, status=status)
+    ring.stage = constant(Stage.WRITE_OWNER)
 
 
 REMOVES_WHAT_IS_NOT_THERE: Final = FaultCase(
-    described("removes-what-is-not-there"), then("cmd.write_status", says_it_was_there), REMOVING
+    described("removes-what-is-not-there"), replace("cmd.write_status", says_it_was_there), REMOVING
 )
 
 

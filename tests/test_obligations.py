@@ -72,6 +72,19 @@ def test_with_all_barriers_those_obligations_hold() -> None:
     assert not refuted(known, [name for rule in rules for name in concerning(known, rule)])
 
 
+def test_what_is_too_much_for_one_query_is_asked_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Answer] = []
+
+    def first_gives_up(solver: str, text: str, seed: int = 0) -> Answer:
+        asked.append(ask(solver, text, seed) if asked else Answer.UNKNOWN)
+        return asked[-1]
+
+    monkeypatch.setattr("engine.discharge.ask", first_gives_up)
+    item = Obligation("step/wait_for_leavers", "", "safety", "integer", "")
+    assert discharge(Catalogue.of(THEORY), item).result == "proved"
+    assert len(asked) > 2
+
+
 def test_both_arithmetics_have_the_same_obligations_but_for_masks_runs_and_lemmas() -> None:
     listed = Catalogue.of(THEORY).obligations()
     by_arithmetic = {
