@@ -24,7 +24,7 @@ from engine.solvers import Answer, ask, essential
 from engine.terms import Bool, Or
 from engine.theory import Theory
 
-__all__ = ["discharge", "script"]
+__all__ = ["answer_of", "discharge", "script"]
 
 ROUNDS: Final = (1, 2, 3)
 """How often the indices that assumed instances mention are assumed in turn, try by try."""
@@ -80,6 +80,11 @@ def discharge(
         is not Answer.UNSATISFIABLE
     ]
     return Verdict(RESULTS[answer], time.perf_counter() - start, ", ".join(broken))
+
+
+def answer_of(theory: Theory, question: Question, arithmetic: Arithmetic, seed: int = 0) -> Answer:
+    """What Z3 says of the negation of a question about a theory: unsatisfiable means proved."""
+    return _Decider(theory, arithmetic, None, seed=seed).decide(question)
 
 
 def script(known: Catalogue, obligation: Obligation, *, ring_size: int | None = None) -> str:

@@ -56,6 +56,7 @@ __all__ = [
     "check_order",
     "concerns",
     "count",
+    "helper_entry",
     "obligations",
     "parameters_of",
     "position",
@@ -341,6 +342,16 @@ def _check_reliance(
         )
 
 
+def helper_entry(system: System, promise: Promise, invariants: Sequence[Invariant]) -> Entry:
+    """Of a promise: somebody can help."""
+    return Entry(
+        f"promise/{promise.name}/helper", promise.property, "deadlock",
+        f"somebody can help: {promise.meaning}",
+        follows("helper", invariants, can_help, system, promise),
+        stands_on=(INVARIANT, LIVENESS_RULE, *relied_on(system.protocol, promise)),
+    )  # fmt: skip
+
+
 def obligations(
     system: System, promises: Sequence[Promise], invariants: Sequence[Invariant]
 ) -> Iterator[Entry]:
@@ -356,11 +367,7 @@ def obligations(
     for promise in promises:
         name = f"promise/{promise.name}"
         stands_on = (INVARIANT, LIVENESS_RULE, *relied_on(protocol, promise))
-        yield Entry(
-            f"{name}/helper", promise.property, "deadlock",
-            f"somebody can help: {promise.meaning}",
-            follows("helper", invariants, can_help, system, promise), stands_on=stands_on,
-        )  # fmt: skip
+        yield helper_entry(system, promise, invariants)
         yield Entry(
             f"{name}/rank", promise.property, "liveness",
             f"ranks are natural numbers: {promise.meaning}",

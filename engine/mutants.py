@@ -1,0 +1,208 @@
+"""Every rule changed mechanically: does anything that is proved notice?
+
+A mutant is the specification with one part of one rule changed: a condition dropped or negated, a
+constant off by one (another label, if it is one), the branches of an `If` exchanged, an assignment
+or a declared operation left out. What is asked of it are the obligations whose question differs
+from that of the specification; the others are the same to the last letter, and proved already. A
+mutant of which all are proved *survives*: either the specification says too little there, or the
+change means nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import attrs
+
+from engine import deadlock, induction, leads_to, races
+from engine.declarations import RuleError, check
+from engine.discharge import answer_of
+from engine.protocol import System
+from engine.question import Entry, Question
+from engine.rules import Transition, describe
+from engine.solvers import Answer
+from engine.terms import FALSE, TRUE, And, Bool, Or, Sort, Term, constant, substitute
+from engine.theory import Theory
+from engine.witnesses import Witnesses
+
+__all__ = ["Mutant", "changed", "killer", "mutants"]
+
+_ELSEWHERE: Final = ("initial/", "rule/")
+"""Obligations that speak of no step."""
+
+
+@attrs.frozen(eq=False)
+class Mutant:
+    """One rule, changed in one place.
+
+    Attributes:
+        place: What is changed: a guard, an assignment or an operation.
+        change: How.
+        step: The rule as it is then.
+    """
+
+    place: str
+    change: str
+    step: Transition
+
+    @property
+    def name(self) -> str:
+        """What it is called, the same in each run."""
+        return f"{self.step.rule.name}: {self.place}: {self.change}"
+
+    def within(self, system: System) -> System:
+        """The system with this rule in place of its own."""
+        own = self.step.rule.name
+        steps = (self.step if item.rule.name == own else item for item in system.transitions)
+        return attrs.evolve(system, transitions=tuple(steps))
+
+
+# The changes
+
+
+def mutants(step: Transition) -> Iterator[Mutant]:
+    """Every mutant of a rule. One that is simplified to what the rule was is left out."""
+    guards, updates, operations = step.guards, step.updates, step.operations
+    for number, guard in enumerate(guards):
+        place = f"guard {guard.name or number}"
+        rest = guards[:number], guards[number + 1 :]
+        yield Mutant(place, "dropped", attrs.evolve(step, guards=(*rest[0], *rest[1])))
+        for change, condition in _changes(guard.condition):
+            assert isinstance(condition, Bool)
+            altered = attrs.evolve(guard, condition=condition)
+            yield Mutant(place, change, attrs.evolve(step, guards=(*rest[0], altered, *rest[1])))
+    for name, value in updates.items():
+        others = {other: term for other, term in updates.items() if other != name}
+        yield Mutant(name, "dropped", attrs.evolve(step, updates=others))
+        for change, term in _changes(value):
+            yield Mutant(name, change, attrs.evolve(step, updates={**updates, name: term}))
+    for number, operation in enumerate(operations):
+        place = f"{operation.kind.value} {operation.name}".strip()
+        rest_of = (*operations[:number], *operations[number + 1 :])
+        yield Mutant(f"{place} ({number})", "dropped", attrs.evolve(step, operations=rest_of))
+
+
+def _changes(root: Term) -> Iterator[tuple[str, Term]]:
+    """Each small change of a term, and the term with it; a part that occurs twice changes twice."""
+    seen: set[Term] = set()
+    for number, node in enumerate(_parts(root)):
+        for change, other in _alternatives(node):
+            altered = substitute(root, {}, {node: other})
+            if altered is not root and altered not in seen:
+                seen.add(altered)
+                yield f"{change} (part {number})", altered
+
+
+def _parts(root: Term) -> list[Term]:
+    """The parts of a term, itself first."""
+    found: dict[Term, None] = {}
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found[node] = None
+            stack.extend(reversed(node.arguments))
+    return list(found)
+
+
+def _alternatives(node: Term) -> Iterator[tuple[str, Term]]:
+    """What stands in place of a part of a term."""
+    arguments = node.arguments
+    match node.operation:
+        case "constant" if node.sort is Sort.NUMBER:
+            yield f"{node.value} becomes {node.value + 1}", constant(node.value + 1)
+        case "constant":
+            yield f"{node!r} becomes {not node.value}", FALSE if node.value else TRUE
+        case "and" | "or":
+            junction = And if node.operation == "and" else Or
+            for number in range(len(arguments)):
+                rest: list[Bool] = [*arguments[:number], *arguments[number + 1 :]]  # type: ignore[list-item]
+                yield f"{node.operation} without its part {number}", junction(*rest)
+        case "if":
+            condition = arguments[0]
+            negated: Bool = ~condition  # type: ignore[operator]
+            yield "branches exchanged", substitute(node, {}, {condition: negated})
+        case "less":
+            left, right = arguments
+            yield "less or equal", ~(right < left)  # type: ignore[operator]
+        case "store":
+            yield "not stored", arguments[0]
+    if isinstance(node, Bool) and node.operation in ("select", "symbol", "equal", "less"):
+        yield "negated", ~node
+
+
+# What is asked
+
+
+def changed(theory: Theory, mutant: Mutant) -> Iterator[tuple[Entry, Question]]:
+    """The obligations of a mutant whose question is another one, or that are new.
+
+    Of a question of which the same is given as before, only the parts that are new are asked. What
+    speaks of one step is made for that step alone, which is many times faster than making the whole
+    catalogue.
+    """
+    system = theory.specification()
+    original = system.named(mutant.step.rule.name)
+    known = {entry.id: entry for entry in _about(theory, system, original)}
+    for entry in _about(theory, mutant.within(system), mutant.step):
+        assert entry.question is not None
+        question = entry.question()
+        old = known.get(entry.id)
+        parts = question.parts
+        if old is not None and old.question is not None:
+            parts = _new_parts(old.question(), question)
+        if parts:
+            yield entry, attrs.evolve(question, parts=parts)
+
+
+def _about(theory: Theory, system: System, step: Transition) -> Iterator[Entry]:
+    """The obligations that may depend on a step."""
+    alone = attrs.evolve(system, transitions=(step,))
+    assumed, name = theory.ordinary, step.rule.name
+    steps = [
+        *induction.obligations(alone, theory.invariants, theory.bit_lemmas),
+        *races.lifetimes(alone, assumed),
+        *leads_to.obligations(alone, theory.promises, assumed),
+    ]
+    for entry in steps:
+        if not entry.id.startswith(_ELSEWHERE) and not entry.id.endswith(("/helper", "/rank")):
+            yield entry
+    for entry in races.races(system, assumed):
+        if name in entry.id.split("/"):
+            yield entry
+    yield from deadlock.obligations(system, theory.undone, theory.movers, assumed)
+    for promise in theory.promises:
+        yield leads_to.helper_entry(system, promise, assumed)
+
+
+def _new_parts(old: Question, new: Question) -> tuple[tuple[str, Bool], ...]:
+    """What the new question asks and the old one does not. Terms that are alike are one object."""
+    given = set(map(id, new.given))
+    if any(id(claim) not in given for claim in old.given):
+        return new.parts
+    known = {id(claim) for _, claim in old.parts}
+    return tuple((name, claim) for name, claim in new.parts if id(claim) not in known)
+
+
+def killer(theory: Theory, mutant: Mutant, *, runs: bool = True) -> str:
+    """What notices the mutant: an obligation, or the check of declarations; "" if nothing does.
+
+    Each question is asked in the first arithmetic that it has. Only where `runs` is true random
+    runs are made, in which the changed rule has to happen.
+    """
+    protocol = theory.protocol
+    try:
+        check(mutant.step, describe(protocol.state), protocol.words, protocol.pc, protocol.labels)
+    except RuleError:
+        return "declarations"
+    for entry, question in changed(theory, mutant):
+        for part in question.parts:
+            asked = attrs.evolve(question, parts=(part,))
+            if answer_of(theory, asked, entry.arithmetics[0]) is not Answer.UNSATISFIABLE:
+                return entry.id
+    if runs:
+        name = mutant.step.rule.name
+        if Witnesses(mutant.within(theory.specification()), theory.settings).rule(name):
+            return f"vacuity/rule/{name}"
+    return ""

@@ -1,0 +1,170 @@
+"""Rules changed mechanically: which changes there are, and that what is proved notices them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from engine.mutants import changed, killer, mutants
+from engine.obligations import Catalogue
+from examples.mailbox.proof import THEORY as MAILBOX
+from proofs import mutation
+from proofs.mutation import Findings, main, read_survivors, selected
+from proofs.theory import THEORY
+from tests.test_theory import WHOLE
+
+
+def named(theory, rule, place, change):
+    """The mutant of a rule whose place and change begin so."""
+    found = [
+        item
+        for item in mutants(theory.specification().named(rule))
+        if item.place.startswith(place) and item.change.startswith(change)
+    ]
+    assert found, [item.name for item in mutants(theory.specification().named(rule))]
+    return found[0]
+
+
+def test_a_small_rule_has_these_mutants_and_each_but_one_is_noticed():
+    """A message may be put where one is already: no property of the box says that none is lost."""
+    found = {
+        item.name: killer(WHOLE, item)
+        for name in ("put", "take")
+        for item in mutants(WHOLE.specification().named(name))
+    }
+    assert found == {
+        "put: guard 0: dropped": "",
+        "put: guard 0: negated (part 1)": "vacuity/rule/put",
+        "put: box.sent: dropped": "step/put",
+        "put: box.sent: 1 becomes 2 (part 2)": "step/put",
+        "put: box.message: dropped": "step/put",
+        "put: box.message: 1 becomes 2 (part 2)": "step/put",
+        "put: box.full: dropped": "step/put",
+        "put: box.full: True becomes False (part 0)": "step/put",
+        "take: guard 0: dropped": "step/take",
+        "take: guard 0: negated (part 0)": "step/take",
+        "take: box.got: dropped": "step/take",
+        "take: box.full: dropped": "promise/taken/step/take",
+        "take: box.full: False becomes True (part 0)": "promise/taken/step/take",
+    }
+
+
+def test_what_is_asked_of_a_mutant_is_what_differs_in_the_whole_catalogue():
+    before = Catalogue.of(MAILBOX)
+    for mutant in list(mutants(MAILBOX.specification().named("hand_over")))[::4]:
+        after = Catalogue(MAILBOX, mutant.within(MAILBOX.specification()))
+        different = set()
+        for name, entry in after.entries.items():
+            if entry.question is None:
+                continue
+            new, old = entry.question(), before.entries.get(name)
+            terms = [*new.given, *(claim for _, claim in new.parts)]
+            known = old.question() if old is not None and old.question is not None else None
+            same = known is not None and [*map(id, terms)] == [
+                *map(id, [*known.given, *(claim for _, claim in known.parts)])
+            ]
+            if not same:
+                different.add(name)
+        asked = {entry.id for entry, _ in changed(MAILBOX, mutant)}
+        # What asks less than before needs no new answer.
+        assert asked <= different, mutant.name
+        for name in different - asked:
+            old, new = before.entries[name].question, after.entries[name].question
+            assert old is not None
+            assert new is not None
+            assert {id(claim) for _, claim in new().parts} <= {
+                id(claim) for _, claim in old().parts
+            }
+
+
+def test_most_mutants_of_the_mailbox_are_noticed():
+    found = {
+        item.name: killer(MAILBOX, item, runs=False)
+        for step in MAILBOX.specification().transitions
+        for item in mutants(step)
+    }
+    killed = sum(map(bool, found.values()))
+    assert killed >= 0.8 * len(found)
+    assert found["box.flag_visible: guard release: data before flag: dropped"].startswith("step/")
+
+
+@pytest.mark.parametrize(
+    ("rule", "place", "change", "by"),
+    [
+        ("tx.fetch", "guard", "2 becomes 3", "promise/tx-request/step/tx.fetch"),
+        ("tx.owner_visible", "guard release: payload", "dropped", "step/tx.owner_visible"),
+    ],
+)
+def test_mutants_of_the_card_and_its_driver_are_noticed(rule, place, change, by):
+    found = killer(THEORY, named(THEORY, rule, place, change), runs=False)
+    assert found == by
+
+
+def test_the_mutants_have_names_of_their_own():
+    everything = selected("*", None, 0)
+    assert len({item.name for item in everything}) == len(everything) > 4000
+    drawn = [item.name for item in selected("tx.*", 5, seed=3)]
+    assert drawn == [item.name for item in selected("tx.*", 5, seed=3)]
+    assert all(name.startswith("tx.") for name in drawn)
+
+
+def test_every_pattern_of_the_survivors_matches_a_mutant_and_has_a_reason(tmp_path):
+    names = [item.name for item in selected("*", None, 0)]
+    for pattern in read_survivors():
+        assert any(mutation.fnmatchcase(name, pattern) for name in names), pattern
+    wrong = tmp_path / "survivors.toml"
+    wrong.write_text('[[survivor]]\nname = "x"\n')
+    with pytest.raises(ValueError, match="every survivor has one name and a reason"):
+        read_survivors(wrong)
+
+
+def test_a_run_that_was_broken_off_goes_on_where_it_was(tmp_path):
+    path = tmp_path / "findings.jsonl"
+    one, two = selected("tx.claim", 2, seed=0)
+    Findings(path, "state").add(one, "step/tx.claim")
+    Findings(path, "state").add(two, "")
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"mutant": "tx.cl')
+    assert Findings(path, "state").by_name == {one.name: "step/tx.claim", two.name: ""}
+    assert Findings(path, "another").by_name == {}
+    assert json.loads(path.read_text()) == {"state": "another"}
+
+
+def test_a_survivor_without_a_reason_is_told(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def notices(theory, mutant, *, runs):
+        asked.append(mutant.name)
+        return "" if len(asked) == 2 else "step/x"
+
+    monkeypatch.setattr(mutation, "killer", notices)
+    arguments = ["model", "--rules", "tx.claim", "--sample", "3", "--no-runs"]
+    arguments += ["--findings", str(tmp_path / "findings.jsonl")]
+    assert main(arguments) == 1
+    out = capsys.readouterr().out
+    assert "2 of 3 mutants are killed (66.7 %), 1 survive, 1 of these without a reason." in out
+    assert f"survives: {asked[1]}\n" in out
+    assert main(arguments) == 1
+    assert len(asked) == 3
+    monkeypatch.setattr(mutation, "read_survivors", lambda: {asked[1]: "It means nothing."})
+    assert main(arguments) == 0
+    monkeypatch.setattr(mutation, "read_survivors", lambda: dict.fromkeys(asked, "Why."))
+    assert main(arguments) == 1
+    assert f"listed, and killed by step/x: {asked[0]}" in capsys.readouterr().out
+
+
+def test_mistakes_in_the_options_are_told(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["--rules", "nothing"])
+    assert left.value.code == 2
+    assert "--rules 'nothing' matches no rule" in capsys.readouterr().err
+
+
+def test_a_rule_that_no_longer_says_what_it_does_is_noticed():
+    mutant = next(
+        item
+        for item in selected("tx.*", None, 0)
+        if item.place.startswith("load ") and item.change == "dropped"
+    )
+    assert killer(THEORY, mutant, runs=False) == "declarations"
