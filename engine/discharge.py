@@ -24,7 +24,7 @@ from engine.solvers import Answer, ask, essential
 from engine.terms import Bool, Or
 from engine.theory import Theory
 
-__all__ = ["answer_of", "discharge", "script"]
+__all__ = ["ROUNDS", "answer_of", "discharge", "script"]
 
 ROUNDS: Final = (1, 2, 3)
 """How often the indices that assumed instances mention are assumed in turn, try by try."""
@@ -82,9 +82,11 @@ def discharge(
     return Verdict(RESULTS[answer], time.perf_counter() - start, ", ".join(broken))
 
 
-def answer_of(theory: Theory, question: Question, arithmetic: Arithmetic, seed: int = 0) -> Answer:
+def answer_of(
+    theory: Theory, question: Question, arithmetic: Arithmetic, rounds: tuple[int, ...] = ROUNDS
+) -> Answer:
     """What Z3 says of the negation of a question about a theory: unsatisfiable means proved."""
-    return _Decider(theory, arithmetic, None, seed=seed).decide(question)
+    return _Decider(theory, arithmetic, None).decide(question, rounds)
 
 
 def script(known: Catalogue, obligation: Obligation, *, ring_size: int | None = None) -> str:

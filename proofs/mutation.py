@@ -119,6 +119,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sample", type=int, metavar="N", help="only so many, drawn at random")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
     parser.add_argument("--no-runs", action="store_true", help="leave the search for runs out")
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="call a mutant killed only after the last try of a proof; slow",
+    )
     parser.add_argument("--findings", type=Path, default=FINDINGS, metavar="FILE",
                         help="what was found so far (default: %(default)s)")  # fmt: skip
     options = parser.parse_args(arguments)
@@ -129,12 +134,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         listed = read_survivors()
     except ValueError as error:
         parser.error(str(error))
-    findings = Findings(options.findings, f"{digest()} runs={not options.no_runs}")
+    findings = Findings(
+        options.findings, f"{digest()} runs={not options.no_runs} exact={options.exact}"
+    )
     began, fresh = time.monotonic(), 0
     for number, mutant in enumerate(chosen, 1):
         if mutant.name in findings.by_name:
             continue
-        findings.add(mutant, killer(THEORY, mutant, runs=not options.no_runs))
+        findings.add(mutant, killer(THEORY, mutant, runs=not options.no_runs, exact=options.exact))
         fresh += 1
         found = findings.by_name[mutant.name]
         each = (time.monotonic() - began) / fresh

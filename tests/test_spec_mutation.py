@@ -134,7 +134,7 @@ def test_a_run_that_was_broken_off_goes_on_where_it_was(tmp_path):
 def test_a_survivor_without_a_reason_is_told(tmp_path, monkeypatch, capsys):
     asked = []
 
-    def notices(theory, mutant, *, runs):
+    def notices(theory, mutant, *, runs, exact):
         asked.append(mutant.name)
         return "" if len(asked) == 2 else "step/x"
 
