@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.question import Entry
-from engine.smt import Arithmetic
 
 __all__ = ["LEMMAS", "LIVENESS_RULE", "lemmas"]
 
@@ -127,9 +126,12 @@ LEMMAS: Final = {
 
 
 def lemmas() -> Iterator[Entry]:
-    """The lemmas that every promise rests on: `rule/NAME`. They have no arithmetic of their own."""
+    """The lemmas that every promise rests on: `rule/NAME`.
+
+    They have no arithmetic of their own, and are asked with each, so that neither does without.
+    """
     for name, (meaning, text) in LEMMAS.items():
         yield Entry(
             f"rule/{name}", LIVENESS_RULE, "lemma", meaning,
-            None, arithmetics=(Arithmetic.INTEGER,), stands_on=(), text=text,
+            None, stands_on=(), text=text,
         )  # fmt: skip

@@ -259,7 +259,7 @@ def test_what_a_property_says_comes_from_where_it_is_stated():
 def test_the_command_proves_any_theory(capsys):
     assert main(WHOLE, ["--jobs", "1"]) == 0
     out = capsys.readouterr().out
-    assert "All 25 obligations are proved and the one fault is caught, in " in out
+    assert "All 27 obligations are proved and the one fault is caught, in " in out
     assert main(WHOLE, ["--fault", "forgets", "--jobs", "1"]) == 1
     assert "It breaks taken: What is taken is what was put last." in capsys.readouterr().out
 

@@ -35,6 +35,7 @@ COSTS: Final = {
     ("deadlock", "integer"): 0.110,
     ("promise", "machine"): 0.026,
     ("promise", "integer"): 0.023,
+    ("rule", "machine"): 0.040,
     ("rule", "integer"): 0.040,
     ("vacuity", "integer"): 0.021,
 }
