@@ -15,15 +15,16 @@ from typing import Final
 
 import attrs
 
-from engine import deadlock, induction, leads_to, races
+from engine import deadlock, induction, leads_to, races, steps
 from engine.declarations import RuleError, check
 from engine.discharge import ROUNDS, answer_of
 from engine.protocol import System
 from engine.question import Entry, Question
-from engine.rules import Transition, describe
+from engine.rules import Transition
 from engine.solvers import Answer
 from engine.terms import FALSE, TRUE, And, Bool, Or, Sort, Term, constant, substitute
 from engine.theory import Theory
+from engine.variables import describe
 from engine.witnesses import Witnesses
 
 __all__ = ["Mutant", "changed", "killer", "mutants"]
@@ -160,12 +161,13 @@ def _about(theory: Theory, system: System, step: Transition) -> Iterator[Entry]:
     """The obligations that may depend on a step."""
     alone = attrs.evolve(system, transitions=(step,))
     assumed, name = theory.ordinary, step.rule.name
-    steps = [
+    of_one = [
         *induction.obligations(alone, theory.invariants, theory.bit_lemmas),
+        *steps.obligations(alone, theory.steps, assumed),
         *races.lifetimes(alone, assumed),
         *leads_to.obligations(alone, theory.promises, assumed),
     ]
-    for entry in steps:
+    for entry in of_one:
         if not entry.id.startswith(_ELSEWHERE) and not entry.id.endswith(("/helper", "/rank")):
             yield entry
     for entry in races.races(system, assumed):

@@ -34,8 +34,11 @@ def test_a_small_rule_has_these_mutants_and_each_but_one_is_noticed():
         for item in mutants(WHOLE.specification().named(name))
     }
     assert found == {
-        "put: guard 0: dropped": "",
-        "put: guard 0: negated (part 1)": "vacuity/rule/put",
+        "put: guard 0: dropped": "declarations",
+        "put: guard 0: negated (part 0)": "declarations",
+        "put: guard 0: 0 becomes 1 (part 4)": "vacuity/rule/put",
+        "put: guard 1: dropped": "",
+        "put: guard 1: negated (part 1)": "vacuity/rule/put",
         "put: box.sent: dropped": "step/put",
         "put: box.sent: 1 becomes 2 (part 2)": "step/put",
         "put: box.message: dropped": "step/put",
