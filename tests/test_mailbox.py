@@ -132,7 +132,7 @@ def command(*options):
 def test_the_command_proves_the_mailbox():
     done = command()
     assert done.returncode == 0
-    assert "All 120 obligations are proved and all 4 faults are caught, in " in done.stdout
+    assert "All 122 obligations are proved and all 4 faults are caught, in " in done.stdout
 
 
 def test_a_fault_is_drawn_as_a_ladder(capsys):

@@ -70,7 +70,7 @@ class _Tally:
         return min(count - 1, int(count * self._spent / self._work))
 
     def counts(self, between: str) -> str:
-        """Such as "815 of 3,743 obligations, 64 of 64 faults"."""
+        """Such as "815 of 4,098 obligations, 81 of 81 faults"."""
         shares = {
             what: f"{done:,}{between}{self._totals[what]:,}" for what, done in self._done.items()
         }
