@@ -42,14 +42,17 @@ class World:
 
     def __init__(self):
         self.laboratory = Laboratory()
-        self.attachments = Attachments(
-            lambda: {"emulated": self.laboratory.open}, lambda: watch.watch
-        )
+        self.devices = []
+        self.attachments = Attachments(lambda: {"emulated": self._reach}, lambda: watch.watch)
 
     def open(self, **options):
         return DuctDriver.open(
             "emulated:", attachments=self.attachments, settings=SETTINGS, **options
         )
+
+    def _reach(self, name):
+        self.devices.append(self.laboratory.open(name))
+        return self.devices[-1]
 
     @property
     def card(self):
@@ -284,7 +287,7 @@ def test_an_owner_that_is_nobody_is_blamed_on_the_card_on_each_ring(world, ring)
         time.sleep(0.001)
     region, offset = world.owner(ring, index)
     region.store(offset, 1, 0x5A)
-    world.laboratory._open[""]._interrupts.take_up(IDENTITY.event_vector)
+    world.devices[-1]._interrupts.take_up(IDENTITY.event_vector)
     calling.join(PATIENCE)
     assert not calling.is_alive()
     assert len(errors) == 1

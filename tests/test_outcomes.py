@@ -21,7 +21,16 @@ from model.ring_spec import TRANSMIT, post_doorbell
 from model.scope import Scope
 from model.state import CAPACITY, Label, Result, Stage, State
 from model.system import specification
-from model.thread_spec import get_up, holds, unlock
+from model.thread_spec import (
+    SLEEPS_CMD,
+    SLEEPS_LIFE,
+    SLEEPS_RX,
+    SLEEPS_TX,
+    at,
+    get_up,
+    holds,
+    unlock,
+)
 from proofs.theory import THEORY
 
 BEFORE = THEORY.protocol.symbols
@@ -83,7 +92,7 @@ def stops_after_two(s: State, t: Number) -> None:
 
 
 def wakes_unasked(s: State, t: Number) -> None:
-    s.require(s.threads.asleep[t])
+    s.require(s.threads.asleep[t] & at(s, t, *SLEEPS_TX, *SLEEPS_CMD, *SLEEPS_LIFE, *SLEEPS_RX))
     get_up(s, t)
 
 
