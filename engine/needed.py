@@ -15,6 +15,7 @@ __all__ = ["NEEDED", "needed"]
 NEEDED: Final = {
     "bench": ("attrs", "greenlet", "hypothesis", "itf_py"),
     "emulator": ("attrs",),
+    "examples": ("attrs", "rich", "z3", "cvc5", "itf_py"),
     "lab": ("attrs", "pytest", "xdist"),
     "lab.agent": ("attrs",),
     "lab.inside": ("attrs",),

@@ -1,1 +1,5 @@
 """Complete protocols on the engine, to copy from."""
+
+from engine.needed import needed
+
+needed()

@@ -73,7 +73,7 @@ FOUND = {
     "submit-without-lock": "at IDLE the specification allows: nothing",
     "waits-anyway": "sleep|at TX_TURN",
     "returns-when-queued": "at TX_WAIT the specification allows: sleep",
-    "batch-stops-short": r"give up the lock is not allowed|2 of \d+ packets were sent",
+    "batch-stops-short": r"give up the lock is not allowed|2 of \d+ packets were sent|at TX_TURN",
     "result-not-looked-at": "the specification says (ENOSPC|ENOENT)",
     "wake-up-ends-call": "at RX_OWNER the specification allows: load rx.owner",
     "never-waits": "no packet waits.*the specification is at RX_OWNER",

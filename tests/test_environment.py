@@ -59,8 +59,9 @@ class Clone:
 
     def start(self, *arguments):
         path = f"{self.folder}:{os.environ['PATH']}"
+        # Signals that whoever runs the tests ignores, as under nohup, are not ignored here.
         return subprocess.Popen(
-            ["make", "--no-print-directory", "check", *arguments],
+            ["env", "--default-signal", "make", "--no-print-directory", "check", *arguments],
             cwd=self.folder,
             env={"PATH": path},
             stdout=subprocess.PIPE,
@@ -266,7 +267,7 @@ def test_every_target_that_runs_something_makes_the_environment_first():
 
 
 def wait_for(path):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not path.exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
