@@ -16,7 +16,6 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 import impl.driver
-from emulator.backend import Laboratory
 from emulator.behaviour import Behaviour
 from impl.attach import Attachments
 from impl.controller import Life
@@ -24,71 +23,35 @@ from impl.driver import DuctDriver
 from impl.errors import CardFailedError, ClosedError, InvalidArgumentError, WaitTimeoutError
 from impl.settings import Settings
 from model.layout import ECHO, LIMITS
+from tests.background import PATIENCE, Background
+from tests.own_card import OwnCard
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 30
 HASTY = Settings(drain_timeout=0.05, command_timeout=1)
 """A card that works answers in that time even where the machine is busy with something else."""
 
 
-class World:
-    """Emulated cards that only one test has."""
+class Cards(OwnCard):
+    """Emulated cards that only one test has, which may stand still from the first access on."""
 
-    def __init__(self):
-        self.laboratory = Laboratory()
-        self.attachments = Attachments(lambda: {"emulated": self._reach})
-        self.reached_still = False
+    reached_still = False
 
-    def _reach(self, name):
-        device = self.laboratory.open(name)
+    def reach(self, name):
+        device = super().reach(name)
         if self.reached_still:
             self.stand_still()
         return device
-
-    def open(self, name="", **options):
-        return DuctDriver.open(f"emulated:{name}", attachments=self.attachments, **options)
-
-    @property
-    def card(self):
-        return self.laboratory.card()
 
     @property
     def controller(self):
         return self.attachments._cards["emulated:"].controller
 
-    def stand_still(self, yes=True):
-        """The card accesses no memory, and so does nothing that matters."""
-        with self.card.held() as card:
-            card.bus_master = not yes
-
 
 @pytest.fixture
 def simulation():
-    simulation = World()
-    yield simulation
-    for kept in simulation.attachments._cards.values():
-        kept.detach()
-    simulation.laboratory.power_off()
-
-
-class Background:
-    """A call in a thread of its own."""
-
-    def __init__(self, body):
-        self.value = self.error = None
-        self.thread = threading.Thread(target=self.run, args=(body,), daemon=True)
-        self.thread.start()
-
-    def run(self, body):
-        try:
-            self.value = body()
-        except BaseException as error:
-            self.error = error
-
-    def join(self):
-        self.thread.join(PATIENCE)
-        assert not self.thread.is_alive(), "the call hangs"
-        return self
+    cards = Cards()
+    yield cards
+    cards.power_off()
 
 
 # On rings of every size, however packets are sent and received, they come in order
@@ -103,7 +66,7 @@ class Queue(RuleBasedStateMachine):
 
     @initialize(shift=st.integers(0, 4), moody=st.booleans())
     def begin(self, shift, moody):
-        self.simulation = World()
+        self.simulation = Cards()
         if moody:
             self.simulation.card.behaviour = Behaviour(spurious_every=3, merge=3, look_ahead=True)
         self.slots = 1 << shift

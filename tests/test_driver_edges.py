@@ -7,14 +7,10 @@ import asyncio
 import errno
 import os
 import threading
-import time
 
 import pytest
 
-from emulator.backend import Laboratory
 from impl import attach
-from impl.attach import Attachments
-from impl.controller import attempted
 from impl.driver import DuctDriver
 from impl.errors import (
     CardError,
@@ -29,10 +25,11 @@ from impl.runtime import WaitQueue
 from impl.settings import Monitoring, Settings
 from model.layout import ECHO, LIMITS
 from properties.card_faults import LENGTH, behind
+from tests.background import PATIENCE, Background, until
 from tests.failing import WAYS_OUT, stage
 from tests.fake_machine import CARD, reached
+from tests.own_card import OwnCard
 
-PATIENCE = 30
 HASTY = Settings(ring_shift=1, reset_polls=20, drain_timeout=0.05, command_timeout=1)
 MASK, ADDRESS = 0xFFFF_FFFF, 0x8000_0001
 NAN, INFINITE = float("nan"), float("inf")
@@ -41,24 +38,8 @@ DIES = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadException
 """A thread of the driver's ends with an error, and that is what is tried."""
 
 
-class World:
+class Card(OwnCard):
     """An emulated card that only one test has, and what happens to its device."""
-
-    def __init__(self):
-        self.laboratory = Laboratory()
-        self.attachments = Attachments(lambda: {"emulated": self._reach})
-        self.devices = []
-
-    def _reach(self, name):
-        self.devices.append(self.laboratory.open(name))
-        return self.devices[-1]
-
-    def open(self, **options):
-        return DuctDriver.open("emulated:", attachments=self.attachments, **options)
-
-    @property
-    def card(self):
-        return self.laboratory.card()
 
     def break_interrupts(self, vector):
         """Waiting for a vector raises an error from now on, as a descriptor does after an unbind.
@@ -76,18 +57,12 @@ class World:
         device.wait_for_interrupt = broken
         device._interrupts.take_up(vector)
 
-    def stand_still(self, yes=True):
-        with self.card.held() as card:
-            card.bus_master = not yes
-
 
 @pytest.fixture
 def simulation():
-    simulation = World()
-    yield simulation
-    for kept in simulation.attachments._cards.values():
-        kept.detach()
-    simulation.laboratory.power_off()
+    card = Card()
+    yield card
+    card.power_off()
 
 
 @pytest.fixture
@@ -96,32 +71,8 @@ def duct(simulation):
         yield duct
 
 
-class Background:
-    """A call in a thread of its own."""
-
-    def __init__(self, body):
-        self.error = None
-        self.thread = threading.Thread(target=self.run, args=(body,), daemon=True)
-        self.thread.start()
-
-    def run(self, body):
-        self.error = attempted(body)
-
-    def join(self):
-        self.thread.join(PATIENCE)
-        assert not self.thread.is_alive(), "the call sleeps for ever"
-        return self.error
-
-
 def asleep(duct, queue):
     return duct._controller.runtime._sleepers[queue]
-
-
-def until(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.0005)
 
 
 def echoes(duct, payload=b"goes on"):
@@ -301,7 +252,7 @@ def test_a_wait_for_an_interrupt_that_fails_ends_every_call_with_the_reason(simu
         "open it again"
     )
     for call in calls:
-        error = call.join()
+        error = call.join().error
         assert isinstance(error, CardFailedError)
         assert error.strerror == told
     with pytest.raises(CardFailedError) as caught:
@@ -355,7 +306,7 @@ def test_a_slot_that_cannot_be_given_back_ends_every_call(duct, monkeypatch):
     monkeypatch.setattr(duct._controller.receive, "refill", refuse)
     with pytest.raises(OSError, match="unbound"):
         view.release()
-    error = reading.join()
+    error = reading.join().error
     assert isinstance(error, CardFailedError)
     assert f"a receive slot was not dealt with ({BROKEN!r})" in error.strerror
 

@@ -11,19 +11,16 @@ import time
 
 import pytest
 
-from emulator.backend import Laboratory
-from impl.attach import Attachments
-from impl.driver import DuctDriver
 from impl.errors import CardFailedError, SpecificationError, WaitTimeoutError, WouldBlockError
 from impl.memory import Purpose
 from impl.settings import Settings
 from model.layout import COMMAND_SLOT, ECHO, FLAGS, IDENTITY, PACKET_SLOT, Owner
 from model.state import Flags
-from monitor import watch
 from monitor.inferred_card import InferredCard
 from monitor.unchanged import Unchanged
 from properties.card_faults import CARD_FAULTS, reads
 from properties.monitored import play
+from tests.own_card import OwnCard
 
 PATIENCE = 20
 SOON = 0.05
@@ -37,26 +34,8 @@ STRANGE = [0x00, 0xFF, Owner.HOST ^ 1, Owner.DEVICE ^ 1]
 MASK, ADDRESS = 0xFFFF_FFFF, 0x8000_0001
 
 
-class World:
-    """An emulated card that only one test has."""
-
-    def __init__(self):
-        self.laboratory = Laboratory()
-        self.devices = []
-        self.attachments = Attachments(lambda: {"emulated": self._reach}, lambda: watch.watch)
-
-    def open(self, **options):
-        return DuctDriver.open(
-            "emulated:", attachments=self.attachments, settings=SETTINGS, **options
-        )
-
-    def _reach(self, name):
-        self.devices.append(self.laboratory.open(name))
-        return self.devices[-1]
-
-    @property
-    def card(self):
-        return self.laboratory.card()
+class World(OwnCard):
+    """An emulated card that only one test has, and its memory."""
 
     def owner(self, ring, slot):
         """Memory, and where in it the owner byte of a slot is."""
@@ -75,18 +54,12 @@ class World:
         region, offset = self.owner(ring, slot)
         return region.load(offset, 1)
 
-    def stand_still(self, yes=True):
-        with self.card.held() as card:
-            card.bus_master = not yes
-
 
 @pytest.fixture
 def world():
-    world = World()
+    world = World(settings=SETTINGS)
     yield world
-    for kept in world.attachments._cards.values():
-        kept.detach()
-    world.laboratory.power_off()
+    world.power_off()
 
 
 def served(world):

@@ -29,8 +29,8 @@ from proofs.invariants import INVARIANTS
 RANGES: Final = {
     "lock.ticket-held": ("lock.serving", "lock.next"),
     "calls.listed": (None, "driver.inside"),
-    "tx.line-member": ("tx.waiters.head", "tx.waiters.next"),
-    "cmd.line-member": ("cmd.waiters.head", "cmd.waiters.next"),
+    "tx.queue-member": ("tx.waiters.head", "tx.waiters.next"),
+    "cmd.queue-member": ("cmd.waiters.head", "cmd.waiters.next"),
     "tx.doorbell-on-its-way": ("tx.doorbells_arrived", "tx.doorbells_posted"),
     "cmd.doorbell-on-its-way": ("cmd.doorbells_arrived", "cmd.doorbells_posted"),
     "doorbell-index": ("tx.doorbells_arrived", "tx.doorbells_posted"),

@@ -17,7 +17,6 @@ from engine.steps import breaking
 from engine.terms import Array, If, Number, constant
 from model.opening import open_card
 from model.outcomes import STEPS
-from model.ring_spec import TRANSMIT, post_doorbell
 from model.scope import Scope
 from model.state import CAPACITY, Label, Result, Stage, State
 from model.system import specification
@@ -31,6 +30,7 @@ from model.thread_spec import (
     holds,
     unlock,
 )
+from proofs.outcome_faults import stops_after_two
 from proofs.theory import THEORY
 
 BEFORE = THEORY.protocol.symbols
@@ -81,14 +81,6 @@ def sets(rule: str, name: str, value: Any) -> Mutation:
         getattr(s.threads, name)[t] = value
 
     return then(rule, body)
-
-
-def stops_after_two(s: State, t: Number) -> None:
-    post_doorbell(TRANSMIT, s, t)
-    s.require((s.threads.more[t] == 0) | (s.threads.handed[t] == 2))
-    s.threads.more[t] = 0
-    s.tx.waiters.head = s.tx.waiters.head + 1
-    s.threads.pc[t] = Label.TX_LEAVE_QUEUE
 
 
 def wakes_unasked(s: State, t: Number) -> None:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -16,42 +15,14 @@ from hypothesis import strategies as st
 from impl import threads
 from impl.runtime import CancelledError, ExpiredError, WaitQueue
 from impl.threads import FairLock, ThreadRuntime
+from tests.background import PATIENCE, Background, until
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 30
 CHANNELS = st.sampled_from(list(WaitQueue))
 
 
 class Handle:
     """Something to sleep on behalf of."""
-
-
-def until(condition):
-    """Wait for what no event tells of: that another thread stands in a line."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.0002)
-
-
-class Thread:
-    """A thread whose end is waited for, and whose error is not lost."""
-
-    def __init__(self, body):
-        self.error = None
-        self.thread = threading.Thread(target=self.run, args=(body,), daemon=True)
-        self.thread.start()
-
-    def run(self, body):
-        try:
-            body()
-        except BaseException as error:
-            self.error = error
-
-    def join(self):
-        self.thread.join(PATIENCE)
-        assert not self.thread.is_alive(), "the thread hangs"
-        return self.error
 
 
 # The lock
@@ -69,10 +40,10 @@ def test_threads_get_the_lock_in_the_order_in_which_they_ask(count):
         lock.release()
 
     for number in range(count):
-        standing.append(Thread(lambda number=number: ask(number)))
+        standing.append(Background(lambda number=number: ask(number)))
         until(lambda number=number: len(lock._line) == number + 1)
     lock.release()
-    assert [thread.join() for thread in standing] == [None] * count
+    assert [thread.join().error for thread in standing] == [None] * count
     assert order == list(range(count))
 
 
@@ -85,13 +56,13 @@ def test_a_thread_that_comes_back_at_once_waits_behind_the_others():
         order.append("other")
         lock.release()
 
-    other = Thread(ask)
+    other = Background(ask)
     until(lambda: lock._line)
     lock.release()
     lock.acquire()
     order.append("again")
     lock.release()
-    assert other.join() is None
+    assert other.join().error is None
     assert order == ["other", "again"]
 
 
@@ -106,7 +77,7 @@ def test_one_thread_at_a_time_has_the_lock():
             inside[0] -= 1
             lock.release()
 
-    assert [thread.join() for thread in [Thread(work) for _ in range(6)]] == [None] * 6
+    assert [thread.join().error for thread in [Background(work) for _ in range(6)]] == [None] * 6
     assert most == [1]
     assert lock.acquire() is None
 
@@ -150,10 +121,10 @@ def test_signals_neither_lose_the_lock_nor_their_exceptions(strikes):
         finally:
             threads._Turn = original
 
-    asking = Thread(ask)
+    asking = Background(ask)
     until(lambda: lock._line)
     lock.release()
-    assert asking.join() is None
+    assert asking.join().error is None
     struck = []
     for strike in strikes:
         struck += [strike] if strike != "none" else []
@@ -203,11 +174,11 @@ class Sleeper:
                 runtime.unlock()
 
         before = sleeping(runtime)
-        self.thread = Thread(body)
+        self.thread = Background(body)
         until(lambda: sleeping(runtime) > before)
 
     def join(self):
-        error = self.thread.join()
+        error = self.thread.join().error
         assert self.held, "a sleep returned without the lock"
         return error
 
@@ -336,8 +307,8 @@ def test_a_wake_finds_whoever_gave_up_the_lock_to_sleep(runtime):
             runtime.wake(WaitQueue.LIFE)
             runtime.unlock()
 
-    players = [Thread(lambda side=side: play(side)) for side in (0, 1)]
-    assert [player.join() for player in players] == [None, None]
+    players = [Background(lambda side=side: play(side)) for side in (0, 1)]
+    assert [player.join().error for player in players] == [None, None]
     assert state["ball"] == 2 * rounds
 
 
@@ -351,10 +322,10 @@ def test_threads_of_the_runtime_have_names_and_end_before_it_is_closed():
         ended.append(True)
 
     runtime.start("events", body)
-    closing = Thread(runtime.close)
+    closing = Background(runtime.close)
     assert not ended
     go.set()
-    assert closing.join() is None
+    assert closing.join().error is None
     assert (names, ended) == (["duct events"], [True])
 
 
