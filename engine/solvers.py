@@ -55,12 +55,8 @@ def essential(text: str, seed: int = 0) -> str:
     named = list(lines)
     for place in places:
         named[place] = f"(assert (! {lines[place][8:-1]} :named a{place}))"
-    context = z3.Context()
     try:
-        instance = z3.SimpleSolver(ctx=context)
-        instance.set("random_seed", seed)
-        instance.set("rlimit", Z3_RESOURCES)
-        instance.set("arith.solver", 2)
+        instance = _z3(seed)
         instance.set("unsat_core", True)
         instance.from_string("\n".join(["(set-option :produce-unsat-cores true)", *named]))
         if instance.check() != z3.unsat:
@@ -94,13 +90,17 @@ def version(solver: str) -> str:
     return z3.get_version_string() if solver == "z3" else str(cvc5.__version__)
 
 
+def _z3(seed: int) -> z3.Solver:
+    instance = z3.SimpleSolver(ctx=z3.Context())
+    instance.set("random_seed", seed)
+    instance.set("rlimit", Z3_RESOURCES)
+    instance.set("arith.solver", 2)
+    return instance
+
+
 def _ask_z3(text: str, seed: int) -> Answer:
-    context = z3.Context()
     try:
-        instance = z3.SimpleSolver(ctx=context)
-        instance.set("random_seed", seed)
-        instance.set("rlimit", Z3_RESOURCES)
-        instance.set("arith.solver", 2)
+        instance = _z3(seed)
         instance.from_string(text)
         return Answer(str(instance.check()))
     except z3.Z3Exception as error:

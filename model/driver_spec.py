@@ -273,11 +273,6 @@ def _submit(s: State, t: Number, command: Command, back: Label) -> None:
     s.threads.pc[t] = Label.CMD_TURN
 
 
-def _start_reset(s: State, t: Number) -> None:
-    s.driver.polls = POLLS
-    s.threads.pc[t] = Label.RESET
-
-
 @BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def open_shared(s: State, t: Number) -> None:
     """The card is open already: share it, unless it has failed."""

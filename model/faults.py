@@ -34,7 +34,7 @@ _FIELD: Final = (
         "an empty packet is handed back without advancing the receive index",
         """
         A packet of length 0 is legal. When the driver finds one it has nothing to copy, so it
-        takes a shortcut: it gives the slot back to the card and returns, but skips the line that
+        takes a shortcut: it gives the slot back to the card and returns, but skips the queue that
         advances its receive index. Driver and card now disagree about which slot comes next: the
         driver waits for the card to fill slot 0 again, while the card, which walks the ring in
         order, puts the next packet into slot 1. The interrupt for that packet tells readers to
@@ -956,7 +956,7 @@ BARRIERS: Final[Mapping[tuple[str, str], Fault]] = {
 """The fault of each barrier, by the rule that it holds back and its name."""
 
 _OWN: Final = {
-    "line-not-woken": "whoever leaves the line does not wake the next one in it",
+    "line-not-woken": "whoever leaves the queue does not wake the next one in it",
     "completion-not-woken": "nobody is woken when a slot was taken back",
     "readers-not-woken": "a packet comes, and its reader is not woken",
     "drain-not-woken": "the last packet was sent, and the close that waits for it is not woken",
@@ -976,7 +976,7 @@ _OWN: Final = {
     "held-not-asked": "a slot that a slow reader holds is taken for the next packet",
     "retired-not-asked": "a receive ring that is detached from memory is looked at",
     "overtakes-the-line": "a caller takes a free slot before those who came earlier",
-    "line-never-left": "a caller keeps its place in the line: nobody behind it goes on",
+    "line-never-left": "a caller keeps its place in the queue: nobody behind it goes on",
     "ignores-close": "a call goes on while the card is being closed",
     "waits-on-after-failure": "a call sleeps again for its completion although the card has failed",
     "entering-not-counted": "a call is not counted: the last close does not wait for it",

@@ -14,7 +14,14 @@ from engine.claims import By, PropertyBook, StepProperty
 from engine.rules import Party
 from engine.terms import And, Bool, If, Iff, Implies, Number, Or, constant, one_of
 from model.device_spec import running
-from model.ring_spec import HOLDING, TRANSMIT, call_must_end, my_turn
+from model.ring_spec import (
+    COMMAND_LABELS,
+    HOLDING,
+    TRANSMIT,
+    TRANSMIT_LABELS,
+    call_must_end,
+    my_turn,
+)
 from model.state import (
     CAPACITY,
     FILTER_TABLE,
@@ -31,20 +38,8 @@ from model.thread_spec import SLEEPS_CMD, SLEEPS_LIFE, SLEEPS_RX, SLEEPS_TX, at
 __all__ = ["STEPS"]
 
 BOOK: Final = PropertyBook()
-SENDING: Final = tuple(label for label in Label if label.name.startswith(("WRITE_", "TX_"))
-                       and label not in (Label.TX_SCAN, Label.TX_RECLAIM))  # fmt: skip
+SENDING: Final = (Label.WRITE_ENTER, *TRANSMIT_LABELS)
 """Where a call to send is until its result is final."""
-COMMANDING: Final = (
-    Label.CMD_TURN,
-    Label.CMD_FIELDS,
-    Label.CMD_OWNER,
-    Label.CMD_DOORBELL,
-    Label.CMD_LEAVE_QUEUE,
-    Label.CMD_WAIT,
-    Label.CMD_CANCEL,
-    Label.CMD_ABANDON,
-)
-"""Where whoever has the card do a command is."""
 READING: Final = (Label.READ_ENTER, Label.RX_OWNER, Label.RX_HEADER, *HOLDING)
 """Where a call to receive is."""
 
@@ -254,7 +249,7 @@ def command_outcome(s: State, later: State, by: By, t: Number) -> Bool:
     asked = (before.kind[t] == after.kind[t]) & (before.key[t] == after.key[t])
     return And(
         Implies(
-            at(s, t, *COMMANDING) & (before.result[t] != after.result[t]),
+            at(s, t, *COMMAND_LABELS) & (before.result[t] != after.result[t]),
             one_of(after.result[t], (Result.EIO, Result.EINTR))
             | at(s, t, Label.CMD_WAIT)
             & before.completed[t]
@@ -263,7 +258,7 @@ def command_outcome(s: State, later: State, by: By, t: Number) -> Bool:
         Implies(said(s, later, t, Result.ENOSPC, Result.ENOENT), at(s, t, Label.CMD_WAIT)),
         Implies(at(s, t, Label.FILTER_ENTER), ~said(s, later, t, Result.OK)),
         Implies(
-            at(s, t, *COMMANDING) & learns(s, later, t),
+            at(s, t, *COMMAND_LABELS) & learns(s, later, t),
             And(
                 ring.cons == before.request[t],
                 ring.status_sequence[ring.cons_i] == ring.cons,
@@ -282,7 +277,7 @@ def command_outcome(s: State, later: State, by: By, t: Number) -> Bool:
                 ring.key_new[slot] == before.key[t],
             ),
         ),
-        Implies(at(s, t, Label.FILTER_ENTER, *COMMANDING), asked),
+        Implies(at(s, t, Label.FILTER_ENTER, *COMMAND_LABELS), asked),
         Implies(
             begins(s, later, t, Label.FILTER_ENTER),
             And(
@@ -420,7 +415,7 @@ def one_outcome(s: State, later: State, by: By, t: Number) -> Bool:
     before, after = s.threads.result[t], later.threads.result[t]
     conducting = Or(
         at(s, t, *(label for label in Label if Label.LEAVE <= label <= Label.CLOSED)),
-        at(s, t, *COMMANDING) & (s.threads.return_to[t] != Label.EXIT),
+        at(s, t, *COMMAND_LABELS) & (s.threads.return_to[t] != Label.EXIT),
     )
     begun = leaves(s, later, t, Label.IDLE)
     ended = (s.threads.pc[t] != later.threads.pc[t]) & at(later, t, Label.IDLE)
@@ -430,7 +425,7 @@ def one_outcome(s: State, later: State, by: By, t: Number) -> Bool:
         Implies(ended, after != Result.NONE),
         Implies(
             said(s, later, t, Result.OK),
-            at(s, t, *SENDING, *COMMANDING, *READING, Label.OPEN_ENTER, Label.OPENED,
+            at(s, t, *SENDING, *COMMAND_LABELS, *READING, Label.OPEN_ENTER, Label.OPENED,
                Label.CLOSE_ENTER, Label.CLOSED),
         ),
     )  # fmt: skip

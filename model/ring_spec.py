@@ -50,8 +50,10 @@ from model.words import CMD, DEVICE, HOST, RX, TX
 
 __all__ = [
     "COMMAND",
+    "COMMAND_LABELS",
     "HOLDING",
     "TRANSMIT",
+    "TRANSMIT_LABELS",
     "ZERO",
     "RingOperations",
     "call_must_end",
@@ -62,6 +64,30 @@ __all__ = [
 
 ZERO: Final = Parameter("zero", Choice.FLAG)
 """Whether the packet to send is empty."""
+TRANSMIT_LABELS: Final = (
+    Label.TX_TURN,
+    Label.TX_FIRST_WORD,
+    Label.TX_LAST_WORD,
+    Label.TX_FIELDS,
+    Label.TX_OWNER,
+    Label.TX_DOORBELL,
+    Label.TX_LEAVE_QUEUE,
+    Label.TX_WAIT,
+    Label.TX_CANCEL,
+    Label.TX_ABANDON,
+)
+"""Labels of a request on the transmit ring, from its turn to its end."""
+COMMAND_LABELS: Final = (
+    Label.CMD_TURN,
+    Label.CMD_FIELDS,
+    Label.CMD_OWNER,
+    Label.CMD_DOORBELL,
+    Label.CMD_LEAVE_QUEUE,
+    Label.CMD_WAIT,
+    Label.CMD_CANCEL,
+    Label.CMD_ABANDON,
+)
+"""Labels of a request on the command ring, from its turn to its end."""
 
 
 @attrs.frozen
@@ -146,15 +172,15 @@ def wake_queue(ops: RingOperations, s: State) -> None:
 
 def join_queue(ops: RingOperations, s: State, t: Number) -> None:
     """Take the last place in the queue of callers that want a slot."""
-    line = ops.ring(s).waiters
-    s.threads.queue_position[t] = line.next
-    line.waiter[line.next] = t
-    line.cancelled[line.next] = False
-    line.next = line.next + 1
+    queue = ops.ring(s).waiters
+    s.threads.queue_position[t] = queue.next
+    queue.waiter[queue.next] = t
+    queue.cancelled[queue.next] = False
+    queue.next = queue.next + 1
 
 
 def my_turn(ops: RingOperations, s: State, t: Number) -> Bool:
-    """Thread t is first in line and a slot is free: the producer is bounded by the consumer."""
+    """Thread t is first in the queue and a slot is free: consumer bounds producer."""
     ring = ops.ring(s)
     return And(
         ring.waiters.head == s.threads.queue_position[t], ring.prod - ring.cons < ring_size()
@@ -162,7 +188,7 @@ def my_turn(ops: RingOperations, s: State, t: Number) -> Bool:
 
 
 def claim(ops: RingOperations, s: State, t: Number) -> None:
-    """The first in line finds a free slot and starts to fill it in."""
+    """The first in the queue finds a free slot and starts to fill it in."""
     s.require(holds(s, t, ops.turn) & ~call_must_end(s, t) & my_turn(ops, s, t))
     ring = ops.ring(s)
     slot = ring.prod_i
@@ -184,7 +210,7 @@ def wait_for_turn(ops: RingOperations, s: State, t: Number) -> None:
 
 
 def refuse(ops: RingOperations, s: State, t: Number) -> None:
-    """The caller may not wait, or must not go on: it leaves the line with an error."""
+    """The caller may not wait, or must not go on: it leaves the queue with an error."""
     end = call_must_end(s, t)
     s.require(holds(s, t, ops.turn))
     s.require(end | s.threads.nonblocking[t] & ~my_turn(ops, s, t))
@@ -193,7 +219,7 @@ def refuse(ops: RingOperations, s: State, t: Number) -> None:
 
 
 def cancel_waiting(ops: RingOperations, s: State, t: Number) -> None:
-    """Mark the caller's place as given up; whoever leaves the line next skips it."""
+    """Mark the caller's place as given up; whoever leaves the queue next skips it."""
     s.require(holds(s, t, ops.cancel))
     ops.ring(s).waiters.cancelled[s.threads.queue_position[t]] = True
     s.threads.pc[t] = ops.leave
@@ -201,16 +227,16 @@ def cancel_waiting(ops: RingOperations, s: State, t: Number) -> None:
 
 def skip_cancelled(ops: RingOperations, s: State, t: Number) -> None:
     """The place whose turn it is was given up: the next one's turn."""
-    line = ops.ring(s).waiters
-    s.require(holds(s, t, ops.leave) & (line.head != line.next) & line.cancelled[line.head])
-    line.head = line.head + 1
+    queue = ops.ring(s).waiters
+    s.require(holds(s, t, ops.leave) & (queue.head != queue.next) & queue.cancelled[queue.head])
+    queue.head = queue.head + 1
 
 
 def leave_queue(ops: RingOperations, s: State, t: Number) -> None:
-    """Wake the line, then wait for the completion or, if there is nothing to wait for, return."""
-    line = ops.ring(s).waiters
+    """Wake the queue, then wait for the completion or, if there is nothing to wait for, return."""
+    queue = ops.ring(s).waiters
     s.require(holds(s, t, ops.leave))
-    s.require((line.head == line.next) | ~line.cancelled[line.head])
+    s.require((queue.head == queue.next) | ~queue.cancelled[queue.head])
     wake_queue(ops, s)
     queued = s.threads.result[t] == Result.NONE
     waits = queued & ~s.threads.nonblocking[t]
@@ -265,8 +291,8 @@ def ring_doorbell(ops: RingOperations, s: State, t: Number) -> None:
     post_doorbell(ops, s, t)
     if ops is TRANSMIT:
         s.require(s.threads.more[t] == 0)
-    line = ops.ring(s).waiters
-    line.head = line.head + 1
+    queue = ops.ring(s).waiters
+    queue.head = queue.head + 1
     s.threads.pc[t] = ops.leave
 
 

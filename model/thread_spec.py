@@ -96,13 +96,13 @@ def draw_ticket(s: State, t: Number) -> None:
 
 
 def unlock(s: State) -> None:
-    """Give the lock to the next in line."""
+    """Give the lock to the next in the queue."""
     s.unlocks()
     serve_next(s)
 
 
 def serve_next(s: State) -> None:
-    """The lock goes to the next in line."""
+    """The lock goes to the next in the queue."""
     s.lock.serving = s.lock.serving + 1
 
 

@@ -481,9 +481,9 @@ _DRIVER: Final = (
         ("*.claim", "enter_*", "begin_*", "*.cancel_waiting", "*.ring_doorbell"),
     ),
     Assumption(
-        "readers-in-no-line",
+        "readers-in-no-queue",
         "driver",
-        "Readers do not stand in a line, as writers do: a packet goes to whichever reader looks "
+        "Readers wait in no queue, as writers do: a packet goes to whichever reader looks "
         "first. One that waits may go without for ever while another takes every packet.",
         _CALLS,
         ("rx.packet_found", "rx.nothing_to_read"),

@@ -154,7 +154,7 @@ def starts_filling(s: State, t: Number) -> None:
 
 
 def claims_any(s: State, t: Number) -> None:
-    """The first in line takes the next slot, whether it is free or not."""
+    """The first in the queue takes the next slot, whether it is free or not."""
     s.require(holds(s, t, Label.TX_TURN) & (s.tx.waiters.head == s.threads.queue_position[t]))
     starts_filling(s, t)
 
@@ -406,7 +406,7 @@ def out_of_turn(s: State) -> Bool:
 
 
 def claims_unlocked(s: State, t: Number) -> None:
-    """Claim the next slot without the lock and without a place in the line."""
+    """Claim the next slot without the lock and without a place in the queue."""
     s.require(at(s, t, Label.TX_TURN) & (s.tx.prod == s.tx.cons))
     starts_filling(s, t)
 

@@ -217,7 +217,7 @@ def waits_whatever_failed(s: State, t: Number) -> None:
 
 
 def refuses_when_closing(s: State, t: Number) -> None:
-    """The card is being closed: the caller leaves the line with an error."""
+    """The card is being closed: the caller leaves the queue with an error."""
     s.require(holds(s, t, Label.CMD_TURN) & closing(s, t))
     s.threads.result[t] = Result.EIO
     s.threads.pc[t] = Label.CMD_CANCEL
@@ -429,7 +429,7 @@ STALE_OWNER_REOPEN: Final = FaultCase(
         only_when(
             "tx.claim",
             lambda s: ~is_cards(s, s.tx.prod_i),
-            "The first in line finds a slot that is the host's and starts to fill it in.",
+            "The first in the queue finds a slot that is the host's and starts to fill it in.",
         ),
         replace("tx.wait_for_turn", waits_for_hosts_slot),
     ),

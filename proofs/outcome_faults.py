@@ -44,7 +44,7 @@ REMOVING: Final = scenario(COMMANDING, limits={"begin_filter": {"remove": (1,)}}
 
 
 def returns_at_once(s: State, t: Number) -> None:
-    """Wake the line and return: the packet is queued, whether the call may wait or not."""
+    """Wake the queue and return: the packet is queued, whether the call may wait or not."""
     waits, slot = at(s, t, Label.TX_WAIT), s.threads.slot[t]
     s.threads.result[t] = If(waits, Result.OK, s.threads.result[t])
     s.threads.pc[t] = If(waits, Label.EXIT, s.threads.pc[t])
@@ -86,7 +86,7 @@ BATCH_STOPS_SHORT: Final = FaultCase(
 
 
 def may_wait(s: State, t: Number) -> None:
-    """The sender gets a place in the line for a slot, and will wait for its turn in any case."""
+    """The sender gets a place in the queue for a slot, and will wait for its turn in any case."""
     s.threads.nonblocking[t] = False
 
 
@@ -96,7 +96,7 @@ WAITS_ANYWAY: Final = FaultCase(
 
 
 def full_is_failed(s: State, t: Number) -> None:
-    """The call leaves the line with EIO, whether the card failed or the ring is full."""
+    """The call leaves the queue with EIO, whether the card failed or the ring is full."""
     s.threads.result[t] = Result.EIO
 
 

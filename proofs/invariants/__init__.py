@@ -23,13 +23,12 @@ from proofs.invariants import (
     threads,
     waiting,
 )
-from proofs.invariants.labels import COMMAND_LABELS, filling
+from proofs.invariants.labels import filling
 from proofs.invariants.life import submitted
 from proofs.invariants.phases import conducting, phase
 from proofs.invariants.threads import inside_call
 
 __all__ = [
-    "COMMAND_LABELS",
     "INVARIANTS",
     "conducting",
     "filling",

@@ -6,14 +6,13 @@ from typing import Final
 
 from model.ring_spec import TRANSMIT, RingOperations
 from model.state import Label
+from model.thread_spec import SLEEPS_CMD, SLEEPS_LIFE, SLEEPS_RX, SLEEPS_TX, UNLOCKED
 
 __all__ = [
-    "COMMAND_LABELS",
     "CONDUCTOR_LABELS",
     "CRITICAL",
     "EVENT_LABELS",
     "FATAL_LABELS",
-    "TRANSMIT_LABELS",
     "filling",
 ]
 
@@ -21,29 +20,20 @@ WAITING_LABELS: Final = (
     Label.WRITE_ENTER,
     Label.READ_ENTER,
     Label.FILTER_ENTER,
-    Label.TX_TURN,
-    Label.TX_WAIT,
+    Label.CLOSE_ENTER,
     Label.TX_CANCEL,
     Label.TX_ABANDON,
-    Label.CMD_TURN,
-    Label.CMD_WAIT,
     Label.CMD_CANCEL,
     Label.CMD_ABANDON,
-    Label.RX_OWNER,
     Label.RX_REPOST,
-    Label.EXIT,
-    Label.OPEN_ENTER,
-    Label.CLOSE_ENTER,
-    Label.LEAVE,
-    Label.DRAIN,
     Label.READ_EVENTS,
     Label.MARK_FAILED,
-    Label.IDLE,
-    Label.RX_FIRST_WORD,
-    Label.RX_LAST_WORD,
-    Label.RX_POINTER,
-    Label.EVENT_IDLE,
-    Label.FATAL_IDLE,
+    Label.EXIT,
+    *SLEEPS_TX,
+    *SLEEPS_CMD,
+    *SLEEPS_LIFE,
+    *SLEEPS_RX,
+    *UNLOCKED,
 )
 """Labels at which a thread may be without the lock: it awaits it, sleeps or needs none."""
 CRITICAL: Final = tuple(label for label in Label if label not in WAITING_LABELS)
@@ -60,31 +50,6 @@ EVENT_LABELS: Final = (
 """Labels of the handler of vector 0."""
 FATAL_LABELS: Final = (Label.FATAL_IDLE, Label.MARK_FAILED)
 """Labels of the handler of vector 1."""
-
-TRANSMIT_LABELS: Final = (
-    Label.TX_TURN,
-    Label.TX_FIRST_WORD,
-    Label.TX_LAST_WORD,
-    Label.TX_FIELDS,
-    Label.TX_OWNER,
-    Label.TX_DOORBELL,
-    Label.TX_LEAVE_QUEUE,
-    Label.TX_WAIT,
-    Label.TX_CANCEL,
-    Label.TX_ABANDON,
-)
-"""Labels of a request on the transmit ring, from its turn to its end."""
-COMMAND_LABELS: Final = (
-    Label.CMD_TURN,
-    Label.CMD_FIELDS,
-    Label.CMD_OWNER,
-    Label.CMD_DOORBELL,
-    Label.CMD_LEAVE_QUEUE,
-    Label.CMD_WAIT,
-    Label.CMD_CANCEL,
-    Label.CMD_ABANDON,
-)
-"""Labels of a request on the command ring, from its turn to its end."""
 CONDUCTOR_LABELS: Final = tuple(label for label in Label if Label.LEAVE <= label <= Label.CLOSED)
 """Labels of the one thread that opens or closes the card, except those of its commands."""
 

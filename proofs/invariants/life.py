@@ -7,9 +7,9 @@ from typing import Final
 from engine.claims import InvariantBook, slot_exists
 from engine.terms import And, Bool, Implies, Number, Or, constant, one_of, wrap
 from model.device_spec import running
+from model.ring_spec import COMMAND_LABELS
 from model.state import UNICAST, Command, Flags, Label, Life, Result, Stage, State
 from model.thread_spec import at
-from proofs.invariants.labels import COMMAND_LABELS
 from proofs.invariants.phases import (
     CLOSING_PHASES,
     OPENING_PHASES,

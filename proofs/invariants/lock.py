@@ -21,7 +21,7 @@ def lock_tickets(s: State) -> Bool:
     return constant(0) <= s.lock.next - s.lock.serving
 
 
-@BOOK.invariant("lock.in-line", "thread")
+@BOOK.invariant("lock.queued", "thread")
 def lock_in_line(s: State, t: Number) -> Bool:
     """A thread that holds or awaits the lock has an outstanding ticket of its own."""
     ticket = s.threads.ticket[t]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from engine.terms import And, Bool, Number, Or, one_of
+from model.ring_spec import COMMAND_LABELS
 from model.state import Label, Life, State
 from model.thread_spec import at
-from proofs.invariants.labels import COMMAND_LABELS, CONDUCTOR_LABELS
+from proofs.invariants.labels import CONDUCTOR_LABELS
 
 __all__ = [
     "CLOSING_PHASES",

@@ -167,18 +167,18 @@ def slot_handed_over(ops: RingOperations, s: State, k: Number) -> Bool:
 
 
 @BOOK.for_each_ring("slot-doorbell-arrived", "slot")
-def slot_heard(ops: RingOperations, s: State, k: Number) -> Bool:
+def slot_doorbell_arrived(ops: RingOperations, s: State, k: Number) -> Bool:
     """A slot whose doorbell reached the card is visibly the card's."""
     ring = ops.ring(s)
     offset = wrap(k, ring.cons_i)
-    heard = ring.prod - ring.doorbells_arrived < outstanding(ring) - offset
+    arrived = ring.prod - ring.doorbells_arrived < outstanding(ring) - offset
     return Implies(
         And(
             ring.live,
             slot_exists(k),
             finished(ring) <= offset,
             offset < outstanding(ring),
-            heard,
+            arrived,
         ),
         ~ring.owner_pending[k],
     )
@@ -364,7 +364,7 @@ def doorbell_on_its_way(ops: RingOperations, s: State, j: Number) -> Bool:
 
 
 @BOOK.for_each_ring("doorbell-arrived")
-def doorbell_heard(ops: RingOperations, s: State) -> Bool:
+def doorbell_arrived(ops: RingOperations, s: State) -> Bool:
     """The index that the card heard last is that of the newest request it heard of."""
     ring = ops.ring(s)
     return And(

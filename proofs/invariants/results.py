@@ -6,10 +6,10 @@ from typing import Final
 
 from engine.claims import InvariantBook, slot_exists
 from engine.terms import And, Bool, Implies, Number, Or, constant, one_of, wrap
-from model.ring_spec import COMMAND, HOLDING, TRANSMIT
+from model.ring_spec import COMMAND, COMMAND_LABELS, HOLDING, TRANSMIT, TRANSMIT_LABELS
 from model.state import Command, Label, Life, Result, Stage, State
 from model.thread_spec import at
-from proofs.invariants.labels import COMMAND_LABELS, TRANSMIT_LABELS, filling
+from proofs.invariants.labels import filling
 from proofs.invariants.phases import at_step
 from proofs.invariants.requests import finished, queued
 

@@ -6,15 +6,13 @@ from typing import Final
 
 from engine.claims import InvariantBook, within
 from engine.terms import And, Bool, Iff, Implies, Number, Or, constant, one_of
-from model.ring_spec import COMMAND, HOLDING, TRANSMIT
+from model.ring_spec import COMMAND, COMMAND_LABELS, HOLDING, TRANSMIT, TRANSMIT_LABELS
 from model.state import EVENT_THREAD, FATAL_THREAD, NOBODY, Label, Result, State
 from model.thread_spec import SLEEPS_CMD, SLEEPS_LIFE, SLEEPS_RX, SLEEPS_TX, at
 from proofs.invariants.labels import (
-    COMMAND_LABELS,
     CONDUCTOR_LABELS,
     EVENT_LABELS,
     FATAL_LABELS,
-    TRANSMIT_LABELS,
     filling,
 )
 

@@ -1,4 +1,4 @@
-"""Waiting: lines of callers, events that announce something, and nobody who sleeps in vain."""
+"""Waiting: queues of callers, events that announce something, and nobody who sleeps in vain."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from model.device_spec import running
 from model.properties import (
     announced,
     completion_waits,
+    failure_seen,
     life_sleeper,
     precise_readiness,
     request_sleeper,
 )
 from model.ring_spec import COMMAND, TRANSMIT, RingOperations, call_must_end
-from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, State
+from model.state import EVENT_THREAD, Label, State
 from model.thread_spec import at, holder, lock_is_held
 from model.words import SCAN
 from proofs.invariants.labels import filling
@@ -25,44 +26,44 @@ __all__ = ["BOOK"]
 BOOK: Final = InvariantBook(TRANSMIT, COMMAND)
 
 
-# Lines of callers
+# Queues of callers
 
 
 @BOOK.for_each_ring("waiters")
 def line_counters(ops: RingOperations, s: State) -> Bool:
     """The place whose turn it is exists and was not given up, except while somebody moves on."""
-    line = ops.ring(s).waiters
+    queue = ops.ring(s).waiters
     return And(
-        constant(0) <= line.next - line.head,
+        constant(0) <= queue.next - queue.head,
         Implies(
-            line.cancelled[line.head] & (line.head != line.next),
+            queue.cancelled[queue.head] & (queue.head != queue.next),
             lock_is_held(s) & at(s, holder(s), ops.leave),
         ),
     )
 
 
-@BOOK.for_each_ring("line-place", "thread")
+@BOOK.for_each_ring("queue-place", "thread")
 def line_place(ops: RingOperations, s: State, t: Number) -> Bool:
-    """Each caller that waits for a slot has a place of its own in the line."""
-    line = ops.ring(s).waiters
+    """Each caller that waits for a slot has a place of its own in the queue."""
+    queue = ops.ring(s).waiters
     place = s.threads.queue_position[t]
     return Implies(
         at(s, t, ops.turn, ops.cancel, ops.doorbell, *filling(ops)),
         And(
-            within(place, line.head, line.next - line.head),
-            line.waiter[place] == t,
-            ~line.cancelled[place],
+            within(place, queue.head, queue.next - queue.head),
+            queue.waiter[place] == t,
+            ~queue.cancelled[place],
         ),
     )
 
 
-@BOOK.for_each_ring("line-member", "counter")
+@BOOK.for_each_ring("queue-member", "counter")
 def line_member(ops: RingOperations, s: State, j: Number) -> Bool:
-    """Each place in the line that was not given up belongs to a caller."""
-    line = ops.ring(s).waiters
-    t = line.waiter[j]
+    """Each place in the queue that was not given up belongs to a caller."""
+    queue = ops.ring(s).waiters
+    t = queue.waiter[j]
     return Implies(
-        within(j, line.head, line.next - line.head) & ~line.cancelled[j],
+        within(j, queue.head, queue.next - queue.head) & ~queue.cancelled[j],
         And(
             at(s, t, ops.turn, ops.cancel, ops.doorbell, *filling(ops)),
             s.threads.queue_position[t] == j,
@@ -114,10 +115,7 @@ def interrupt_raised(s: State) -> Bool:
 @BOOK.invariant("card.fatal-announced")
 def fatal_announced(s: State) -> Bool:
     """A fatal error is known to the driver or about to be."""
-    return Implies(
-        s.card.flags == Flags.ERROR,
-        s.driver.failed | s.card.vector1 | at(s, constant(FATAL_THREAD), Label.MARK_FAILED),
-    )
+    return failure_seen(s)
 
 
 @BOOK.for_each_ring("sleeper", "thread")

@@ -7,9 +7,10 @@ from typing import Final
 from engine.leads_to import Case, Promise, Relies, position
 from engine.terms import TRUE, And, Bool, If, Implies, Number, Or, constant, one_of
 from model.device_spec import running
+from model.ring_spec import COMMAND_LABELS
 from model.state import Flags, Label, Life, Result, Stage, State
 from model.thread_spec import at
-from proofs.invariants import COMMAND_LABELS, phase, submitted
+from proofs.invariants import phase, submitted
 from proofs.ranking.calls import CALL, waits_for_packet
 from proofs.ranking.handlers import EVENT, FATAL_KNOWN
 from proofs.ranking.lock import lock, thread

@@ -6,10 +6,10 @@ from typing import Final
 
 from engine.leads_to import position
 from engine.terms import If, Number, constant, one_of, ring_size
-from model.ring_spec import TRANSMIT
+from model.ring_spec import COMMAND_LABELS, TRANSMIT
 from model.state import Label, Life, Stage, State
 from model.thread_spec import at
-from proofs.invariants import COMMAND_LABELS, filling
+from proofs.invariants import filling
 
 __all__ = [
     "ENGINE",

@@ -31,7 +31,7 @@ def with_card(ops: RingOperations, s: State, n: Number) -> Bool:
     return ring.prod - n <= ring.prod - ring.dev
 
 
-def heard_of_next(ops: RingOperations, s: State) -> Bool:
+def next_doorbell_arrived(ops: RingOperations, s: State) -> Bool:
     """The doorbell of the request that the card must serve next has reached it."""
     ring = ops.ring(s)
     return ring.prod - ring.doorbells_arrived < ring.prod - ring.dev
@@ -64,19 +64,20 @@ def _request(ops: RingOperations) -> Promise:
     def rank(s: State, n: Number) -> tuple[Number, ...]:
         ring = ops.ring(s)
         card = with_card(ops, s, n)
-        heard = heard_of_next(ops, s)
+        arrived = next_doorbell_arrived(ops, s)
         unrung = ring.prod - ring.doorbells_posted
         rings = unrung != 0
-        deaf = card & ~heard
-        hand = card & heard
+        none_posted = ring.doorbells_arrived == ring.doorbells_posted
+        unannounced = card & ~arrived
+        hand = card & arrived
         stopping = hand & (ring.stage == Stage.STOPPING) if ops is COMMAND else ~TRUE
         look = will_look(ops, s)
         return (
             If(card, 1, 0),
             If(card, n - ring.dev, n - ring.cons),
-            If(deaf, ring.dev + 1 - ring.doorbells_arrived, 0),
-            If(deaf & rings & (ring.doorbells_arrived == ring.doorbells_posted), 1, 0),
-            If(deaf & (ring.doorbells_arrived != ring.doorbells_posted) & bell_held_up(ops, s),
+            If(unannounced, ring.dev + 1 - ring.doorbells_arrived, 0),
+            If(unannounced & rings & none_posted, 1, 0),
+            If(unannounced & ~none_posted & bell_held_up(ops, s),
                slot_pending(ops, s, bell_slot(ops, s)), 0),
             If(hand, position(ring.stage, ENGINE), 0),
             If(stopping, s.tx.prod - s.tx.dev, 0),
@@ -91,12 +92,12 @@ def _request(ops: RingOperations) -> Promise:
     def cases(s: State, n: Number) -> list[Case]:
         ring = ops.ring(s)
         card = with_card(ops, s, n)
-        heard = heard_of_next(ops, s)
-        deaf = card & ~heard
-        hand = card & heard
+        arrived = next_doorbell_arrived(ops, s)
+        unannounced = card & ~arrived
+        hand = card & arrived
         listed = [
-            *bell_cases(ops, s, deaf),
-            Case("doorbell issued", deaf, lock(holder(s))),
+            *bell_cases(ops, s, unannounced),
+            Case("doorbell issued", unannounced, lock(holder(s))),
         ]
         if ops is COMMAND:
             stopping = hand & (ring.stage == Stage.STOPPING)

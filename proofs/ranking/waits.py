@@ -25,38 +25,38 @@ def woken(ops: RingOperations, s: State, t: Number) -> Bool:
 
 def _turn(ops: RingOperations) -> Promise:
     def premise(s: State, t: Number) -> Bool:
-        """Every caller in line gets a slot in its turn, or is told that it cannot."""
+        """Every caller in the queue gets a slot in its turn, or is told that it cannot."""
         return at(s, t, ops.turn)
 
     def goal(s: State, t: Number) -> Bool:
         return ~at(s, t, ops.turn)
 
     def parts(s: State, t: Number) -> tuple[Bool, Bool, Bool, Bool, Number]:
-        line = ops.ring(s).waiters
+        queue = ops.ring(s).waiters
         ends = call_must_end(s, t)
         failing = ~ends & (s.card.flags != Flags.CLEAR)
         waits = ~ends & ~failing
-        head = line.waiter[line.head]
-        first = waits & ~line.cancelled[line.head] & at(s, head, ops.turn)
+        head = queue.waiter[queue.head]
+        first = waits & ~queue.cancelled[queue.head] & at(s, head, ops.turn)
         full = first & (ops.ring(s).prod - ops.ring(s).cons == ring_size())
         return ends, failing, waits, full, head
 
     def rank(s: State, t: Number) -> tuple[Number, ...]:
         ends, failing, waits, full, head = parts(s, t)
-        line = ops.ring(s).waiters
-        first = waits & ~full & ~line.cancelled[line.head] & at(s, head, ops.turn)
+        queue = ops.ring(s).waiters
+        first = waits & ~full & ~queue.cancelled[queue.head] & at(s, head, ops.turn)
         return (
             If(waits, 2, If(failing, 1, 0)),
             If(ends & s.threads.asleep[t], 1, 0),
-            If(waits, s.threads.queue_position[t] - line.head, 0),
-            If(waits & ~line.cancelled[line.head], batch(s, head), 0)
+            If(waits, s.threads.queue_position[t] - queue.head, 0),
+            If(waits & ~queue.cancelled[queue.head], batch(s, head), 0)
             if ops is TRANSMIT
             else constant(0),
             If(full, 1, 0),
             If(
                 first,
                 If(s.threads.asleep[head], If(woken(ops, s, head), 4, 5), 3),
-                If(waits & ~full & ~line.cancelled[line.head], 1, 0),
+                If(waits & ~full & ~queue.cancelled[queue.head], 1, 0),
             ),
         )
 
@@ -69,8 +69,8 @@ def _turn(ops: RingOperations) -> Promise:
             Case("woken to end", ends & s.threads.asleep[t], thread(t)),
             Case("told to end", ends, lock(t)),
             Case("failure becomes known", failing, Relies(FATAL_KNOWN, ())),
-            Case("line moves on", gone, lock(holder(s))),
-            Case("first leaves the line", ~first, lock(head)),
+            Case("queue moves on", gone, lock(holder(s))),
+            Case("first leaves the queue", ~first, lock(head)),
             Case("ring is full", full, Relies(REQUESTS[ops.name], (ring.cons,))),
             Case("first wakes", woken(ops, s, head), thread(head)),
             Case("first is woken", s.threads.asleep[head], lock(holder(s))),
