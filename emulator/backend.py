@@ -109,6 +109,9 @@ class EmulatedDevice(Device):
     def release(self) -> None:
         """Nothing: stores are visible in program order."""
 
+    def release_loads(self) -> None:
+        """Nothing: no load is ever late."""
+
     def before_register_write(self) -> None:
         """Nothing: stores are visible in program order."""
 

@@ -168,6 +168,7 @@ _MOVES: Final[Mapping[tuple[Kind, Party], str]] = {
     (Kind.LOAD, Party.HOST): "loads",
     (Kind.STORE, Party.HOST): "stores",
     (Kind.STORE, Party.MEMORY): "visible",
+    (Kind.LOAD, Party.MEMORY): "loads",
     (Kind.LOAD, Party.DEVICE): "reads",
     (Kind.STORE, Party.DEVICE): "writes",
 }
@@ -179,13 +180,20 @@ def phrase_of(step: Transition) -> str:
         verb = _MOVES.get((item.kind, step.rule.party))
         if verb is not None:
             value = f": {item.value}" if item.value else ""
-            # A load of the host's that no thread takes is one that its processor satisfies early.
-            early = step.rule.party is Party.HOST and not step.rule.parameters
             word = item.word.replace("_", " ")
-            return f"{verb} {item.ring}{_slot(item)} {word}{' ahead' if early else ''}{value}"
+            return f"{verb} {item.ring}{_slot(item)} {word}{_out_of_turn(step, item)}{value}"
         if item.kind in _SAID:
             return _SAID[item.kind].replace("$", f"{item.name}{_slot(item)}")
     return ""
+
+
+def _out_of_turn(step: Transition, item: Operation) -> str:
+    """That a load is not satisfied in its turn: no thread takes the step, or memory does."""
+    if item.kind is not Kind.LOAD:
+        return ""
+    if step.rule.party is Party.MEMORY:
+        return " late"
+    return " ahead" if step.rule.party is Party.HOST and not step.rule.parameters else ""
 
 
 def _slot(item: Operation) -> str:

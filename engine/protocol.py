@@ -22,7 +22,7 @@ from engine.smt import Machine
 from engine.symmetry import Symmetry
 from engine.terms import Domain
 from engine.variables import Variable, describe, symbolic
-from engine.weak_memory import speculation_name, visible_name
+from engine.weak_memory import lateness_name, speculation_name, visible_name
 from engine.word_check import WordError, check_words
 from engine.words import Word
 
@@ -136,6 +136,12 @@ class Protocol:
                 raise WordError(
                     f"word {word.path} ({word.place}): no step satisfies its loads early; add "
                     "speculation_rule(word, section) to the rules"
+                )
+            late = word.lateness is not None and (Kind.LOAD, word.path) in touched
+            if late and lateness_name(word) not in names:
+                raise WordError(
+                    f"word {word.path} ({word.place}): no step satisfies its loads late; add "
+                    "lateness_rule(word, section) to the rules"
                 )
 
 

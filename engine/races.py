@@ -118,10 +118,18 @@ def race(executor: Executor) -> Bool:
 def _freed_accesses(system: System) -> Iterator[tuple[Transition, list[Operation]]]:
     """The host's steps that touch memory that is freed at times."""
     for step in system.transitions:
-        if step.rule.party is Party.HOST:
-            touches = [item for item in step.accesses if item.present is not TRUE]
-            if touches:
-                yield step, touches
+        touches = [item for item in step.accesses if _may_stray(step, item)]
+        if touches:
+            yield step, touches
+
+
+def _may_stray(step: Transition, access: Operation) -> bool:
+    """Whether it is for this step to see that what it accesses is there.
+
+    A store that becomes visible is not: whoever frees memory waits for it.
+    """
+    own = step.rule.party is Party.HOST or (step.rule.party is Party.MEMORY and not access.write)
+    return own and access.present is not TRUE
 
 
 def _lifetime_question(
@@ -147,7 +155,7 @@ def stray(executor: Executor) -> Bool:
     strays: list[Bool] = []
     for step in executor.instances:
         for access in step.transition.accesses:
-            if step.rule.party is Party.HOST and access.present is not TRUE:
+            if _may_stray(step.transition, access):
                 touches = access.when & ~access.present
                 strays.append(And(step.guard, substitute(touches, step.replacing)))
     return Or(*strays)

@@ -89,6 +89,10 @@ class _Checked:
             self._as_many("speculation.holds", word.speculation.holds)
             for name, sort in zip(word.speculation.holds, sorts, strict=True):
                 self._is("speculation.holds", name, ELEMENT[sort])
+        if word.lateness is not None:
+            self._as_many("lateness.into", word.lateness.into)
+            for name, sort in zip(word.lateness.into, sorts, strict=True):
+                self._is_of_threads("lateness.into", name, sort)
 
     def _as_many(self, what: str, names: tuple[str, ...]) -> None:
         if len(names) != len(self.word.holds):
@@ -98,7 +102,9 @@ class _Checked:
             )
 
     def _sort(self, what: str, name: str, wanted: str) -> Variable:
-        path = f"{self.word.ring}.{name}"
+        return self._known(what, f"{self.word.ring}.{name}", wanted)
+
+    def _known(self, what: str, path: str, wanted: str) -> Variable:
         found = self.known.get(path)
         if found is None:
             raise WordError(
@@ -122,3 +128,9 @@ class _Checked:
         found = self._sort(what, name, DECLARED[sort])
         if found.sort is not sort or (sort.is_array and found.domain is not Domain.SLOT):
             raise WordError(f"{what}= names {found.name}; declare it with {DECLARED[sort]}")
+
+    def _is_of_threads(self, what: str, path: str, sort: Sort) -> None:
+        wanted = DECLARED[sort].replace("SLOT", "THREAD")
+        found = self._known(what, path, wanted)
+        if found.sort is not sort or found.domain is not Domain.THREAD:
+            raise WordError(f"{what}= names {found.name}; declare it with {wanted}")

@@ -1,10 +1,10 @@
 """Words of memory that host and device share, and the steps that memory takes with them.
 
 A protocol declares each word once: where the state holds it, what a store leaves in the store
-buffer, which words have to be visible before it, and how far ahead of its turn a load of it may be
-satisfied. From that follow what a load yields and a store changes, and the steps of memory itself:
-one that makes a store visible, one that satisfies a load early. So no word is sequentially
-consistent by oversight.
+buffer, what has to come before it is visible, and how far ahead of its turn or behind it a load of
+it may be satisfied. From that follow what a load yields and a store changes, and the steps of
+memory itself: one that makes a store visible, one that satisfies a load early, one that satisfies
+it late. So no word is sequentially consistent by oversight.
 
     FLAG = Word("box", "flag", holds=("flag",), buffered=("flag_new",), pending="flag_pending",
                 after=(Order("release: data before flag", ("data",)),),
@@ -24,20 +24,22 @@ import attrs
 from engine.places import of_caller
 from engine.terms import Bool, Number
 
-__all__ = ["Order", "Speculation", "Word"]
+__all__ = ["Lateness", "Order", "Speculation", "Word"]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Order:
-    """A store becomes visible after earlier stores to other words of the same slot.
+    """A store becomes visible after earlier stores to other words of the same slot, or after more.
 
     Attributes:
         barrier: The barrier that makes it so.
         words: Names of words of the same ring.
+        until: What else must be over before a store to slot k may be visible; None: nothing.
     """
 
     barrier: str
-    words: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    until: Callable[[Any, Number], Bool] | None = None
 
 
 @attrs.frozen(eq=False)
@@ -64,6 +66,31 @@ class Speculation:
 
 
 @attrs.frozen(eq=False)
+class Lateness:
+    """How long after its turn a load of thread t's may be satisfied, as no barrier forbids it.
+
+    The load's own step takes the value that the word has then. A late load is one more step, which
+    takes the value anew: so in the end the thread has what the word held at any moment in between.
+
+    Attributes:
+        into: Full names of the threads' variables that hold what it yielded, in the order of
+            `Word.holds`.
+        slot: The slot that the load is of.
+        window: Whether thread t may still wait for the value, the barrier left aside.
+        barrier: The barrier behind the load in its program.
+        before: Whether nothing behind that barrier has taken effect: the load may be satisfied.
+        meaning: What the step does, in one line.
+    """
+
+    into: tuple[str, ...]
+    slot: Callable[[Any, Number], Number]
+    window: Callable[[Any, Number], Bool]
+    barrier: str
+    before: Callable[[Any, Number], Bool]
+    meaning: str = "A load is satisfied behind its turn."
+
+
+@attrs.frozen(eq=False)
 class Word:
     """A word of the slots of a ring, or of a device's only slot.
 
@@ -83,6 +110,7 @@ class Word:
         synchronises: Both sides may access it at once: it is how they learn of each other.
         exists: The flag that the slot's memory is allocated; "" if it is never freed.
         speculation: How a load of the host's may be satisfied early; None: never.
+        lateness: How a load of the host's may be satisfied late; None: never.
         place: The file and line that declare it.
     """
 
@@ -97,6 +125,7 @@ class Word:
     synchronises: bool = False
     exists: str = ""
     speculation: Speculation | None = None
+    lateness: Lateness | None = None
     place: str = attrs.field(factory=of_caller, init=False, repr=False)
 
     @property

@@ -5,17 +5,18 @@ ctypes. Each barrier keeps its promise of `impl.memory` for DMA memory that is o
 memory and registers that are mapped uncached, on a machine that keeps DMA coherent with its caches:
 
 x86-64 (Intel SDM volume 3A, 9.2; AMD64 APM volume 2, 7.2)
-    Loads are not moved before loads, nor stores before stores, and an uncached access waits for all
-    before it. What is left are non-temporal stores, by which C libraries copy large blocks: SFENCE
-    keeps them in order, also with a store to a register. LFENCE ends all loads before it. MFENCE
-    returns when all stores are visible to everybody.
+    No load is moved before an earlier load, no store before an earlier load or store, and an
+    uncached access waits for all before it. What is left are non-temporal stores, by which C
+    libraries copy large blocks: SFENCE keeps them in order, also with a store to a register. LFENCE
+    ends all loads before it; between loads and stores nothing is needed. MFENCE returns when all
+    stores are visible to everybody.
 
 aarch64 (Arm ARM DDI 0487, B2.3)
     Anything is moved that nothing keeps. DMB OSHLD orders loads, of registers too, with whatever
-    follows. DMB OSH orders loads and stores with loads and stores, as all observers in the outer
-    shareable domain, devices among them, see them; DMB OSHST would order no load, and a slot is
-    given away behind the loads from it. A store to a register is an access to another kind of
-    memory, and DSB ST waits until stores before it are complete. DSB SY waits for every access.
+    follows, stores included; DMB OSHST orders stores with stores, and no load: as all observers in
+    the outer shareable domain, devices among them, see them. A store to a register is an access to
+    another kind of memory, and DSB ST waits until stores before it are complete. DSB SY waits for
+    every access.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Instructions:
 
     acquire: bytes
     release: bytes
+    release_loads: bytes
     before_register_write: bytes
     fence: bytes
     return_: bytes
@@ -59,17 +61,20 @@ def _dsb(domain: int) -> bytes:
     return _words(0xD503_309F | domain << 8)
 
 
+_NOTHING: Final = b""
 _LFENCE: Final = b"\x0f\xae\xe8"
 _MFENCE: Final = b"\x0f\xae\xf0"
 _SFENCE: Final = b"\x0f\xae\xf8"
 _OSHLD: Final = 0b0001
-_OSH: Final = 0b0011
+_OSHST: Final = 0b0010
 _ST: Final = 0b1110
 _SY: Final = 0b1111
 
 INSTRUCTIONS: Final[Mapping[str, Instructions]] = {
-    "x86_64": Instructions(_LFENCE, _SFENCE, _SFENCE, _MFENCE, b"\xc3"),
-    "aarch64": Instructions(_dmb(_OSHLD), _dmb(_OSH), _dsb(_ST), _dsb(_SY), _words(0xD65F_03C0)),
+    "x86_64": Instructions(_LFENCE, _SFENCE, _NOTHING, _SFENCE, _MFENCE, b"\xc3"),
+    "aarch64": Instructions(
+        *(_dmb(_OSHLD), _dmb(_OSHST), _dmb(_OSHLD), _dsb(_ST), _dsb(_SY)), _words(0xD65F_03C0)
+    ),
 }
 """What is called on each kind of machine that is supported, as `platform.machine` names it."""
 
@@ -94,17 +99,19 @@ def code_for(machine: str) -> Instructions:
 
 @attrs.frozen(eq=False)
 class Barriers:
-    """The four barriers of `impl.memory.Device`, as functions.
+    """The barriers of `impl.memory.Device`, as functions.
 
     Attributes:
         acquire: No later load is satisfied before an earlier load or register read.
-        release: No later store becomes visible before an earlier store, load or register read.
+        release: No later store becomes visible before an earlier store.
+        release_loads: No later store becomes visible before an earlier load or register read.
         before_register_write: No later register write arrives before an earlier store is visible.
         fence: Returns when every earlier store is visible to the card.
     """
 
     acquire: Callable[[], None]
     release: Callable[[], None]
+    release_loads: Callable[[], None]
     before_register_write: Callable[[], None]
     fence: Callable[[], None]
     _page: mmap.mmap = attrs.field(repr=False)
@@ -118,7 +125,13 @@ class Barriers:
             OSError: The kernel allows no memory to be made executable.
         """
         code = code_for(platform.machine())
-        bodies = (code.acquire, code.release, code.before_register_write, code.fence)
+        bodies = (
+            code.acquire,
+            code.release,
+            code.release_loads,
+            code.before_register_write,
+            code.fence,
+        )
         page = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         for index, body in enumerate(bodies):
             page[index * _SLOT : index * _SLOT + len(body) + len(code.return_)] = (
@@ -126,10 +139,10 @@ class Barriers:
             )
         start = ctypes.addressof(ctypes.c_char.from_buffer(page))
         _make_executable(start)
-        acquire, release, before_register_write, fence = (
+        acquire, release, release_loads, before_register_write, fence = (
             _Function(start + index * _SLOT) for index in range(len(bodies))
         )
-        return cls(acquire, release, before_register_write, fence, page)
+        return cls(acquire, release, release_loads, before_register_write, fence, page)
 
 
 def _make_executable(start: int) -> None:

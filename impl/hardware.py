@@ -108,6 +108,10 @@ class HardwareDevice(Device):
         """No later store becomes visible before an earlier store."""
         self._barriers.release()
 
+    def release_loads(self) -> None:
+        """No later store becomes visible before an earlier load or register read is satisfied."""
+        self._barriers.release_loads()
+
     def before_register_write(self) -> None:
         """No later register write reaches the card before an earlier store is visible to it."""
         self._barriers.before_register_write()

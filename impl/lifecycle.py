@@ -281,8 +281,10 @@ class Lifecycle:
             device.write(size, shift)
             device.write(base, ring.bus_address())
         # A card may see START in memory before it hears the doorbell; it must know the rings by
-        # then. Register writes arrive before a read that follows them is answered.
+        # then. Register writes arrive before a read that follows them is answered, and START
+        # waits for the answer.
         device.read(HWADDR)
+        device.release_loads()
         self._runtime.set_readable(False)
 
     def _retire_packet_rings(self) -> None:

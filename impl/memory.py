@@ -5,8 +5,8 @@ them may be an emulated card, a real one, or a test that treats every operation 
 anything else may happen first.
 
 Nothing is promised about order but what a barrier orders (datasheet, Order of memory accesses):
-stores become visible to the card in any order, loads may be satisfied early, and a register write
-may overtake the stores before it.
+stores become visible to the card in any order, loads may be satisfied early or late, and a register
+write may overtake the stores before it.
 """
 
 from __future__ import annotations
@@ -93,23 +93,30 @@ class Device(abc.ABC):
 
     @abc.abstractmethod
     def acquire(self) -> None:
-        """No later load is satisfied before an earlier load or register read."""
+        """No later load is satisfied before an earlier load or register read (`dma_rmb()`)."""
 
     @abc.abstractmethod
     def release(self) -> None:
-        """No later store becomes visible before an earlier one, or before an earlier load.
+        """No later store becomes visible before an earlier store (Linux: `dma_wmb()`)."""
 
-        Loads are those of memory and of registers; it is Linux's `dma_mb()`, since `dma_wmb()`
-        keeps no load in front.
+    @abc.abstractmethod
+    def release_loads(self) -> None:
+        """No later store becomes visible before an earlier load or register read is satisfied.
+
+        Linux has no primitive of just this meaning: `dma_mb()` gives it, and on arm64 `dma_rmb()`,
+        which `readl()` contains, does so too.
         """
 
     @abc.abstractmethod
     def before_register_write(self) -> None:
-        """No later register write reaches the card before an earlier store is visible to it."""
+        """No later register write reaches the card before an earlier store is visible to it.
+
+        Linux: `wmb()`, which is part of `writel()`.
+        """
 
     @abc.abstractmethod
     def fence(self) -> None:
-        """Return when every earlier store is visible to the card."""
+        """Return when every earlier store is visible to the card (Linux: `mb()`)."""
 
     # Registers
 

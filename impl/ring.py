@@ -142,11 +142,8 @@ class RequestRing:
         if not self.outstanding:
             return False
         oldest = index_of(self._consumed, self.slots)
-        if self._memory.load(oldest * self.slot_size + OWNER.offset, OWNER.width) != Owner.HOST:
-            return False
-        # What the card wrote to the slot is read after the owner byte.
-        self._device.acquire()
-        return True
+        owner = self._memory.load(oldest * self.slot_size + OWNER.offset, OWNER.width)
+        return owner == Owner.HOST
 
     def reclaim(self) -> None:
         """Free the slot of the oldest request, and tell whoever waits for it."""
@@ -188,6 +185,8 @@ class CommandRing(RequestRing):
         )
 
     def _result(self, slot: int, /) -> int:
+        # What the card wrote to the slot is read after the owner byte.
+        self._device.acquire()
         return self._memory.load(slot * self.slot_size + ERROR.offset, ERROR.width)
 
 
@@ -257,12 +256,8 @@ class ReceiveRing:
         # A slot that a slow reader holds is the host's as well, but its packet was taken before.
         if self._held[slot]:
             return False
-        ring = self._ring
-        if ring.load(slot * PACKET_SLOT.size + OWNER.offset, OWNER.width) != Owner.HOST:
-            return False
-        # What the card wrote to the slot and its buffers is read after the owner byte.
-        self._device.acquire()
-        return True
+        owner = self._ring.load(slot * PACKET_SLOT.size + OWNER.offset, OWNER.width)
+        return owner == Owner.HOST
 
     def consume(self) -> tuple[int, Header]:
         """Take the next packet: its slot, now held, and what the card says of it, unchecked."""
@@ -277,6 +272,8 @@ class ReceiveRing:
         return check_received(self._load_header(index_of(self._consumed, self.slots)))
 
     def _load_header(self, slot: int) -> Header:
+        # What the card wrote to the slot and its buffers is read after the owner byte.
+        self._device.acquire()
         # Once: a card that does not keep to the rules could change it between two loads.
         offset = slot * PACKET_SLOT.size + HEADER.offset
         return unpack_header(self._ring.load_bulk(offset, HEADER.size))
@@ -307,6 +304,8 @@ class ReceiveRing:
 
     def repost(self, slot: int) -> None:
         """Make a slot that was held and restored the card's."""
+        # The card writes to the buffers once the slot is its own: they must have been read by then.
+        self._device.release_loads()
         self._hand_over(slot)
         self._held[slot] = False
 

@@ -24,6 +24,7 @@ from model.layout import (
     DBELL,
     EVFLAGS,
     FLAGS,
+    HWADDR,
     RXBASE,
     RXSHIFT,
     TRANSMIT_RING,
@@ -219,10 +220,14 @@ class Accesses:
 
     def read(self, t: int, register: Register) -> None:
         """A register was read."""
-        if register in {FLAGS, EVFLAGS}:
+        if register in {FLAGS, EVFLAGS} or self.reads_back(t, register):
             self.observe(t, ("read", register.name))
         else:
             self.judge.accesses["read"] += 1
+
+    def reads_back(self, t: int, register: Register) -> bool:
+        """A register read is the one behind the packet rings' addresses."""
+        return register is HWADDR and self._pcs[t] == Label.READ_BACK
 
     def write(self, t: int, register: Register, value: int) -> tuple[str, int] | None:
         """A register write is issued.

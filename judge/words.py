@@ -11,13 +11,21 @@ from typing import Final
 
 import attrs
 
-from engine.weak_memory import speculation_name
+from engine.weak_memory import lateness_name, speculation_name
 from impl.memory import Purpose
 from impl.packet import FIELDS, HEADER
 from model.layout import COMMAND_SLOT, LIMITS, PACKET_SLOT
 from model.words import WORDS
 
-__all__ = ["BUFFER_SIZE", "EARLY_RULES", "OWNERS", "Piece", "StrayAccessError", "touched"]
+__all__ = [
+    "BUFFER_SIZE",
+    "EARLY_RULES",
+    "LATE_RULES",
+    "OWNERS",
+    "Piece",
+    "StrayAccessError",
+    "touched",
+]
 
 BUFFER_SIZE: Final = LIMITS.buffers * LIMITS.page_size
 """Bytes of buffers that belong to a packet slot."""
@@ -34,6 +42,8 @@ EARLY_RULES: Final = {
     word.path: speculation_name(word) for word in WORDS if word.speculation is not None
 }
 """Words that may be loaded early, and the rule that says when."""
+LATE_RULES: Final = {word.path: lateness_name(word) for word in WORDS if word.lateness is not None}
+"""Words that may be loaded late, and the rule that says how long."""
 
 
 class StrayAccessError(Exception):

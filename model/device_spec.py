@@ -34,6 +34,7 @@ __all__ = [
     "BOOK",
     "card_resets",
     "receive_doorbell",
+    "receive_packet_bases",
     "running",
 ]
 
@@ -169,6 +170,13 @@ def receive_doorbell(ops: RingOperations, s: State, slot: Number) -> None:
     ring.look = If(works & legal, TRUE, ring.look)
     ring.doorbell_i = If(works & legal, slot, ring.doorbell_i)
     protocol_error(s, works & ~legal)
+
+
+def receive_packet_bases(s: State) -> None:
+    """TXBASE, TXSHIFT, RXBASE and RXSHIFT were written: the packet rings are known."""
+    protocol_error(s, s.card.started & running(s))
+    s.tx.based = TRUE
+    s.rx.based = TRUE
 
 
 # The transmit engine

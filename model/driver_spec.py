@@ -14,7 +14,7 @@ from typing import Final
 
 from engine.rules import THREAD, USER, Choice, Parameter, Party, RuleBook
 from engine.terms import FALSE, TRUE, And, Bool, If, Number, constant, ring_size
-from model.device_spec import card_resets, protocol_error
+from model.device_spec import card_resets
 from model.layout import Command
 from model.ring_spec import COMMAND, TRANSMIT, ZERO, join_queue, packet_waits
 from model.state import (
@@ -68,6 +68,7 @@ def _begin(s: State, t: Number, label: Label) -> None:
     s.threads.return_to[t] = Label.EXIT
     s.threads.nonblocking[t] = False
     s.threads.peek[t] = False
+    s.threads.copied[t] = 0
     s.threads.completed[t] = False
     s.threads.pc[t] = label
     draw_ticket(s, t)
@@ -422,7 +423,8 @@ def write_reset(s: State, t: Number) -> None:
     s.require(holds(s, t, Label.RESET))
     s.require(
         (s.tx.doorbells_arrived == s.tx.doorbells_posted)
-        & (s.cmd.doorbells_arrived == s.cmd.doorbells_posted),
+        & (s.cmd.doorbells_arrived == s.cmd.doorbells_posted)
+        & ~s.card.bases_posted,
         "register writes in order",
     )
     s.register_write_arrives("RST to FLAGS")
@@ -585,24 +587,31 @@ def fence_packet_slot(s: State, t: Number) -> None:
 
 @BOOK.rule(REGISTERS, DRIVER, THREAD, fair="thread")
 def write_packet_bases(s: State, t: Number) -> None:
-    """Write TXBASE, TXSHIFT, RXBASE and RXSHIFT; the driver starts at slot 0."""
+    """Write TXBASE, TXSHIFT, RXBASE and RXSHIFT, which arrive later; start at slot 0."""
     s.require(holds(s, t, Label.BASE))
     s.writes_register("packet bases")
     s.require(s.tx.doorbells_arrived == s.tx.doorbells_posted, "register writes in order")
-    protocol_error(s, s.card.started & (s.card.flags == Flags.CLEAR))
+    s.card.bases_posted = TRUE
     s.tx.prod_i = constant(0)
     s.tx.cons_i = constant(0)
     s.tx.first = s.tx.prod
     s.tx.dev = s.tx.prod
     s.tx.sent = s.tx.prod
-    s.tx.based = TRUE
     s.tx.live = TRUE
     s.rx.cons_i = constant(0)
     s.rx.first = s.rx.cons
     s.rx.dev = s.rx.cons
-    s.rx.based = TRUE
     s.rx.live = TRUE
     s.rx.ready = FALSE
+    s.threads.pc[t] = Label.READ_BACK
+
+
+@BOOK.rule(REGISTERS, DRIVER, THREAD, fair="thread")
+def read_back(s: State, t: Number) -> None:
+    """Read HWADDR: it is answered when the rings' addresses have arrived."""
+    s.require(holds(s, t, Label.READ_BACK))
+    s.reads_register("HWADDR")
+    s.driver.read_unanswered = s.card.bases_posted
     s.threads.pc[t] = Label.START
 
 

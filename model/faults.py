@@ -510,6 +510,16 @@ _CLASSIC: Final = (
         "deadlock-freedom",
     ),
     _classic(
+        "no-flush-before-start",
+        "nothing makes the addresses of the rings arrive before START is seen",
+        """
+        The driver writes the addresses of the packet rings and hands START over. Register writes
+        are posted, and the card may look at its command ring unasked: it finds START in memory
+        while the addresses are still on their way, and starts without them.
+        """,
+        "protocol-order",
+    ),
+    _classic(
         "indices-kept-over-reset",
         "the driver does not put its indices back to 0 after a reset",
         """
@@ -946,6 +956,40 @@ _BARRIERS: Final = (
         """,
         "receive-fifo",
     ),
+    (
+        "rx.first_word_late",
+        "release: loads before owner",
+        "no-barrier-rx-first-load",
+        """
+        The reader copies the payload, stores the pointers behind a store barrier, and gives the
+        slot back. A store barrier keeps no load in front of the owner byte: the processor may
+        satisfy a load of the payload when the card has the slot again. The reader gets a word of
+        the next packet.
+        """,
+        "receive-fifo",
+    ),
+    (
+        "rx.last_word_late",
+        "release: loads before owner",
+        "no-barrier-rx-last-load",
+        """
+        A barrier between loads and stores stands in the middle of the copy, and not behind it. The
+        loads of the second half may be satisfied when the card has the slot again: a packet is half
+        its own and half the next one.
+        """,
+        "receive-fifo",
+    ),
+    (
+        "cmd.owner_visible",
+        "release: register read before owner",
+        "no-barrier-start-read",
+        """
+        The driver reads a register, so that the addresses of the packet rings have arrived when the
+        answer is there, and does not wait for the answer. The owner byte of START may be visible
+        first, and the card, which may look at its command ring unasked, starts without the rings.
+        """,
+        "protocol-order",
+    ),
 )
 """The removal of each single barrier: the rule that it holds back, its name, the fault."""
 
@@ -1003,7 +1047,6 @@ _OWN: Final = {
     "filters-not-flushed": "the card keeps its filters over a close",
     "packet-memory-leaks": "the packet rings are not freed at the last close",
     "rings-used-after-stop": "the packet rings count as in use after STOP, when they are freed",
-    "no-flush-before-start": "nothing makes the addresses of the rings arrive before START is seen",
     "command-base-before-size": "the address of the command ring is written before its size",
     "failure-not-noted": "after a fatal error calls go on as if nothing had happened",
     "failure-taken-for-granted": "an old interrupt after a reset makes a good card count as failed",

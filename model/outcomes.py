@@ -185,7 +185,9 @@ def read_outcome(s: State, later: State, by: By, t: Number) -> Bool:
         after.copied[t] == If(fits, loaded, 0),
     )
     looked = (later.rx.cons == ring.cons) & (after.length[t] == loaded)
-    unchanged = (before.copied[t] == after.copied[t]) & (before.length[t] == after.length[t])
+    begins = at(s, t, Label.IDLE) & (after.copied[t] == 0)
+    kept = begins | (before.copied[t] == after.copied[t])
+    unchanged = kept & (before.length[t] == after.length[t])
     return And(
         Implies(
             leaves(s, later, t, Label.RX_HEADER),

@@ -334,6 +334,7 @@ _PHRASES: Final[Mapping[str, str]] = {
     "init_transmit_slot": "initialises tx[{<driver.cursor}]",
     "fence_packet_slot": "barrier, tx[{<driver.cursor}] rx[{<driver.cursor}]",
     "write_packet_bases": "writes TX/RX BASE, SHIFT",
+    "packet_bases_arrive": "TX/RX BASE, SHIFT arrive",
     "opened": "open completes",
     "closed": "close completes",
     "tx.next_of_batch": "rings doorbell tx[{threads.slot[t]}], goes on",

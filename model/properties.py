@@ -110,7 +110,7 @@ def receive_fifo(s: State, t: Number) -> Bool:
     threads = s.threads
     packet = threads.packet[t]
     holding = at(s, t, *HOLDING)
-    copied = at(s, t, Label.RX_POINTER, Label.RX_REPOST) & (threads.copied[t] != 0)
+    copied = at(s, t, Label.RX_POINTER, Label.RX_REPOST, Label.EXIT) & (threads.copied[t] != 0)
     return And(
         Implies(at(s, t, Label.RX_HEADER), s.rx.dev != s.rx.cons),
         Implies(holding, threads.got[t] == packet),
@@ -250,7 +250,7 @@ def mutual_exclusion(s: State, t: Number) -> Bool:
         Label.CMD_FIELDS, Label.CMD_OWNER, Label.CMD_DOORBELL, Label.RX_HEADER, Label.RX_NEXT,
         Label.CMD_SCAN, Label.CMD_RECLAIM, Label.TX_SCAN, Label.TX_RECLAIM, Label.RX_READY,
         Label.RESET, Label.POLL, Label.CMD_INIT, Label.CMD_BASE, Label.FREE,
-        Label.INIT_TX, Label.INIT_POINTER, Label.INIT_RX, Label.BASE,
+        Label.INIT_TX, Label.INIT_POINTER, Label.INIT_RX, Label.BASE, Label.READ_BACK,
     )  # fmt: skip
     return Implies(critical, lock_is_held(s) & (holder(s) == t))
 

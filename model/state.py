@@ -110,23 +110,24 @@ class Label(enum.IntEnum):
     INIT_RX = 46
     INIT_FENCE = 47
     BASE = 48
-    START = 49
-    STARTED = 50
-    ADD_UNICAST = 51
-    ADDED_UNICAST = 52
-    OPENED = 53
-    CLOSED = 54
+    READ_BACK = 49
+    START = 50
+    STARTED = 51
+    ADD_UNICAST = 52
+    ADDED_UNICAST = 53
+    OPENED = 54
+    CLOSED = 55
     # the event handler
-    EVENT_IDLE = 55
-    READ_EVENTS = 56
-    CMD_SCAN = 57
-    CMD_RECLAIM = 58
-    TX_SCAN = 59
-    TX_RECLAIM = 60
-    RX_READY = 61
+    EVENT_IDLE = 56
+    READ_EVENTS = 57
+    CMD_SCAN = 58
+    CMD_RECLAIM = 59
+    TX_SCAN = 60
+    TX_RECLAIM = 61
+    RX_READY = 62
     # the fatal handler
-    FATAL_IDLE = 62
-    MARK_FAILED = 63
+    FATAL_IDLE = 63
+    MARK_FAILED = 64
 
 
 class Result(enum.IntEnum):
@@ -336,6 +337,7 @@ class CardState(Group):
     asked: Array[Number] = numbers(KEY, "the filters that follow from commands alone", history=True)
     asked_count: Number = number("their number", history=True)
     lies: Bool = flag("the card may write any length at any time (never changes)")
+    bases_posted: Bool = flag("the packet rings' addresses were written and did not arrive yet")
 
 
 @attrs.define(eq=False)
@@ -397,6 +399,7 @@ class DriverState(Group):
     opening: Bool = flag("the conductor's call is an open", history=True)
     cursor: Number = number("slot that initialisation, fence or release is at")
     polls: Number = number("reads of FLAGS left before a reset is given up")
+    read_unanswered: Bool = flag("the register read behind the rings' addresses is not answered")
     inside: Number = number("number of threads inside a call")
     list: Array[Number] = numbers(COUNTER, "the threads inside a call", history=True)
 

@@ -6,6 +6,10 @@ early one and a late one of its buffer.
 
 Loads of the words that the card may still write are satisfied early where no acquire barrier
 forbids it. Only the thread that holds the lock loads these, so one early value for each is enough.
+Loads of a payload, which a reader makes without the lock, are satisfied late where no release
+barrier forbids it, at most until the reader gives up the lock with which it gives the slot back:
+unlocking is a release. All other loads of the host's have the lock's release behind them before
+anybody gives the slot away.
 """
 
 from __future__ import annotations
@@ -14,9 +18,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.terms import And, Bool, If, Number, next_index
-from engine.words import Order, Speculation, Word
+from engine.words import Lateness, Order, Speculation, Word
 from model.state import EVENT_THREAD, Label, State
-from model.thread_spec import holder, holds, lock_is_held
+from model.thread_spec import at, holder, holds, lock_is_held
 
 __all__ = ["CMD", "DEVICE", "HOST", "RX", "SCAN", "TX", "WORDS"]
 
@@ -190,8 +194,35 @@ class CMD:
     owner: Final = _request_owner(
         "cmd",
         Label.CMD_RECLAIM,
-        after=(Order("release: fields before owner", ("fields",)),),
+        after=(
+            Order("release: fields before owner", ("fields",)),
+            Order(
+                "release: register read before owner", until=lambda s, _: ~s.driver.read_unanswered
+            ),
+        ),
         exists="",
+    )
+
+
+def _payload_load(into: str, *still: Label) -> Lateness:
+    """A reader's load of a payload word, which may be late until it has given the slot back."""
+
+    def slot(s: State, t: Number) -> Number:
+        return s.threads.slot[t]
+
+    def window(s: State, t: Number) -> Bool:
+        return at(s, t, *still, Label.RX_REPOST, Label.EXIT) & (s.threads.copied[t] != 0)
+
+    def before(s: State, t: Number) -> Bool:
+        return s.rx.held[slot(s, t)] | s.rx.owner_pending[slot(s, t)]
+
+    return Lateness(
+        into=(into,),
+        slot=slot,
+        window=window,
+        barrier="release: loads before owner",
+        before=before,
+        meaning="A reader's load of the payload is satisfied behind its turn.",
     )
 
 
@@ -222,8 +253,20 @@ class RX:
             meaning="The reader's load of the header is satisfied ahead of its turn.",
         ),
     )
-    first_word: Final = Word("rx", "first_word", holds=("first_word",), exists="exists")
-    last_word: Final = Word("rx", "last_word", holds=("last_word",), exists="exists")
+    first_word: Final = Word(
+        "rx",
+        "first_word",
+        holds=("first_word",),
+        exists="exists",
+        lateness=_payload_load("threads.got_first_word", Label.RX_LAST_WORD, Label.RX_POINTER),
+    )
+    last_word: Final = Word(
+        "rx",
+        "last_word",
+        holds=("last_word",),
+        exists="exists",
+        lateness=_payload_load("threads.got_last_word", Label.RX_POINTER),
+    )
     owner: Final = Word(
         "rx",
         "owner",

@@ -111,6 +111,12 @@ class WatchedDevice(Device):
             self._inner.release()
             self._observer.tell(self._observer.released)
 
+    def release_loads(self) -> None:
+        """No later store becomes visible before an earlier load or register read is satisfied."""
+        with self._observer.mutex:
+            self._inner.release_loads()
+            self._observer.tell(self._observer.released_loads)
+
     def before_register_write(self) -> None:
         """No later register write reaches the card before an earlier store is visible to it."""
         with self._observer.mutex:

@@ -26,14 +26,13 @@ from judge.filters import KEYS, Filters
 from judge.judge import Deviation, Judge, Specification
 from judge.peek import Rings
 from judge.slot_check import SlotCheck
-from judge.words import BUFFER_SIZE, EARLY_RULES, StrayAccessError, touched
+from judge.words import BUFFER_SIZE, EARLY_RULES, LATE_RULES, StrayAccessError, touched
 from model.layout import (
     CMDBASE,
     CMDSHIFT,
     EVFLAGS,
     FLAGS,
     HWADDR,
-    Command,
     Owner,
     Register,
     is_fatal,
@@ -142,7 +141,6 @@ class Observer:
         self._now = self.judge.now
         self._pcs: list[int] = self.judge.now["threads_pc"]
         self._headers: dict[int, Header] = {}
-        self._bases_under_way = False
         self._must_reset_again = False
         self._fatal_judged = False
         self._let_go = False
@@ -194,6 +192,9 @@ class Observer:
             elif word == "rx.header" and not self._now["threads_peek"][t]:
                 self._headers[slot] = unpack_header(bytes(data))
             self.accesses.load(t, piece, part)
+            for each in piece.words:
+                if each in LATE_RULES:
+                    self.pending.loaded(threading.get_ident(), each, slot)
         self._loads.moment(t)
 
     def stores(self, region: WatchedRegion, offset: int, data: Data) -> None:
@@ -226,8 +227,6 @@ class Observer:
         self._card.unchanged.check_is_hosts(ring, slot)
         if ring == "rx":
             self._card.slot_given()
-        if ring == "cmd" and self._now["threads_kind"][t] == Command.START:
-            self._check_bases_arrived()
 
     def _before_restoring(self, slot: int) -> None:
         header = self._headers.pop(slot, None)
@@ -266,6 +265,11 @@ class Observer:
         self.judge.accesses["barrier"] += 1
         self.pending.release(threading.get_ident())
 
+    def released_loads(self) -> None:
+        """A barrier between loads and stores."""
+        self.judge.accesses["barrier"] += 1
+        self.pending.release_loads(threading.get_ident())
+
     def ordered_register_writes(self) -> None:
         """A barrier between stores and register writes."""
         self.judge.accesses["barrier"] += 1
@@ -288,12 +292,12 @@ class Observer:
 
     def has_read(self, register: Register, value: int) -> None:
         """A register was read."""
-        self._bases_under_way = False
         if register is HWADDR:
             self.filters.set_address(value)
         if register not in {EVFLAGS, FLAGS}:
-            self.judge.accesses["read"] += 1
+            self._reads_what_is_known(register)
             return
+        self.pending.register_read()
         t = self.callers.me()
         if register is EVFLAGS:
             self._card.events_read(value)
@@ -307,6 +311,14 @@ class Observer:
             self.accesses.read(t, register)
             self._must_reset_again = is_fatal(value) and self._pcs[t] == Label.POLL
         self._loads.moment(t)
+
+    def _reads_what_is_known(self, register: Register) -> None:
+        """Nobody need wait for the answer who has no barrier for that."""
+        t = self.callers.present()
+        if t is not None and self.accesses.reads_back(t, register):
+            self.accesses.read(t, register)
+        else:
+            self.judge.accesses["read"] += 1
 
     def _check_reset_again(self) -> None:
         if self._must_reset_again:
@@ -336,23 +348,14 @@ class Observer:
                 "CMDBASE is written before CMDSHIFT: the card looks at the ring as soon as it "
                 "knows its address, and does not know its size yet"
             )
-        label = self._pcs[t]
         bells = self.accesses.write(t, register, value)
         if bells is not None:
             self.pending.rings(threading.get_ident(), *bells)
         elif register is FLAGS:
             self._must_reset_again = False
+            self.pending.register_read()
             self.accesses.reset_arrives(t)
             self._card.reset_written()
-        elif label == Label.BASE:
-            self._bases_under_way = True
-
-    def _check_bases_arrived(self) -> None:
-        if self._bases_under_way:
-            raise Deviation(
-                "START is handed over before a register read has made the addresses of the packet "
-                "rings arrive: a card that looks ahead starts without them"
-            )
 
     # The lock and sleeping
 
@@ -389,6 +392,7 @@ class Observer:
             judged, self._fatal_judged = self._fatal_judged, False
             if not judged:
                 return
+        self.pending.release_loads(threading.get_ident())
         self.accesses.unlock(t)
 
     def _finds_card_gone(self, t: int) -> bool:
@@ -401,6 +405,7 @@ class Observer:
     def sleeps(self, queue: WaitQueue, handle: object) -> None:
         """The calling thread is about to give the lock up and to sleep."""
         t = self.callers.me()
+        self.pending.release_loads(threading.get_ident())
         self.accesses.sleep(t, queue)
         self.asleep[t] = _Sleep(queue, handle)
 

@@ -1,10 +1,11 @@
-"""Stores that the card may not see yet, and the barriers that order them.
+"""Stores that the card may not see yet, loads before them, and the barriers that order them.
 
 A real processor does not tell when a store becomes visible. So nothing is taken for granted but
 what a barrier promises: a store stays pending until a barrier of the driver, or what the card has
-done since, shows that it is visible. Where the driver relies on an order, it is asked whether the
-worst order that its barriers leave would be a step of the specification. So a barrier that is
-missing is found whether or not this processor would have needed it.
+done since, shows that it is visible. In the same way a load of payload may still be late, and a
+register read unanswered, until a barrier shows that it is not. Where the driver relies on an order,
+it is asked whether the worst order that its barriers leave would be a step of the specification. So
+a barrier that is missing is found whether or not this processor would have needed it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final
 
-from judge.judge import Judge
+from judge.judge import Deviation, Judge
+from judge.words import LATE_RULES
 from model.words import WORDS
 
 __all__ = ["PendingStores"]
@@ -36,11 +38,14 @@ class PendingStores:
         self._pending: dict[Word, None] = {}
         self._unreleased: defaultdict[int, set[Word]] = defaultdict(set)
         self._unannounced: defaultdict[int, set[Word]] = defaultdict(set)
+        self._late: dict[Word, int] = {}
 
     # What the driver does
 
     def stored(self, thread: int, word: str, slot: int) -> None:
         """A word, or a part of it, was stored."""
+        if word == "rx.pointer":
+            self._takes_over(thread, slot)
         self._pending[word, slot] = None
         self._unreleased[thread].add((word, slot))
 
@@ -54,6 +59,7 @@ class PendingStores:
         self._pending[owner] = None
         self._unreleased[thread].add(owner)
         self._unannounced[thread].add(owner)
+        self._check_loads(ring, slot)
         late = [word for word in BEFORE_OWNER[ring] if (word, slot) in self._unreleased[thread]]
         for word in BEFORE_OWNER[ring]:
             if word not in late:
@@ -67,9 +73,38 @@ class PendingStores:
                 (slot,),
             )
 
+    def loaded(self, thread: int, word: str, slot: int) -> None:
+        """A word was loaded that may be satisfied behind its turn."""
+        self._late[word, slot] = thread
+
+    def _takes_over(self, thread: int, slot: int) -> None:
+        """A view is given back by whoever got it from its reader, behind the reader's loads."""
+        for word in self._late:
+            if word[1] == slot:
+                self._late[word] = thread
+
+    def _check_loads(self, ring: str, slot: int) -> None:
+        for word in LATE_RULES:
+            if word.startswith(f"{ring}.") and (word, slot) in self._late:
+                raise Deviation(
+                    f"the load of {word} of slot {slot} may be satisfied after its owner byte is "
+                    "visible, where a barrier must not let it\n"
+                    + "\n".join(self._judge.barriers(LATE_RULES[word]))
+                )
+
     def release(self, thread: int) -> None:
         """A store barrier."""
         self._unreleased[thread].clear()
+
+    def release_loads(self, thread: int) -> None:
+        """A barrier between loads and stores: no load is late, and register reads are answered."""
+        self._late = {word: by for word, by in self._late.items() if by != thread}
+        self.register_read()
+
+    def register_read(self) -> None:
+        """A register read was answered, or is known to be by now."""
+        if self._judge.now["card_bases_posted"]:
+            self._judge.fire("packet_bases_arrive")
 
     def before_register_write(self, thread: int) -> None:
         """A barrier between stores and register writes."""
@@ -78,6 +113,7 @@ class PendingStores:
     def fence(self, thread: int) -> None:
         """Every earlier store is visible."""
         self.release(thread)
+        self.release_loads(thread)
         self.before_register_write(thread)
         # What an owner byte hands over is visible before it.
         for word, slot in sorted(self._pending, key=_is_owner):

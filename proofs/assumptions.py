@@ -87,9 +87,10 @@ _PROCESSOR: Final = (
         "lock-orders-processors",
         "processor",
         "What one thread stored before it gave up the lock is seen by the thread that gets the "
-        "lock next, on whatever processor it runs.",
+        "lock next, on whatever processor it runs, and what it loaded before is loaded by then: to "
+        "lock is an acquire, to unlock a release.",
         _USUAL,
-        ("*.claim", "*.reclaim", "rx.repost"),
+        ("*.claim", "*.reclaim", "rx.repost", "exit_call"),
     ),
     Assumption(
         "early-loads",
@@ -117,12 +118,22 @@ _PROCESSOR: Final = (
         ("*.owner_visible",),
     ),
     Assumption(
-        "loads-before-hand-over",
+        "late-loads",
         "processor",
-        "The barrier in front of an owner byte that gives a slot away also keeps the loads from "
-        "that slot and its buffers in front of it, and the read of HWADDR in front of START.",
-        _USUAL,
-        ("rx.repost", "cmd.reclaim"),
+        "A load of payload may be satisfied behind its turn, and then yields what the word held at "
+        "that time; at the latest where its thread gives up the lock with which it gives the slot "
+        "back. No other load of a slot may be late in a way that matters: its thread gives up the "
+        "lock before anybody gives that slot away.",
+        _ORDER,
+        ("rx.*_late", "exit_call"),
+    ),
+    Assumption(
+        "load-store-barrier",
+        "processor",
+        "When an owner byte becomes visible, every load and register read that stands before the "
+        "barrier between loads and stores in front of it is satisfied.",
+        _ORDER,
+        ("rx.*_late", "cmd.owner_visible"),
     ),
     Assumption(
         "doorbell-barrier",
@@ -165,7 +176,7 @@ _BUS: Final = (
         "the driver made them. The proofs use that order within a ring's doorbells, and between "
         "doorbells and the writes of reset and ring addresses.",
         _ORDER,
-        ("*.doorbell_arrives", "write_reset", "write_packet_bases"),
+        ("*.doorbell_arrives", "write_reset", "write_packet_bases", "packet_bases_arrive"),
     ),
     Assumption(
         "posted-writes-arrive",
@@ -178,21 +189,19 @@ _BUS: Final = (
     Assumption(
         "registers-in-program-order",
         "bus",
-        "A register read follows the register writes before it in the program, and loads and "
-        "stores of registers are not merged, repeated or guessed.",
+        "A register read is answered when the register writes before it in the program have "
+        "arrived, and loads and stores of registers are not merged, repeated or guessed.",
         _USUAL,
-        ("read_events", "mark_failed", "reset_done", "poll_again"),
+        ("read_events", "mark_failed", "reset_done", "poll_again", "read_back"),
     ),
     Assumption(
         "register-set-as-one",
         "bus",
-        "Base and shift of a ring act as one write, and as soon as they are written. For the "
-        "command ring a late arrival makes no difference: the card does nothing with it before. "
-        "The packet rings must be known before START can be seen in memory, since the card may "
-        "look there without a doorbell: so a driver reads a register in between, and it writes "
-        "the shift before the base.",
+        "Base and shift of a ring act as one write: a driver writes the shift first. Those of the "
+        "packet rings arrive later, together. Those of the command ring act as soon as they are "
+        "written, which makes no difference: the card does nothing with the ring before.",
         "Registers, F; one 8-byte access for a base; impl/lifecycle.py does so, under test",
-        ("write_command_base", "write_packet_bases"),
+        ("write_command_base", "write_packet_bases", "packet_bases_arrive"),
     ),
     Assumption(
         "dma-writes-in-order",

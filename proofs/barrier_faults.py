@@ -89,6 +89,17 @@ _KNOWN: Final[Mapping[str, Callable[[Fault, Mutation], FaultCase]]] = {
         FaultCase, scenario=receiving("rx.speculate_header"), shows=reader_copies
     ),
     "no-barrier-rx-pointer": partial(FaultCase, scenario=receiving()),
+    "no-barrier-rx-first-load": partial(FaultCase, scenario=receiving(), sizes=(1,)),
+    "no-barrier-rx-last-load": partial(FaultCase, scenario=receiving(), sizes=(1,)),
+    "no-barrier-start-read": partial(
+        FaultCase,
+        scenario=scenario(
+            (COMMANDING | OPENING | {"cmd.look_ahead"}) - {"begin_filter"},
+            acts=(happens("begin_open", t=2), until(lambda s: holds(s, USER, Label.BASE))),
+            story="user 2 opens the card as the first; its rings are set up",
+        ),
+        sizes=(1,),
+    ),
     "no-barrier-cmd-base": partial(
         FaultCase,
         scenario=scenario(

@@ -441,6 +441,17 @@ REBASED: Final = FaultCase(
     sizes=(2,),
 )
 
+NOT_READ_BACK: Final = FaultCase(
+    described("no-flush-before-start"),
+    leads("write_packet_bases", Label.START, "Write the rings' addresses; START follows at once."),
+    scenario(
+        (COMMANDING | OPENING | {"cmd.look_ahead"}) - {"begin_filter"},
+        acts=(happens("begin_open", t=2), until(lambda s: holds(s, USER, Label.BASE))),
+        story="user 2 opens the card as the first; its rings are set up",
+    ),
+    sizes=(1,),
+)
+
 INDICES_KEPT: Final = FaultCase(
     described("indices-kept-over-reset"),
     both(
@@ -595,6 +606,7 @@ CLASSIC: Final[tuple[FaultCase, ...]] = (
     SLOT_LEAKS,
     NO_LOCK,
     REBASED,
+    NOT_READ_BACK,
     INDICES_KEPT,
     RELAXED_ORDERING,
     LOOK_CLEARED_LATE,

@@ -90,6 +90,7 @@ RECEIVING: Final = HANDLER | frozenset({
     "begin_read", "enter_read", "exit_call",
     "rx.packet_found", "rx.nothing_to_read", "rx.peek_packet", "rx.receive_packet",
     "rx.look_at_next", "rx.copy_first_word", "rx.copy_last_word",
+    "rx.first_word_late", "rx.last_word_late",
     "rx.refill_pointer", "rx.repost", "rx.pointer_visible", "rx.owner_visible",
     "rx.arrive", "rx.examine", "rx.fetch", "rx.write_first_word", "rx.write_last_word",
     "rx.write_header", "rx.complete", "rx.set_event",
@@ -99,7 +100,8 @@ OPENING: Final = frozenset({
     "begin_open", "open_first", "open_shared",
     "init_transmit_slot", "init_receive_pointer", "init_receive_owner", "fence_packet_slot",
     "tx.owner_visible", "rx.pointer_visible", "rx.owner_visible", "write_packet_bases",
-    "submit_start", "start_completed", "submit_unicast", "unicast_completed", "opened",
+    "packet_bases_arrive", "read_back", "submit_start", "start_completed", "submit_unicast",
+    "unicast_completed", "opened",
 })  # fmt: skip
 """The steps of an open besides its commands and a reset."""
 CLOSING: Final = frozenset({

@@ -421,6 +421,7 @@ SCENES: Final[Mapping[str, Scene]] = {
     "late-view-kept": Scene(_a_view_meets_a_close),
     "length-not-checked": Scene(_a_length_that_lies, Setup(lies=True)),
     "no-flush-before-start": Scene(_start_is_seen_early, Setup(posted=8)),
+    "no-barrier-start-read": Scene(_start_is_seen_early, Setup(posted=8)),
     "full-ring-not-shown": _THE_RING_FILLS_UP,
     "free-slot-not-shown": _THE_RING_FILLS_UP,
     "pointers-not-restored": Scene(_a_packet_is_received),

@@ -66,19 +66,17 @@ _RESTORE: Final = (
 _RELEASE_REQUEST: Final = "        self._device.release()\n        self._store_owner(slot"
 _BELL_BARRIER: Final = "        self._device.before_register_write()\n"
 _BELL: Final = "        self._device.write(DBELL, doorbell(self.kind, slot))\n"
-_RETURNED_LOAD: Final = (
-    "        if self._memory.load(oldest * self.slot_size + OWNER.offset, OWNER.width) "
-    "!= Owner.HOST:\n            return False\n"
-)
+_RETURNED: Final = "        oldest = index_of(self._consumed, self.slots)\n"
 _ACQUIRE_RESULT: Final = (
     "        # What the card wrote to the slot is read after the owner byte.\n"
     "        self._device.acquire()\n"
 )
-_FILLED_LOAD: Final = "        ring = self._ring\n"
+_FILLED_LOAD: Final = "        owner = self._ring.load(slot * PACKET_SLOT.size"
 _ACQUIRE_HEADER: Final = (
     "        # What the card wrote to the slot and its buffers is read after the owner byte.\n"
     "        self._device.acquire()\n"
 )
+_RELEASE_LOADS: Final = "        self._device.release_loads()\n"
 _ACQUIRE_EVENTS: Final = "        self.device.acquire()\n"
 _EVENTS: Final = "        self.device.read(EVFLAGS)\n"
 _READ_EVENTS: Final = (
@@ -255,7 +253,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     "batch-sleeps-unrung": _CONTROLLER(_ROOM, ""),
     "batch-waits-for-first": _CONTROLLER(_HAND_OVER, _HAND_OVER.replace("last and ", "")),
     # Taking back
-    "consumer-runs-ahead": _RING(_RETURNED_LOAD, ""),
+    "consumer-runs-ahead": _RING(_RETURNED, "        return True\n" + _RETURNED),
     "flags-after-scan": (
         _CONTROLLER(_READ_EVENTS, ""),
         _CONTROLLER(_SHOW_PACKET, _EVENTS + _ACQUIRE_EVENTS + _SHOW_PACKET),
@@ -414,6 +412,20 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     "no-barrier-rx-pointer": _RING(
         "        self._device.release()\n        self._ring", "        self._ring"
     ),
+    "no-barrier-rx-first-load": _RING(_RELEASE_LOADS, ""),
+    "no-barrier-rx-last-load": (
+        _RING(_RELEASE_LOADS, ""),
+        _RING(
+            _COPY,
+            "        half = -(-size // 2)\n"
+            "        first = self._buffers.load_bulk(slot * BUFFER_SIZE, half)\n"
+            "        self._device.release_loads()\n"
+            "        begin = slot * BUFFER_SIZE + half\n"
+            "        rest = self._buffers.load_bulk(begin, size - half) if size > half else b''\n"
+            "        return first + rest\n",
+        ),
+    ),
+    "no-barrier-start-read": _LIFECYCLE("        device.release_loads()\n", ""),
     "no-barrier-cmd-base": _LIFECYCLE("        self._device.fence()\n", ""),
     "no-barrier-tx-base": _LIFECYCLE("        device.fence()\n", ""),
     "no-barrier-tx-free": _DMA("        self._device.fence()\n", ""),

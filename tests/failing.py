@@ -104,7 +104,7 @@ EIO, EMFILE, ENOMEM = errno.EIO, errno.EMFILE, errno.ENOMEM
 REGION = dict.fromkeys(("load", "store", "load_bulk", "store_bulk", "view", "bus_address"), EIO)
 DEVICE = {
     **dict.fromkeys(("read", "write", "wait_for_interrupt", "close", "free"), EIO),
-    **dict.fromkeys(("acquire", "release", "before_register_write", "fence"), EIO),
+    **dict.fromkeys(("acquire", "release", "release_loads", "before_register_write", "fence"), EIO),
     "allocate": ENOMEM,
 }
 KERNEL = {

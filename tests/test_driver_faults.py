@@ -95,6 +95,9 @@ FOUND = {
     "no-barrier-cmd-events": EVENTS,
     "no-barrier-rx-events": EVENTS,
     "no-barrier-rx-pointer": "release: pointer before owner",
+    "no-barrier-rx-first-load": "release: loads before owner",
+    "no-barrier-rx-last-load": "rx.last_word_late.*release: loads before owner",
+    "no-barrier-start-read": "release: register read before owner",
     "no-barrier-cmd-base": "CMD_FENCE",
     "no-barrier-tx-base": "INIT_FENCE",
     "no-barrier-tx-free": "stores before receive memory is freed",
@@ -113,7 +116,7 @@ FOUND = {
     "looks-after-free": "freed",
     "rings-used-after-stop": "freed",
     "packet-rings-not-retired": "freed",
-    "no-flush-before-start": "the card halts",
+    "no-flush-before-start": "at READ_BACK the specification allows: read HWADDR",
     "pages-overlap": "bytes .*, and it is",
     # A packet of one byte is not copied at all.
     "copies-too-little": "received packet .* and it is|allows: load rx.last_word",

@@ -319,7 +319,7 @@ def test_a_failure_whose_interrupt_does_not_come_is_told_of(caplog):
 
 def test_each_barrier_is_the_one_of_the_machine():
     said = []
-    names = ("acquire", "release", "before_register_write", "fence")
+    names = ("acquire", "release", "release_loads", "before_register_write", "fence")
     barriers = SimpleNamespace(**{name: partial(said.append, name) for name in names})
     device, _ = scripted(registers=SimpleNamespace(words={}, double_words={}), barriers=barriers)
     for name in names:

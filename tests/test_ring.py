@@ -3,7 +3,8 @@
 import pytest
 
 from impl.dma import PacketMemory
-from impl.packet import FIELDS, Header, index_of, outgoing, pack_fields
+from impl.memory import Purpose
+from impl.packet import FIELDS, HEADER, Header, index_of, outgoing, pack_fields
 from impl.request import Request
 from impl.ring import CommandRing, ReceiveRing, TransmitRing
 from model.layout import (
@@ -44,6 +45,7 @@ class Region:
 
     def load_bulk(self, offset, size):
         assert 0 <= offset <= len(self.data) - size
+        self.said.append(("load", self.purpose, offset))
         return bytes(self.data[offset : offset + size])
 
     def store_bulk(self, offset, data):
@@ -72,6 +74,9 @@ class Device:
 
     def release(self):
         self.said.append(("release",))
+
+    def release_loads(self):
+        self.said.append(("release_loads",))
 
     def before_register_write(self):
         self.said.append(("before_register_write",))
@@ -314,30 +319,40 @@ def test_packets_arrive_in_order_and_slots_come_back_in_any(receive, memory):
 
 def test_a_slot_is_restored_before_it_is_handed_over(receive, memory, device):
     ring = memory.receive_ring.purpose
-    for act in (
-        receive.initialise_slot,
-        lambda slot: (receive.refill(slot), receive.repost(slot)),
-    ):
-        del device.said[:]
-        act(1)
-        assert device.said == [
-            ("store", ring, PACKET_SLOT.size + PACKET_SLOT["length"].offset),
-            ("release",),
-            ("store", ring, PACKET_SLOT.size + PACKET_SLOT["owner"].offset),
-        ]
+    restored = ("store", ring, PACKET_SLOT.size + PACKET_SLOT["length"].offset)
+    given = ("store", ring, PACKET_SLOT.size + PACKET_SLOT["owner"].offset)
+    del device.said[:]
+    receive.initialise_slot(1)
+    assert device.said == [restored, ("release",), given]
+    del device.said[:]
+    receive.refill(1)
+    receive.repost(1)
+    assert device.said == [restored, ("release_loads",), ("release",), given]
 
 
-def test_what_was_written_to_a_slot_is_read_after_its_owner(receive, transmit, memory, device):
+def test_what_was_written_to_a_slot_is_read_after_its_owner(receive, memory, device):
+    ring = memory.receive_ring.purpose
     deliver(memory, 0, b"packet")
-    send(transmit)
-    give_to_host(memory.transmit_ring, 0)
-    for ask, region in (
-        (receive.packet_ready, memory.receive_ring),
-        (transmit.has_completion, memory.transmit_ring),
-    ):
-        del device.said[:]
-        assert ask()
-        assert device.said == [("load", region.purpose, PACKET_SLOT["owner"].offset), ("acquire",)]
+    del device.said[:]
+    assert receive.packet_ready()
+    receive.consume()
+    owner, header = PACKET_SLOT["owner"].offset, HEADER.offset
+    assert device.said == [("load", ring, owner), ("acquire",), ("load", ring, header)]
+
+
+def test_a_result_is_read_after_its_owner(device):
+    ring = Purpose.COMMAND_RING
+    memory = device.allocate(SLOTS * COMMAND_SLOT.size, ring)
+    commands = CommandRing(device, SLOTS)
+    commands.restart(memory)
+    commands.fill_in(Command.FLUSHFILT, 0, 0)
+    commands.hand_over(None)
+    give_to_host(memory, 0)
+    del device.said[:]
+    assert commands.has_completion()
+    commands.reclaim()
+    owner, error = COMMAND_SLOT["owner"].offset, COMMAND_SLOT["error"].offset
+    assert device.said == [("load", ring, owner), ("acquire",), ("load", ring, error)]
 
 
 def test_a_restored_slot_names_its_own_buffers_and_no_packet(receive, memory):

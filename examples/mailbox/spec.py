@@ -24,7 +24,7 @@ from engine.rules import USER, Party, Recorder, RuleBook
 from engine.smt import Machine
 from engine.terms import FALSE, TRUE, And, Array, Bool, Domain, If, Number, constant, one_of
 from engine.variables import Group, flag, flags, number, numbers
-from engine.weak_memory import speculation_rule, visible_rule
+from engine.weak_memory import memory_steps
 from engine.words import Order, Speculation, Word
 
 SECTION: Final = "mailbox"
@@ -252,5 +252,5 @@ MAILBOX: Final = Protocol(
 @functools.cache
 def specification() -> System:
     """The mailbox as it should be."""
-    steps = [rule(word, SECTION) for word in WORDS for rule in (visible_rule, speculation_rule)]
-    return MAILBOX.system([*BOOK.rules, *(step for step in steps if step is not None)])
+    steps = [step for word in WORDS for step in memory_steps(word, SECTION)]
+    return MAILBOX.system([*BOOK.rules, *steps])

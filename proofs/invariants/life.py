@@ -69,6 +69,7 @@ def life_rings(s: State) -> Bool:
         phase(
             s,
             *CLOSING_PHASES,
+            Label.READ_BACK,
             Label.START,
             Label.STARTED,
             Label.ADD_UNICAST,
@@ -131,6 +132,18 @@ def ready_to_start(s: State) -> Bool:
     )
 
 
+@BOOK.invariant("life.bases")
+def life_bases(s: State) -> Bool:
+    """Addresses under way are those of rings that are set up; whoever awaits them has asked."""
+    posted, awaited = s.card.bases_posted, s.driver.read_unanswered
+    setting_up = phase(s, Label.READ_BACK, Label.START, Label.STARTED) | at_step(s, Label.RESET)
+    return And(
+        Implies(posted, And(s.tx.live, ~s.card.started, setting_up)),
+        Implies(posted & ~at_step(s, Label.READ_BACK), awaited),
+        Implies(awaited, posted),
+    )
+
+
 @BOOK.invariant("life.answers", "thread")
 def life_answers(s: State, t: Number) -> Bool:
     """The conductor's command is the newest one; an OK answer means that all were executed."""
@@ -183,6 +196,7 @@ def life_commands(s: State, k: Number) -> Bool:
         And(
             one_of(kind, (Command.ADDFILT, Command.RMFILT)) | conducted,
             Implies((kind == Command.START) & ~executed, ready_to_start(s)),
+            Implies(kind == Command.START, ring.owner_pending[k] | ~s.card.bases_posted),
             Implies((kind == Command.STOP) & ~executed & running(s), s.card.started),
         ),
     )
@@ -206,7 +220,7 @@ def life_started(s: State) -> Bool:
     after = Or(
         phase(s, Label.FLUSH, Label.FLUSHED),
         at_step(s, Label.STOPPED) & (s.threads.result[c] == Result.OK),
-        at_step(s, Label.START),
+        at_step(s, Label.READ_BACK, Label.START),
         phase(s, Label.STARTED) & at(s, c, *COMMAND_LABELS) & ~waits,
     )
     return And(
@@ -231,7 +245,7 @@ def life_started(s: State) -> Bool:
         ),
         Implies(at_step(s, Label.STARTED) & (s.threads.result[c] == Result.OK), card.started),
         Implies(
-            at_step(s, Label.START)
+            at_step(s, Label.READ_BACK, Label.START)
             | phase(s, Label.STARTED) & at(s, c, *COMMAND_LABELS) & ~waits,
             And(s.cmd.dev == s.cmd.prod, ready_to_start(s)),
         ),
@@ -332,7 +346,7 @@ def life_own_address(s: State) -> Bool:
         adding & (told | ~threads.completed[c] & (written | answering)),
     )
     absent = Or(
-        phase(s, Label.START, Label.STARTED),
+        phase(s, Label.READ_BACK, Label.START, Label.STARTED),
         at_step(s, Label.ADD_UNICAST),
         commanding & ~submitted(s, c),
         adding & ~last_command_executed(s),

@@ -69,6 +69,7 @@ OPENING_PHASES: Final = (
     Label.INIT_RX,
     Label.INIT_FENCE,
     Label.BASE,
+    Label.READ_BACK,
     Label.START,
     Label.STARTED,
     Label.ADD_UNICAST,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from engine.claims import InvariantBook, apart, slot_exists
-from engine.terms import And, Bool, Implies, Number, constant, low_bits, one_of, ring_size, wrap
+from engine.terms import And, Bool, If, Implies, Number, constant, low_bits, one_of, ring_size, wrap
 from model.properties import looked
 from model.ring_spec import HOLDING, call_must_end
 from model.state import CAPACITY, Label, Life, Stage, State
@@ -29,7 +29,11 @@ def receive_counters(s: State) -> Bool:
         slot_exists(ring.cons_i),
         Implies(
             ring.live,
-            And(constant(0) <= packets_waiting(s), packets_waiting(s) <= n, ring.based),
+            And(
+                constant(0) <= packets_waiting(s),
+                packets_waiting(s) <= n,
+                ring.based | s.card.bases_posted,
+            ),
         ),
         Implies(
             s.card.started,
@@ -144,7 +148,7 @@ def reader(s: State, t: Number) -> Bool:
         ),
         Implies(at(s, t, Label.RX_FIRST_WORD, Label.RX_LAST_WORD), threads.copied[t] != 0),
         Implies(
-            at(s, t, Label.RX_NEXT, Label.RX_FIRST_WORD, Label.RX_LAST_WORD) & honest,
+            at(s, t, *HOLDING) & honest,
             (ring.first_word[slot] == packet) & (ring.last_word[slot] == packet),
         ),
         Implies(
@@ -166,6 +170,38 @@ def reader(s: State, t: Number) -> Bool:
         ),
         Implies(at(s, t, Label.RX_OWNER), ring.live),
         Implies(at(s, t, Label.RX_HEADER, Label.RX_NEXT), ~call_must_end(s, t)),
+    )
+
+
+@BOOK.invariant("rx.late-loads", "thread")
+def late_loads(s: State, t: Number) -> Bool:
+    """A reader that leaves has its packet, also if its loads come as late as they may."""
+    ring, threads = s.rx, s.threads
+    slot, packet = threads.slot[t], threads.packet[t]
+    read = threads.copied[t] != 0
+    leaving = at(s, t, Label.EXIT) & read
+    with_lock = (threads.ticket[t] == s.lock.serving) & ~threads.asleep[t]
+    loading = ring.held[slot] | ring.owner_pending[slot]
+    return And(
+        Implies(read, at(s, t, Label.IDLE, *HOLDING, Label.EXIT)),
+        Implies(
+            leaving,
+            And(
+                ring.live,
+                slot_exists(slot),
+                If(ring.held[slot], ring.holder[slot] == t, with_lock),
+                threads.got[t] == packet,
+                threads.copied[t] <= CAPACITY,
+            ),
+        ),
+        Implies(
+            leaving & ~s.card.lies,
+            (threads.got_first_word[t] == packet) & (threads.got_last_word[t] == packet),
+        ),
+        Implies(
+            leaving & loading & ~s.card.lies,
+            (ring.first_word[slot] == packet) & (ring.last_word[slot] == packet),
+        ),
     )
 
 

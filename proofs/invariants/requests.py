@@ -65,7 +65,7 @@ def request_counters(ops: RingOperations, s: State) -> Bool:
                 constant(0) <= finished(ring),
                 finished(ring) <= outstanding(ring),
                 constant(0) <= ring.prod - ring.dev,
-                ring.based,
+                ring.based if ops is COMMAND else ring.based | s.card.bases_posted,
             ),
         ),
         Implies(

@@ -89,13 +89,17 @@ def _answers_are_good(s: State) -> Bool:
     executed = (cmd.dev == cmd.prod) | answering
     returned = cmd.dev == cmd.prod
     before_filter = Or(
-        phase(s, Label.START, Label.STARTED, Label.ADD_UNICAST),
+        phase(s, Label.READ_BACK, Label.START, Label.STARTED, Label.ADD_UNICAST),
         phase(s, Label.ADDED_UNICAST) & commanding & ~(sent & executed),
     )
     waiting = commanding & sent & ~s.threads.completed[c]
     return And(
         Implies(
-            phase(s, Label.START, Label.STARTED, Label.ADD_UNICAST, Label.ADDED_UNICAST),
+            phase(
+                s,
+                *(Label.READ_BACK, Label.START, Label.STARTED),
+                *(Label.ADD_UNICAST, Label.ADDED_UNICAST),
+            ),
             (constant(0) <= cmd.prod - cmd.dev) & (cmd.prod - cmd.dev <= 1),
         ),
         Implies(commanding & ~sent | at(s, c, Label.ADD_UNICAST), cmd.dev == cmd.prod),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.leads_to import Case, Process, Promise, Relies, position
+from engine.leads_to import Case, Process, Promise, Relies, count, position
 from engine.terms import TRUE, Bool, If, Number, constant
 from model.ring_spec import COMMAND, TRANSMIT
 from model.state import Label, State
 from model.thread_spec import at, holder, queued_for_lock
 from proofs.ranking.measures import ORDER, batch, opening, part_of_round, rounds_left, script
 from proofs.ranking.stores import (
+    bases_case,
     bell_cases,
     bell_held_up,
     bell_slot,
@@ -34,7 +35,7 @@ def _lock_rank(s: State, t: Number) -> tuple[Number, ...]:
     cursor = s.driver.cursor
     packets = at(s, h, Label.FREE, Label.INIT_FENCE)
     commands = at(s, h, Label.CMD_INIT, Label.CMD_FENCE)
-    bells = constant(0)
+    bells = If(at(s, h, Label.RESET), count(s.card.bases_posted), 0)
     held_up = constant(0)
     for ops in (TRANSMIT, COMMAND):
         ring = ops.ring(s)
@@ -72,6 +73,7 @@ def _lock_cases(s: State, t: Number) -> list[Case]:
         *drain_cases(TRANSMIT, s, cursor, packets),
         *receive_drain_cases(s, cursor, packets),
         *drain_cases(COMMAND, s, cursor, commands),
+        bases_case(at(s, h, Label.RESET) & s.card.bases_posted),
     ]
     for ops in (TRANSMIT, COMMAND):
         cases += bell_cases(ops, s, bells_awaited(ops, s, h))

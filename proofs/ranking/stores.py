@@ -9,6 +9,7 @@ from model.state import Label, State
 from model.thread_spec import at
 
 __all__ = [
+    "bases_case",
     "bell_cases",
     "bell_held_up",
     "bell_slot",
@@ -21,11 +22,13 @@ __all__ = [
 
 
 def slot_pending(ops: RingOperations, s: State, k: Number) -> Number:
-    """Stores to slot k of a request ring that are not visible yet."""
+    """Stores to slot k of a request ring that are not visible yet, and a read that one awaits."""
     ring = ops.ring(s)
     words = [ring.owner_pending[k], ring.fields_pending[k]]
     if ops is TRANSMIT:
         words += [s.tx.first_word_pending[k], s.tx.last_word_pending[k]]
+    else:
+        words.append(s.driver.read_unanswered)
     return count(*words)
 
 
@@ -46,11 +49,18 @@ def drain_cases(ops: RingOperations, s: State, k: Number, when: Bool) -> list[Ca
             Case("tx head", when & s.tx.first_word_pending[k], Process("tx.first_word_visible", k)),
             Case("tx tail", when & s.tx.last_word_pending[k], Process("tx.last_word_visible", k)),
         ]
+    else:
+        cases.append(bases_case(when & ring.owner_pending[k] & s.driver.read_unanswered))
     cases.append(
         Case(f"{ops.name} owner", when & ring.owner_pending[k],
              Process(f"{ops.name}.owner_visible", k))
     )  # fmt: skip
     return cases
+
+
+def bases_case(when: Bool) -> Case:
+    """The packet rings' addresses arrive, and a read behind them is answered."""
+    return Case("packet bases", when, Process("packet_bases_arrive"))
 
 
 def receive_drain_cases(s: State, k: Number, when: Bool) -> list[Case]:

@@ -19,12 +19,12 @@ import attrs
 from impl.memory import Data, Device, DmaRegion, Purpose
 from impl.packet import HEADER
 from impl.runtime import CancelledError, ExpiredError, Runtime, WaitQueue
-from judge.words import Piece
-from model.layout import COMMAND_SLOT, PACKET_SLOT, Register
+from judge.words import LATE_RULES, Piece
+from model.layout import COMMAND_SLOT, HWADDR, PACKET_SLOT, Register
 from properties.simulation.threads import HostThread, Lock, Signal, Sleep, Standing
 from properties.simulation.weak_memory import Store, WeakMemory, WeakRegion, pieces
 
-__all__ = ["EARLY_WORDS", "CardPort", "Ending", "Host", "JudgedHost", "Posted"]
+__all__ = ["EARLY_WORDS", "CardPort", "Ending", "Host", "JudgedHost", "LateLoad", "Posted"]
 
 EARLY_WORDS: Final = {
     "cmd.owner": (Purpose.COMMAND_RING, COMMAND_SLOT.size, 0, 1),
@@ -89,6 +89,9 @@ class JudgedHost:
     def used_early(self, thread: HostThread, word: str, slot: int, memory: Any) -> None:
         """The driver loads what had been loaded ahead of its turn."""
 
+    def loaded_late(self, thread: HostThread, word: str) -> None:
+        """A load is satisfied behind its turn."""
+
     def barrier(self, thread: HostThread, kind: str) -> None:
         """A barrier."""
 
@@ -140,6 +143,15 @@ class Posted:
     def ready(self) -> bool:
         """No barrier holds it back."""
         return all(store.visible for store in self.after)
+
+
+@attrs.define(eq=False)
+class LateLoad:
+    """A load that may be satisfied behind its turn: no barrier stands behind it yet."""
+
+    thread: HostThread
+    word: str
+    slot: int
 
 
 @final
@@ -207,6 +219,7 @@ class Host(Device, Runtime):
         threads: By number: the two handlers first.
         memory: Shared memory and what is pending.
         posted: Register writes on their way, oldest first.
+        late: Loads that may be satisfied behind their turn.
         time: The clock; it moves only when a deadline is to pass.
         readable, writable: What pollers see.
         found: What ended the run in the middle of a thread's access.
@@ -219,6 +232,7 @@ class Host(Device, Runtime):
         self.threads: list[HostThread] = []
         self.memory = WeakMemory(fill)
         self.posted: deque[Posted] = deque()
+        self.late: list[LateLoad] = []
         self.time = 0.0
         self.readable = False
         self.writable = False
@@ -272,6 +286,15 @@ class Host(Device, Runtime):
                 return True
         return False
 
+    def load_late(self, index: int) -> None:
+        """Satisfy a load behind its turn.
+
+        The bytes are those that the driver has already: if that may be late, nobody has written to
+        the slot, and if somebody may, it is not allowed.
+        """
+        load = self.late.pop(index)
+        self.judged_host.loaded_late(load.thread, load.word)
+
     def get_up(self, thread: HostThread, ending: str) -> None:
         """End a thread's sleep; it asks for the lock."""
         sleep = thread.sleep
@@ -324,6 +347,8 @@ class Host(Device, Runtime):
         ):
             part = data[piece.offset - offset : piece.offset - offset + piece.size]
             judged_host.store(thread, region, piece, part)
+            if piece.words == ("rx.pointer",):
+                self._takes_over(thread, piece.slot)
             self.memory.store(region, piece, part, thread.number, thread.barrier)
 
     @told
@@ -343,7 +368,22 @@ class Host(Device, Runtime):
                 part = seen[piece.offset - base : piece.offset - base + piece.size]
                 data = data[:begin] + part + data[begin + piece.size :]
             judged_host.load(thread, region, piece, data[begin : begin + piece.size])
+            late = [word for word in piece.words if word in LATE_RULES]
+            self.late += [LateLoad(thread, word, piece.slot) for word in late]
         return data
+
+    def _takes_over(self, thread: HostThread, slot: int) -> None:
+        """A view is given back by whoever got it from its reader, behind the reader's loads."""
+        for load in self.late:
+            if load.slot == slot:
+                load.thread = thread
+
+    def _satisfy(self, thread: HostThread) -> None:
+        """No load of the thread's is late any more, and its register read is answered."""
+        self.late = [load for load in self.late if load.thread is not thread]
+        while any(posted in self.posted for posted in thread.unanswered):
+            self.arrive()
+        thread.unanswered = ()
 
     # Barriers
 
@@ -360,6 +400,12 @@ class Host(Device, Runtime):
         self.judged_host.barrier(thread, "release")
 
     @told
+    def release_loads(self) -> None:
+        thread = self._stop("release barrier for loads")
+        self._satisfy(thread)
+        self.judged_host.barrier(thread, "release loads")
+
+    @told
     def before_register_write(self) -> None:
         thread = self._stop("barrier before a register write")
         thread.register_barrier = self.memory.pending_of(thread.number)
@@ -368,6 +414,7 @@ class Host(Device, Runtime):
     @told
     def fence(self) -> None:
         thread = self._stop("fence")
+        self._satisfy(thread)
         while self.memory.pending:
             self.show(self.memory.pending[0])
         self.judged_host.fence(thread)
@@ -380,8 +427,12 @@ class Host(Device, Runtime):
             # The driver is being set up: nothing runs beside it yet.
             return self._card.read(register)
         thread = self._stop(f"read {register.name}")
-        while self.posted:
-            self.arrive()
+        if register is HWADDR:
+            # What it says is known, so nobody waits for the answer who has no barrier for that.
+            thread.unanswered = tuple(self.posted)
+        else:
+            while self.posted:
+                self.arrive()
         value = self._card.read(register)
         self.judged_host.read(thread, register, value)
         return value
@@ -418,6 +469,10 @@ class Host(Device, Runtime):
     def unlock(self) -> None:
         thread = self.current
         assert thread is not None
+        if any(load.thread is thread for load in self.late):
+            # They may still come late: what memory and card do first makes a difference.
+            thread = self._stop("give up the lock")
+        self._satisfy(thread)
         self.judged_host.unlock(thread)
         self._pass_lock_on()
 

@@ -1,8 +1,8 @@
-"""Tells the judge of accesses on bytes under test: when stores become visible and loads are early.
+"""Tells the judge of accesses on bytes under test, and of what memory does with them.
 
 What an access is in the specification's words is said in `judge.accesses`. Here is what only a
-test knows: which store becomes visible when, which load was satisfied ahead of its turn, and what
-is handed over for whom.
+test knows: which store becomes visible when, which load was satisfied ahead of its turn or behind
+it, and what is handed over for whom.
 """
 
 from __future__ import annotations
@@ -19,8 +19,18 @@ from impl.runtime import WaitQueue
 from judge.accesses import Accesses
 from judge.environment import Environment, Sleeper
 from judge.judge import Deviation, Judge
-from judge.words import EARLY_RULES, Piece
-from model.layout import DBELL, EVFLAGS, FLAGS, TRANSMIT_RING, Register, split_doorbell
+from judge.words import EARLY_RULES, LATE_RULES, Piece
+from model.layout import (
+    DBELL,
+    FLAGS,
+    RXBASE,
+    RXSHIFT,
+    TRANSMIT_RING,
+    TXBASE,
+    TXSHIFT,
+    Register,
+    split_doorbell,
+)
 from model.words import WORDS
 from properties.simulation.host import Ending, Host, JudgedHost, Posted
 from properties.simulation.threads import HostThread
@@ -30,6 +40,8 @@ __all__ = ["JudgingHost"]
 
 WORD_OF: Final = {word.path: word for word in WORDS}
 """The words that host and card share, by name."""
+PACKET_BASES: Final = {TXBASE, TXSHIFT, RXBASE, RXSHIFT}
+"""The registers that say where the packet rings are: one write of the specification."""
 
 
 @attrs.define(eq=False)
@@ -86,6 +98,7 @@ class JudgingHost(JudgedHost):
         self._now = judge.now
         self._acts_for: dict[int, int] = {}
         self._earlies: list[_Early] = []
+        self._arrived: set[Register] = set()
 
     def attend(self, host: Host) -> None:
         """Judge the accesses of this host from now on."""
@@ -190,6 +203,10 @@ class JudgingHost(JudgedHost):
         for name, value in early.values.items():
             self.judge.stepper.set(name, value)
 
+    def loaded_late(self, thread: HostThread, word: str) -> None:
+        self.judge.accesses["late"] += 1
+        self.judge.fire(LATE_RULES[word], self._me(thread))
+
     # Barriers
 
     def barrier(self, thread: HostThread, kind: str) -> None:
@@ -201,10 +218,7 @@ class JudgingHost(JudgedHost):
     # Registers
 
     def read(self, thread: HostThread, register: Register, value: int) -> None:
-        if register in {FLAGS, EVFLAGS}:
-            self._accesses.read(self._me(thread), register)
-        else:
-            self.judge.accesses["read"] += 1
+        self._accesses.read(self._me(thread), register)
 
     def write(self, thread: HostThread, register: Register, value: int) -> None:
         bells = self._accesses.write(self._me(thread), register, value)
@@ -217,6 +231,11 @@ class JudgingHost(JudgedHost):
             name = "tx" if ring is TRANSMIT_RING else "cmd"
             for _ in range(posted.bells):
                 self.judge.fire(f"{name}.doorbell_arrives")
+        elif posted.register in PACKET_BASES:
+            self._arrived.add(posted.register)
+            if self._arrived == PACKET_BASES:
+                self._arrived.clear()
+                self.judge.fire("packet_bases_arrive")
         elif posted.register is FLAGS:
             self._accesses.reset_arrives(self._me(posted.thread))
 

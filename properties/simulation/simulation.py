@@ -185,6 +185,8 @@ class Simulation:
             for word, slot in self._loads_ahead(thread):
                 if (word, slot) not in thread.early:
                     yield "early", thread.number, word, slot
+        for index in range(len(self.host.late)):
+            yield "late", index
 
     def _loads_ahead(self, thread: HostThread) -> Iterator[tuple[str, int]]:
         """Loads that the thread may make before it gives up the lock."""
@@ -284,6 +286,9 @@ class Simulation:
 
     def _do_early(self, t: int, word: str, slot: int) -> None:
         self.host.load_early(self.host.threads[t], word, slot)
+
+    def _do_late(self, index: int) -> None:
+        self.host.load_late(index)
 
     def _do_spurious(self) -> None:
         self.judge.fire("card.spurious_vector0")

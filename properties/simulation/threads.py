@@ -64,6 +64,7 @@ class HostThread:
         barrier: Stores that no store issued from now on may overtake.
         register_barrier: Stores that no register write issued from now on may overtake.
         early: Loads that were satisfied ahead of their turn, by region and offset.
+        unanswered: Register writes that a register read of the thread's waits for.
         sleep: How it sleeps, while it does.
         vector: The interrupt that it waits for, while it does.
         result: What its work returned.
@@ -77,6 +78,7 @@ class HostThread:
     barrier: tuple[Any, ...] = ()
     register_barrier: tuple[Any, ...] = ()
     early: dict[Any, Any] = attrs.field(factory=dict)
+    unanswered: tuple[Any, ...] = ()
     sleep: Sleep | None = None
     vector: int = 0
     result: Any = None

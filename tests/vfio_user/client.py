@@ -295,7 +295,7 @@ class PciDevice(Device):
     def acquire(self):
         pass
 
-    release = before_register_write = fence = acquire
+    release = release_loads = before_register_write = fence = acquire
 
     def read(self, register):
         data = self.client.read(BAR0, register.offset, register.size)
