@@ -44,7 +44,10 @@ ObligationKind: TypeAlias = Callable[["Theory", System], Iterable[Entry]]
 GENERAL: Final = {
     INVARIANT: "The invariant holds at power-on, and every step keeps it.",
     "indices": "Each index is the low bits of its counter, for every ring size.",
-    RACE_FREEDOM: "Host and device never touch the same word at the same time.",
+    RACE_FREEDOM: (
+        "Host and device never touch the same word at once, one of them writing, unless it is "
+        "what synchronises them."
+    ),
     NO_ACCESS_AFTER_FREE: "The host touches no slot or buffer that was freed.",
     DEADLOCK_FREEDOM: "Wherever something is left to do, somebody can do it.",
     LIVENESS_RULE: "Where ranks fall and helpers act, what is promised happens at last.",

@@ -175,7 +175,11 @@ def batch_outcome(s: State, later: State, by: By, t: Number) -> Bool:
 
 @BOOK.step("read-outcome", "thread")
 def read_outcome(s: State, later: State, by: By, t: Number) -> Bool:
-    """Read says OK with the next packet and its length, whatever length of those that can be."""
+    """Read says OK with the next packet and its length, and refuses no length that can be.
+
+    A peek leaves the packet where it is. A longer one, which only a card that lies announces, is
+    EIO.
+    """
     ring, before, after = s.rx, s.threads, later.threads
     loaded = If(ring.header_speculated, ring.speculated_length, ring.length[ring.cons_i])
     fits = loaded <= CAPACITY
@@ -210,7 +214,8 @@ def read_outcome(s: State, later: State, by: By, t: Number) -> Bool:
 def reception_by_filter(s: State, later: State, by: By) -> Bool:
     """The card takes a packet from the net only if a filter that commands made lets it through.
 
-    What it takes it delivers, whole and with its length, unless there is no slot for it.
+    What it takes it delivers, whole, unless there is no slot for it, and with its length, unless it
+    lies about that.
     """
     ring, slot = s.rx, s.rx.dev_i
     begins = (ring.stage == Stage.IDLE) & (later.rx.stage != Stage.IDLE)
@@ -245,7 +250,10 @@ def reception_by_filter(s: State, later: State, by: By) -> Bool:
 
 @BOOK.step("command-outcome", "thread")
 def command_outcome(s: State, later: State, by: By, t: Number) -> Bool:
-    """A command's caller is told what the card answered to this very command."""
+    """A command's caller is told what the card answered to this very command.
+
+    The command is the one that it asked for. What it is told else is EIO or EINTR.
+    """
     ring, before, after = s.cmd, s.threads, later.threads
     slot = ring.prod_i
     asked = (before.kind[t] == after.kind[t]) & (before.key[t] == after.key[t])
@@ -359,7 +367,10 @@ def interrupted_outcome(s: State, later: State, by: By, t: Number) -> Bool:
 
 @BOOK.step("again-outcome", "thread")
 def again_outcome(s: State, later: State, by: By, t: Number) -> Bool:
-    """EAGAIN is said only to a call that may not wait, and would have to."""
+    """EAGAIN is said only to a call that may not wait, and would have to.
+
+    A reader would have to by its load of the owner byte, which may be an early one.
+    """
     ring = s.rx
     too_early = ring.owner_speculated & ring.speculated_owner
     return Implies(
@@ -374,10 +385,10 @@ def again_outcome(s: State, later: State, by: By, t: Number) -> Bool:
 
 @BOOK.step("failed-outcome", "thread")
 def failed_outcome(s: State, later: State, by: By, t: Number) -> Bool:
-    """EIO is said only after a failure, a close, or an answer that cannot be.
+    """EIO is said only after a failure, a close, an answer that cannot be, or an open undone.
 
-    Nobody is turned away by a card that is open and works, and a failure is one only if FLAGS says
-    so.
+    Nobody is turned away by a card that is open and works, a failure is one only if FLAGS says so,
+    and an open is undone only if one of its commands did not succeed or its reset did not end.
     """
     driver = s.driver
     entering = at(s, t, Label.WRITE_ENTER, Label.READ_ENTER, Label.FILTER_ENTER)
@@ -413,7 +424,10 @@ def failed_outcome(s: State, later: State, by: By, t: Number) -> Bool:
 
 @BOOK.step("one-outcome", "thread")
 def one_outcome(s: State, later: State, by: By, t: Number) -> Bool:
-    """Every call ends with one result, which nobody changes once it was said."""
+    """Every call ends with one result, which nobody changes once it was said.
+
+    What the commands of an open or close end with on the way is not said yet.
+    """
     before, after = s.threads.result[t], later.threads.result[t]
     conducting = Or(
         at(s, t, *(label for label in Label if Label.LEAVE <= label <= Label.CLOSED)),
@@ -460,9 +474,10 @@ def open_outcome(s: State, later: State, by: By, t: Number) -> Bool:
 
 @BOOK.step("close-outcome", "thread")
 def close_outcome(s: State, later: State, by: By, t: Number) -> Bool:
-    """Close counts, drains and stops the card with STOP unless it failed; OK only if it is stopped.
+    """Close counts; the last one waits for calls, drains, and sends STOP unless the card failed.
 
-    It is reset instead only if it failed, or if STOP or FLUSHFILT did not succeed.
+    It drains until that is overdue, resets the card only if it failed or if STOP or FLUSHFILT did
+    not succeed, and says OK only if no reset is left to do.
     """
     before, after = s.driver, later.driver
     counted = (after.opens == before.opens - 1) & (after.handles == before.handles - 1)
@@ -524,7 +539,8 @@ def sleeps_until_woken(s: State, later: State, by: By, t: Number) -> Bool:
 def interrupts_are_served_once(s: State, later: State, by: By) -> Bool:
     """A vector that is served is not pending any more, and is raised only where there is a reason.
 
-    Reading EVFLAGS clears it, so the events that were read do not call again.
+    Reading EVFLAGS clears it, so the events that were read do not call again. A spurious vector is
+    the environment's.
     """
     t = by.choice("t")
     before, after = s.card, later.card

@@ -176,23 +176,17 @@ def filters_by_command(s: State, key: Number) -> Bool:
 
 @BOOK.property("own-address")
 def own_address(s: State) -> Bool:
-    """A card that is open receives what is sent to its own address: it has that filter."""
+    """A card that is open has the filter of its own address."""
     return Implies(s.driver.life == Life.OPEN, s.card.filters[UNICAST] != 0)
 
 
-@BOOK.property("closed-is-stopped", "key")
-def closed_is_stopped(s: State, key: Number) -> Bool:
-    """A closed card is stopped, without filters, with all packet memory freed."""
+@BOOK.property("closed-is-stopped", "slot", "key")
+def closed_is_stopped(s: State, k: Number, key: Number) -> Bool:
+    """A closed card is stopped, without filters, with all packet memory freed, or needs a reset."""
     closed = (s.driver.life == Life.CLOSED) & ~s.driver.needs_reset
-    slot = constant(0)
-    return Implies(
-        closed,
-        And(
-            ~s.card.started,
-            s.card.filters[key] == 0,
-            ~s.tx.exists[slot],
-            ~s.rx.exists[slot],
-        ),
+    return And(
+        Implies(closed, ~s.card.started & (s.card.filters[key] == 0)),
+        Implies(closed & slot_exists(k), ~s.tx.exists[k] & ~s.rx.exists[k]),
     )
 
 
@@ -399,7 +393,7 @@ def reader_woken(s: State, t: Number) -> Bool:
 
 @BOOK.property("recoverability")
 def recoverability(s: State) -> Bool:
-    """A closed card is usable, or the driver knows that the next open must reset it."""
+    """A closed card that is known to have failed still says so, or is marked for a reset."""
     return Implies(
         And(s.driver.life == Life.CLOSED, s.driver.failed),
         s.driver.needs_reset | (s.card.flags == Flags.ERROR),

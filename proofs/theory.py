@@ -150,13 +150,18 @@ def stuck(s: State, scope: Scope) -> Bool:
     return And(quiet, _owed(s, scope))
 
 
+NO_RACE: Final = (
+    "Host and card never touch the same word at once, one of them writing, but for owner bytes."
+)
+"""What race freedom says of this card."""
+
 VERDICTS: Final[Mapping[str, str]] = {
     DEADLOCK_FREEDOM: "While a call has something coming, some party can move.",
-    RACE_FREEDOM: "Host and card never touch the same word at the same time, one of them writing.",
+    RACE_FREEDOM: NO_RACE,
     NO_ACCESS_AFTER_FREE: "The host touches no slot or buffer that was freed.",
     "recoverability": "After any fatal error the card can be used again.",
     "requests-complete": "Every request completes, and its caller learns of it, or of a failure.",
-    "open-and-close-end": "Every open and every close ends, whatever the card does.",
+    "open-and-close-end": "An open or close that has begun its work ends, whatever the card does.",
 }
 """Promises that are not statements about one state alone, and what the verdict of a run says."""
 
@@ -181,7 +186,7 @@ THEORY: Final = Theory(
     cases=cases,
     stuck=stuck,
     tickets=tickets,
-    meanings={RACE_FREEDOM: "Host and card never touch the same word at the same time."},
+    meanings={RACE_FREEDOM: NO_RACE},
     verdicts=VERDICTS,
     assumptions=assumption_lines,
 )

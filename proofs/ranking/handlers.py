@@ -18,7 +18,7 @@ FATAL: Final = constant(FATAL_THREAD)
 
 
 def _fatal_premise(s: State) -> Bool:
-    """A fatal error becomes known to the driver, which then wakes every sleeper."""
+    """A fatal error becomes known to the driver, unless a reset takes it away first."""
     return (s.card.flags == Flags.ERROR) & ~s.driver.failed
 
 

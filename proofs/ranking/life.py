@@ -24,7 +24,7 @@ __all__ = ["LIFE", "RECOVERY"]
 
 
 def _life_premise(s: State) -> Bool:
-    """Every open and every close ends, whatever the card does."""
+    """Every open and close that has begun its work ends, whatever the card does."""
     return one_of(s.driver.life, (Life.OPENING, Life.CLOSING))
 
 
