@@ -21,6 +21,7 @@ from engine.discharge import ROUNDS, answer_of
 from engine.protocol import System
 from engine.question import Entry, Question
 from engine.rules import Transition
+from engine.samples import Samples
 from engine.solvers import Answer
 from engine.terms import FALSE, TRUE, And, Bool, Or, Sort, Term, constant, substitute
 from engine.theory import Theory
@@ -187,13 +188,21 @@ def _new_parts(old: Question, new: Question) -> tuple[tuple[str, Bool], ...]:
     return tuple((name, claim) for name, claim in new.parts if id(claim) not in known)
 
 
-def killer(theory: Theory, mutant: Mutant, *, runs: bool = True, exact: bool = False) -> str:
+def killer(
+    theory: Theory,
+    mutant: Mutant,
+    samples: Samples,
+    *,
+    runs: bool = True,
+    exact: bool = False,
+) -> str:
     """What notices the mutant: an obligation, or the check of declarations; "" if nothing does.
 
-    Each question is asked in the first arithmetic that it has. That it has a counterexample is
-    believed where as much of the invariant is assumed as in the files of `--smt2`; the last try of
-    a proof assumes more, takes five times as long as all else, and is made if `exact` is true. Only
-    where `runs` is true random runs are made, in which the changed rule has to happen.
+    Each question is looked at in states that the specification reaches, and where these do not
+    refute it, asked in the first arithmetic that it has. That it has a counterexample is believed
+    where as much of the invariant is assumed as in the files of `--smt2`; the last try of a proof
+    assumes more, takes five times as long as all else, and is made if `exact` is true. Only where
+    `runs` is true random runs are made, in which the changed rule has to happen.
     """
     rounds = ROUNDS if exact else ROUNDS[:2]
     protocol = theory.protocol
@@ -201,11 +210,13 @@ def killer(theory: Theory, mutant: Mutant, *, runs: bool = True, exact: bool = F
         check(mutant.step, describe(protocol.state), protocol.words, protocol.pc, protocol.labels)
     except RuleError:
         return "declarations"
-    for entry, question in changed(theory, mutant):
-        for part in question.parts:
-            asked = attrs.evolve(question, parts=(part,))
-            if answer_of(theory, asked, entry.arithmetics[0], rounds) is not Answer.UNSATISFIABLE:
-                return entry.id
+    asked_of_it = list(changed(theory, mutant))
+    for entry, question in asked_of_it:
+        if samples.refute(mutant.step, question):
+            return entry.id
+    for entry, question in asked_of_it:
+        if answer_of(theory, question, entry.arithmetics[0], rounds) is not Answer.UNSATISFIABLE:
+            return entry.id
     if runs:
         name = mutant.step.rule.name
         if Witnesses(mutant.within(theory.specification()), theory.settings).rule(name):
