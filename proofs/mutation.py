@@ -28,7 +28,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
-from engine.mutants import Mutant, killer, mutants
+from engine.mutants import SAME, Mutant, killer, mutants
 from engine.samples import Samples
 from proofs.theory import THEORY
 
@@ -148,6 +148,8 @@ class _Work:
 
 def _judge(found: Mapping[str, str], listed: Mapping[str, str]) -> int:
     """Say what came of it; returns the exit status."""
+    same = sum(by == SAME for by in found.values())
+    found = {name: by for name, by in found.items() if by != SAME}
     survivors = [name for name, by in found.items() if not by]
     unlisted = [name for name in survivors if not any(fnmatchcase(name, glob) for glob in listed)]
     wrong = [name for name, by in found.items() if by and name in listed]
@@ -155,7 +157,8 @@ def _judge(found: Mapping[str, str], listed: Mapping[str, str]) -> int:
     share = 100 * killed / max(1, len(found))
     print(
         f"{killed:,} of {len(found):,} mutants are killed ({share:.1f} %), "
-        f"{len(survivors):,} survive, {len(unlisted):,} of these without a reason."
+        f"{len(survivors):,} survive, {len(unlisted):,} of these without a reason. "
+        f"{same:,} more are proved to do the same as the rule that they change."
     )
     for name in unlisted:
         print(f"survives: {name}")
