@@ -17,7 +17,7 @@ from typing import Any, Final
 import attrs
 
 from engine import deadlock, induction, leads_to, races, steps
-from engine.declarations import RuleError, check
+from engine.declarations import RuleError
 from engine.discharge import ROUNDS, answer_of
 from engine.protocol import System
 from engine.question import BOTH, Entry, Question
@@ -39,7 +39,6 @@ from engine.terms import (
     symbol,
 )
 from engine.theory import Theory
-from engine.variables import describe
 from engine.witnesses import Witnesses
 
 __all__ = ["SAME", "Mutant", "changed", "does_the_same", "killer", "mutants"]
@@ -244,9 +243,8 @@ def killer(
     `runs` is true random runs are made, in which the changed rule has to happen.
     """
     rounds = ROUNDS if exact else ROUNDS[:2]
-    protocol = theory.protocol
     try:
-        check(mutant.step, describe(protocol.state), protocol.words, protocol.pc, protocol.labels)
+        theory.protocol.check(mutant.step)
     except RuleError:
         return "declarations"
     asked_of_it = list(changed(theory, mutant))
