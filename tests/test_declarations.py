@@ -500,13 +500,11 @@ def test_a_variable_that_goes_with_an_operation_is_not_changed_in_silence():
         s.sleeps("anything")
 
     assert lifted(says)
-    with pytest.raises(RuleError, match="changes box.raised in silence; write s.unlocks"):
+    with pytest.raises(RuleError, match=r"changes box\.raised in silence"):
         lifted(silent)
     with pytest.raises(RuleError, match="declares sleep, and does not change box"):
         lifted(idle)
-    with pytest.raises(
-        ValueError, match="declared names box[.]rased, .* did you mean box[.]raised"
-    ):
+    with pytest.raises(ValueError, match=r"declared names box\.rased, .* did you mean box\.raised"):
         attrs.evolve(MAILBOX, declared={"box.rased": (Kind.UNLOCK,)})
 
 
