@@ -101,32 +101,33 @@ class Label(enum.IntEnum):
     FLUSHED = 37
     RESET = 38
     POLL = 39
-    CMD_INIT = 40
-    CMD_FENCE = 41
-    CMD_BASE = 42
-    FREE = 43
-    INIT_TX = 44
-    INIT_POINTER = 45
-    INIT_RX = 46
-    INIT_FENCE = 47
-    BASE = 48
-    START = 49
-    STARTED = 50
-    ADD_UNICAST = 51
-    ADDED_UNICAST = 52
-    OPENED = 53
-    CLOSED = 54
+    BUS_MASTER = 40
+    CMD_INIT = 41
+    CMD_FENCE = 42
+    CMD_BASE = 43
+    FREE = 44
+    INIT_TX = 45
+    INIT_POINTER = 46
+    INIT_RX = 47
+    INIT_FENCE = 48
+    BASE = 49
+    START = 50
+    STARTED = 51
+    ADD_UNICAST = 52
+    ADDED_UNICAST = 53
+    OPENED = 54
+    CLOSED = 55
     # the event handler
-    EVENT_IDLE = 55
-    READ_EVENTS = 56
-    CMD_SCAN = 57
-    CMD_RECLAIM = 58
-    TX_SCAN = 59
-    TX_RECLAIM = 60
-    RX_READY = 61
+    EVENT_IDLE = 56
+    READ_EVENTS = 57
+    CMD_SCAN = 58
+    CMD_RECLAIM = 59
+    TX_SCAN = 60
+    TX_RECLAIM = 61
+    RX_READY = 62
     # the fatal handler
-    FATAL_IDLE = 62
-    MARK_FAILED = 63
+    FATAL_IDLE = 63
+    MARK_FAILED = 64
 
 
 class Result(enum.IntEnum):
@@ -336,6 +337,8 @@ class CardState(Group):
     asked: Array[Number] = numbers(KEY, "the filters that follow from commands alone", history=True)
     asked_count: Number = number("their number", history=True)
     lies: Bool = flag("the card may write any length at any time (never changes)")
+    bus_master: Bool = flag("the card may access memory")
+    was_reset: Bool = flag("this driver has reset the card: it knows no stale address", history=True)
 
 
 @attrs.define(eq=False)

@@ -109,7 +109,8 @@ CLOSING: Final = frozenset({
 })  # fmt: skip
 """The steps of a close besides its commands and a reset."""
 RESETTING: Final = frozenset({
-    "write_reset", "reset_done", "poll_again", "give_up_reset", "card.reset_over",
+    "write_reset", "reset_done", "enable_bus_master", "poll_again", "give_up_reset",
+    "card.reset_over",
     "init_command_slot", "cmd.owner_visible", "fence_command_slot", "write_command_base",
     "free_slot",
 })  # fmt: skip

@@ -12,6 +12,7 @@ from engine.rules import Choice
 from engine.terms import And, Bool, Number, Or, constant
 from engine.theory import Theory
 from engine.witnesses import Setting
+from model.device_spec import running
 from model.outcomes import STEPS
 from model.properties import PROPERTIES
 from model.ring_spec import COMMAND, TRANSMIT
@@ -53,10 +54,10 @@ def undone(s: State, t: Number, k: Number) -> dict[str, Bool]:
             *(working(ops, s) & (ops.ring(s).prod != ops.ring(s).cons)
               for ops in (TRANSMIT, COMMAND))
         ),
-        "arrival": (s.card.flags == Flags.CLEAR) & (s.rx.stage != Stage.IDLE),
+        "arrival": running(s) & (s.rx.stage != Stage.IDLE),
         "interrupt": s.card.vector0 & at(s, constant(EVENT_THREAD), Label.EVENT_IDLE)
         | s.card.vector1 & at(s, constant(FATAL_THREAD), Label.FATAL_IDLE),
-        "failure": (s.card.flags == Flags.ERROR) & ~s.driver.failed,
+        "failure": s.card.was_reset & (s.card.flags == Flags.ERROR) & ~s.driver.failed,
     }  # fmt: skip
 
 

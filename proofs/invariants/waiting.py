@@ -20,6 +20,7 @@ from model.state import EVENT_THREAD, Label, State
 from model.thread_spec import at, holder, lock_is_held
 from model.words import SCAN
 from proofs.invariants.labels import filling
+from proofs.invariants.takeover import once_reset
 
 __all__ = ["BOOK"]
 
@@ -104,6 +105,7 @@ def readable(s: State) -> Bool:
 
 
 @BOOK.invariant("card.interrupt-raised")
+@once_reset
 def interrupt_raised(s: State) -> Bool:
     """A pending event bit has its interrupt, or the handler is about to read it."""
     return Implies(
