@@ -613,7 +613,7 @@ def write_packet_bases(s: State, t: Number) -> None:
     s.rx.dev = s.rx.cons
     s.rx.based = TRUE
     s.rx.live = TRUE
-    s.rx.ready = FALSE
+    s.rx.ready = s.driver.failed
     s.threads.pc[t] = Label.START
 
 

@@ -374,6 +374,15 @@ def precise_readiness(s: State) -> Bool:
     return Implies(And(s.rx.live, s.rx.ready, ~must_end), (s.rx.dev != s.rx.cons) | taken)
 
 
+@BOOK.property("failure-polled")
+def failure_polled(s: State) -> Bool:
+    """A card that is known to have failed polls as readable: whoever watches it looks, and hears.
+
+    No call need be under way for that.
+    """
+    return Implies(s.rx.live & s.driver.failed, s.rx.ready)
+
+
 @BOOK.property("no-slot-lost", "slot")
 def no_slot_lost(s: State, k: Number) -> Bool:
     """A receive slot that was taken is in the hands of a reader, unless readers must end."""

@@ -338,7 +338,7 @@ class CardState(Group):
     asked_count: Number = number("their number", history=True)
     lies: Bool = flag("the card may write any length at any time (never changes)")
     bus_master: Bool = flag("the card may access memory")
-    was_reset: Bool = flag("this driver has reset the card: it knows no stale address", history=True)
+    was_reset: Bool = flag("this driver has reset it: no address of others is left", history=True)
 
 
 @attrs.define(eq=False)

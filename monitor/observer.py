@@ -347,6 +347,10 @@ class Observer:
         elif label == Label.BASE:
             self._bases_under_way = True
 
+    def enables_bus_master(self) -> None:
+        """The card is about to be let access memory."""
+        self.accesses.enable_bus_master(self.callers.me())
+
     def _check_bases_arrived(self) -> None:
         if self._bases_under_way:
             raise Deviation(

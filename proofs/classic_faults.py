@@ -441,6 +441,25 @@ REBASED: Final = FaultCase(
     sizes=(2,),
 )
 
+
+def sets_bus_master(s: State, t: Number) -> None:
+    """The first open starts the card: let it access memory, then reset it."""
+    s.card.bus_master = TRUE
+
+
+BUS_MASTER_FIRST: Final = FaultCase(
+    described("bus-master-before-reset"),
+    then("open_first", sets_bus_master),
+    scenario(
+        RESETTING | OPENING | RECEIVING,
+        acts=(),
+        story="",
+        card={"card.started": True, "rx.stage": Stage.WRITE_FIRST_WORD},
+    ),
+    shows=lambda s: s.rx.stage == Stage.WRITE_LAST_WORD,
+    sizes=(1,),
+)
+
 INDICES_KEPT: Final = FaultCase(
     described("indices-kept-over-reset"),
     both(
@@ -596,6 +615,7 @@ CLASSIC: Final[tuple[FaultCase, ...]] = (
     NO_LOCK,
     REBASED,
     INDICES_KEPT,
+    BUS_MASTER_FIRST,
     RELAXED_ORDERING,
     LOOK_CLEARED_LATE,
     STOP_STARVES,

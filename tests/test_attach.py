@@ -48,7 +48,7 @@ class FakeDevice(Device):
     def unused(self, *_):
         raise AssertionError("nobody should ask for this")
 
-    free = acquire = release = before_register_write = fence = write = unused
+    free = acquire = release = before_register_write = fence = write = enable_bus_master = unused
 
 
 @pytest.fixture

@@ -1,29 +1,26 @@
-"""Taking over a card: nothing is known of it before it was reset, and until then it stands still."""
+"""Taking over a card: before it was reset nothing is known of it, and it accesses nothing."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Concatenate, Final, ParamSpec
+from typing import Final
 
 from engine.claims import InvariantBook
-from engine.terms import And, Bool, Implies
+from engine.terms import And, Bool, Implies, Number
 from model.state import Label, Life, State
 from proofs.invariants.phases import AFTER_RESET, at_step
 
 __all__ = ["BOOK", "once_reset"]
 
 BOOK: Final = InvariantBook()
-Indices = ParamSpec("Indices")
 
 
-def once_reset(
-    body: Callable[Concatenate[State, Indices], Bool],
-) -> Callable[Concatenate[State, Indices], Bool]:
+def once_reset(body: Callable[..., Bool]) -> Callable[..., Bool]:
     """The conjunct, of a card that this driver has reset; of any other card it says nothing."""
 
     @functools.wraps(body)
-    def conjunct(s: State, *indices: Indices.args, **_: Indices.kwargs) -> Bool:
+    def conjunct(s: State, *indices: Number) -> Bool:
         return Implies(s.card.was_reset, body(s, *indices))
 
     return conjunct

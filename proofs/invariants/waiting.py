@@ -10,6 +10,7 @@ from model.device_spec import running
 from model.properties import (
     announced,
     completion_waits,
+    failure_polled,
     failure_seen,
     life_sleeper,
     precise_readiness,
@@ -118,6 +119,12 @@ def interrupt_raised(s: State) -> Bool:
 def fatal_announced(s: State) -> Bool:
     """A fatal error is known to the driver or about to be."""
     return failure_seen(s)
+
+
+@BOOK.invariant("rx.failure-polled")
+def receive_failure_polled(s: State) -> Bool:
+    """Pollers of a card that failed are told."""
+    return failure_polled(s)
 
 
 @BOOK.for_each_ring("sleeper", "thread")

@@ -28,9 +28,9 @@ SCRIPT: Final = {
         (
             Label.OPEN_ENTER, Label.CLOSE_ENTER, Label.LEAVE, Label.DRAIN, Label.STOP,
             Label.STOPPED, Label.FLUSH, Label.FLUSHED, Label.RESET, Label.POLL, Label.BUS_MASTER,
-            Label.CMD_INIT, Label.CMD_FENCE, Label.CMD_BASE, Label.FREE, Label.INIT_TX, Label.INIT_FENCE,
-            Label.BASE, Label.START, Label.STARTED, Label.ADD_UNICAST, Label.ADDED_UNICAST,
-            Label.OPENED, Label.CLOSED,
+            Label.CMD_INIT, Label.CMD_FENCE, Label.CMD_BASE, Label.FREE, Label.INIT_TX,
+            Label.INIT_FENCE, Label.BASE, Label.START, Label.STARTED, Label.ADD_UNICAST,
+            Label.ADDED_UNICAST, Label.OPENED, Label.CLOSED,
         )
     )
 }  # fmt: skip
