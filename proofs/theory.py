@@ -100,8 +100,14 @@ BIT_LEMMAS: Final = (
 
 FAILURES: Final = frozenset({"card.fatal_error", "interrupt", "interrupt_open", "begin_close"})
 """What would keep a random run from ever getting far."""
+LEFT_RUNNING: Final = {
+    "card.flags": Flags.ERROR, "card.started": True, "cmd.based": True, "cmd.look": True,
+    "tx.stage": Stage.FETCH, "rx.stage": Stage.WRITE_FIRST_WORD, "cmd.stage": Stage.EXECUTE,
+    "tx.dev_i": 3, "rx.dev_i": 2, "cmd.dev_i": 1, "tx.due": True, "rx.event": True,
+}  # fmt: skip
+"""A card that a predecessor has left in the middle of its work, and that failed afterwards."""
 SETTINGS: Final = (
-    Setting(Scope(4, users=3, polls=1), without=FAILURES, seed=1),
+    Setting(Scope(4, users=3, polls=1), LEFT_RUNNING, without=FAILURES, seed=1),
     Setting(Scope(4, users=3, polls=2), {"card.lies": True}, seed=2,
             without=FAILURES - {"interrupt", "begin_close"}),
     Setting(Scope(1, users=4, polls=1), seed=3, without=FAILURES - {"interrupt"} | {"rx.arrive"}),
@@ -111,7 +117,7 @@ SETTINGS: Final = (
     Setting(Scope(1, users=4, polls=1), seed=5,
             without=FAILURES - {"begin_close"} | {"begin_write", "begin_read", "begin_filter"}),
 )  # fmt: skip
-"""With a card that fails often, with several users, with a card that lies."""
+"""With a card that was left running, one that lies, one that fails often; with several users."""
 
 
 # Faults

@@ -131,6 +131,7 @@ _FREE_UNASKED: Final = (
 _END_CLOSE: Final = "        problems += [attempted(self._shut_down)]\n"
 _FREE_STOPPED: Final = "        self._free(StopCompleted(stopped))\n"
 _BUS_MASTER: Final = "        self._device.enable_bus_master()\n"
+_ALLOCATE_COMMANDS: Final = "        self.command_memory = command_ring(device, slots)\n"
 _AWAIT_RESET: Final = "        evidence = self._await_reset()\n"
 _FAILED_NOW: Final = "            self.failed = True\n"
 _IMPORT_RINGS: Final = "from impl.ring import CommandRing, ReceiveRing, RequestRing, TransmitRing\n"
@@ -364,9 +365,8 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "            self._device.write(CMDBASE, controller.command_memory.bus_address())\n"
         "            self._set_up()\n",
     ),
-    "bus-master-before-reset": _LIFECYCLE(
-        "            controller.start()\n",
-        "            self._device.enable_bus_master()\n            controller.start()\n",
+    "bus-master-before-reset": _CONTROLLER(
+        _ALLOCATE_COMMANDS, "        device.enable_bus_master()\n" + _ALLOCATE_COMMANDS
     ),
     "indices-kept-over-reset": _RING(
         "        self._produced = 0\n        self._consumed = 0\n        self._waiting = [",

@@ -88,7 +88,7 @@ FOUND = {
     "phantom-write": "the specification says EAGAIN",
     "pollers-not-told": f"{READABLE}|{WRITABLE}",
     "wake-before-free": "asks for the lock at IDLE",
-    "bus-master-before-reset": "write Bus Master is not allowed here; at RESET",
+    "bus-master-before-reset": "card_bus_master: True, and the specification says False",
     "bus-master-never-set": "at BUS_MASTER the specification allows: write Bus Master",
     "bus-master-during-reset": "write Bus Master is not allowed here; at POLL",
     "own-address-forgotten": "at CMD_FIELDS the specification allows: store cmd.fields",

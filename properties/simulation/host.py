@@ -406,7 +406,9 @@ class Host(Device, Runtime):
 
     @told
     def enable_bus_master(self) -> None:
-        self.judged_host.enable_bus_master(self._stop("set Bus Master"))
+        if self.current is not None:
+            self.judged_host.enable_bus_master(self._stop("set Bus Master"))
+        # Otherwise the driver is being set up, and the card is compared as soon as something runs.
         self._card.enable_bus_master()
 
     # Interrupts
