@@ -425,13 +425,14 @@ NO_LOCK: Final = FaultCase(
 # Reset
 
 
+def rebases(s: State, t: Number) -> None:
+    """The first open starts the card; one that was reset before gets its command ring anew."""
+    s.threads.pc[t] = If(at(s, t, Label.RESET), Label.RESET, Label.CMD_INIT)
+
+
 REBASED: Final = FaultCase(
     described("rebased-without-reset"),
-    leads(
-        "open_first",
-        Label.CMD_INIT,
-        "The first open initialises the command ring anew, without a reset of the card.",
-    ),
+    then("open_first", rebases),
     scenario(
         COMMANDING | OPENING | RESETTING,
         acts=(opens(), calls("begin_filter", remove=0, key=1), calls("begin_close")),
