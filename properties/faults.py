@@ -1,7 +1,7 @@
 """Faults of the driver: named small changes of its source, each of which a test must catch.
 
 A comparison that cannot fail shows nothing. So every defect that was found in two real drivers of
-this card (by reading them, not by running them), every classic mistake with rings, doorbells,
+this card (by reading both and running one), every classic mistake with rings, doorbells,
 interrupts and resets, and the removal of every single barrier is made here in this driver's own
 lines, and `properties.fault_runs` looks for a run in which that shows. `model.faults` says of each
 what goes wrong. Many are made in the specification, too, in `proofs/`; those that a card makes and
