@@ -91,7 +91,7 @@ def outstanding(s: State) -> tuple[Number, ...]:
 BIT_LEMMAS: Final = (
     *("tx.counters", "cmd.counters", "rx.counters"),
     *("tx.filling", "cmd.filling", "tx.engine", "cmd.engine", "rx.reader", "rx.engine"),
-    *("tx.taking", "cmd.taking", "life.conductor", "life.rings", "life.commands"),
+    *("tx.taking", "cmd.taking", "life.conductor", "life.rings", "life.commands", "life.takeover"),
 )
 """What the masked indices need to know of who advances them, and when."""
 
