@@ -79,7 +79,6 @@ class EmulatedDevice(Device):
         self._closed = False
         self._closing = threading.Lock()
         self._card.connect(self._interrupts.take_up)
-        self._card.set_bus_master(True)
 
     @property
     def counters(self) -> Counters:
@@ -129,6 +128,13 @@ class EmulatedDevice(Device):
         """Write a register."""
         self._require_open()
         self._card.write(register, value)
+
+    # Bus mastering
+
+    def enable_bus_master(self) -> None:
+        """Let the card access memory and raise vectors."""
+        self._require_open()
+        self._card.set_bus_master(True)
 
     # Interrupts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Final
 
 import attrs
@@ -27,6 +28,7 @@ class ConfigSpace:
     _kernel: Kernel
     _descriptor: int
     _base: int = 0
+    _changing: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def change_command(self, *, set_bits: int = 0, clear_bits: int = 0) -> None:
         """Set and clear bits of the command register, if they are not as wanted already.
@@ -34,7 +36,8 @@ class ConfigSpace:
         Raises `OSError` if the kernel does not let us.
         """
         place = self._base + _COMMAND
-        before = int.from_bytes(self._kernel.read_at(self._descriptor, 2, place), "little")
-        after = before & ~clear_bits | set_bits
-        if after != before:
-            self._kernel.write_at(self._descriptor, after.to_bytes(2, "little"), place)
+        with self._changing:
+            before = int.from_bytes(self._kernel.read_at(self._descriptor, 2, place), "little")
+            after = before & ~clear_bits | set_bits
+            if after != before:
+                self._kernel.write_at(self._descriptor, after.to_bytes(2, "little"), place)

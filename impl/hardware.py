@@ -11,6 +11,7 @@ import threading
 from typing import Final, Protocol
 
 from impl.barriers import Barriers
+from impl.config_space import BUS_MASTER, ConfigSpace
 from impl.interrupts import Interrupts, Wake
 from impl.kernel import RegisterWindow
 from impl.mapped import MappedRegion
@@ -42,6 +43,7 @@ class HardwareDevice(Device):
     Args:
         address: What it was opened by.
         registers: Its registers.
+        config: Its configuration space; its Bus Master bit is clear.
         memory: Where its DMA memory comes from.
         interrupts: Its interrupts.
         barriers: The barriers of this machine.
@@ -55,6 +57,7 @@ class HardwareDevice(Device):
         address: str,
         *,
         registers: RegisterWindow,
+        config: ConfigSpace,
         memory: DmaMemory,
         interrupts: Interrupts,
         barriers: Barriers,
@@ -63,6 +66,7 @@ class HardwareDevice(Device):
     ) -> None:
         self.address = address
         self._by_width = {32: registers.words, 64: registers.double_words}
+        self._config = config
         self._memory = memory
         self._interrupts = interrupts
         self._barriers = barriers
@@ -145,6 +149,13 @@ class HardwareDevice(Device):
         """Write a register."""
         self._require_open()
         self._by_width[register.width][register.offset // register.size] = value
+
+    # Bus mastering
+
+    def enable_bus_master(self) -> None:
+        """Let the card access memory and raise vectors. Raises `OSError` if the kernel refuses."""
+        self._require_open()
+        self._config.change_command(set_bits=BUS_MASTER)
 
     # Interrupts
 

@@ -230,6 +230,8 @@ class Lifecycle:
         self._retire_packet_rings()
         evidence = self._await_reset()
         controller.failed = False
+        # Until it was reset it may know addresses that a killed driver gave it.
+        self._device.enable_bus_master()
         controller.commands.restart(controller.command_memory)
         for slot in range(controller.commands.slots):
             controller.commands.initialise_slot(slot)
@@ -285,7 +287,7 @@ class Lifecycle:
         # waits for the answer.
         device.read(HWADDR)
         device.release_loads()
-        self._runtime.set_readable(False)
+        self._runtime.set_readable(controller.failed)
 
     def _retire_packet_rings(self) -> None:
         """The packet rings are detached; their memory may still be the card's."""

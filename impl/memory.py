@@ -1,4 +1,4 @@
-"""Hardware access interface: DMA memory, barriers, registers, interrupts.
+"""Hardware access interface: DMA memory, barriers, registers, bus mastering, interrupts.
 
 Rings and buffers use only these operations, and nothing else of the driver reaches the card. Behind
 them may be an emulated card, a real one, or a test that treats every operation as a point where
@@ -74,7 +74,7 @@ class DmaRegion(abc.ABC):
 
 
 class Device(abc.ABC):
-    """The card as the driver reaches it: DMA memory, barriers, registers, interrupts."""
+    """The card as the driver reaches it, without access to memory at first."""
 
     # Memory
 
@@ -127,6 +127,17 @@ class Device(abc.ABC):
     @abc.abstractmethod
     def write(self, register: Register, value: int) -> None:
         """Write a register, in one access of its width. It arrives later, after those before it."""
+
+    # Bus mastering
+
+    @abc.abstractmethod
+    def enable_bus_master(self) -> None:
+        """Let the card access memory and raise vectors, from now on until the device is closed.
+
+        Before that it does neither, whatever it was doing when the device was opened: a driver that
+        was killed may have left it with addresses of memory that is somebody else's by now. So it
+        is reset first (datasheet, Power-on and takeover).
+        """
 
     # Interrupts
 

@@ -23,11 +23,11 @@ from impl.errors import CardInUseError, NotPermittedError, NotSetUpError
 from impl.hardware import HardwareDevice
 from impl.huge_pages import PAGE_MAP, HugePageMemory
 from impl.interrupts import Clock, Interrupts, SharedLine
-from impl.kernel import Kernel, RegisterWindow, linux
+from impl.kernel import Kernel, linux
 from impl.memory import Device
 from impl.opening import opened
 from impl.pci import PciFunction, find_card
-from model.layout import FLAGS, IDENTITY, RST
+from model.layout import IDENTITY
 
 __all__ = ["open_uio", "open_uio_on"]
 
@@ -74,11 +74,9 @@ def open_uio_on(kernel: Kernel, rest: str) -> Device:
         )
         undo.callback(registers.close)
         memory = HugePageMemory(kernel, opened(kernel, undo, PAGE_MAP, os.O_RDONLY))
-        # The kernel clears it when the last user closes the device, so it is set after opening.
-        undo.callback(config.change_command, clear_bits=BUS_MASTER)
+        # A card that a killed driver left running goes on as soon as it may.
         config.change_command(set_bits=MEMORY_SPACE, clear_bits=BUS_MASTER)
-        _forget_rings(registers)
-        config.change_command(set_bits=BUS_MASTER)
+        undo.callback(config.change_command, clear_bits=BUS_MASTER)
         interrupts: Interrupts = Clock(INTERVALS)
         if function.interrupt_line:
             interrupts = SharedLine(
@@ -90,24 +88,13 @@ def open_uio_on(kernel: Kernel, rest: str) -> Device:
         return HardwareDevice(
             f"uio:{function.address}",
             registers=registers,
+            config=config,
             memory=memory,
             interrupts=interrupts,
             barriers=barriers,
             advice=ADVICE,
             teardown=undo,
         )
-
-
-def _forget_rings(registers: RegisterWindow) -> None:
-    """Reset a card that has no access to memory yet.
-
-    A driver that was killed may have left it running, with rings in memory that is somebody else's
-    by now: it must not reach them again.
-    """
-    word = FLAGS.offset // FLAGS.size
-    registers.words[word] = RST.mask
-    # A register write has arrived when a read behind it is answered.
-    _ = registers.words[word]
 
 
 def _check(kernel: Kernel, function: PciFunction) -> None:

@@ -85,8 +85,10 @@ def open_vfio_on(kernel: Kernel, rest: str) -> Device:
         if device.can_reset:
             device.reset()
             undo.callback(device.reset)
+        # Not every function can be reset by the kernel; what such a card was left doing ends with
+        # the driver's own reset, before which it may access nothing.
+        config.change_command(set_bits=MEMORY_SPACE, clear_bits=BUS_MASTER)
         undo.callback(config.change_command, clear_bits=BUS_MASTER)
-        config.change_command(set_bits=BUS_MASTER | MEMORY_SPACE)
         vectors = Vectors()
         undo.callback(vectors.close)
         device.set_vectors(vectors.descriptors)
@@ -94,6 +96,7 @@ def open_vfio_on(kernel: Kernel, rest: str) -> Device:
         return HardwareDevice(
             f"vfio:{function.address}",
             registers=window,
+            config=config,
             memory=memory,
             interrupts=vectors,
             barriers=barriers,

@@ -248,6 +248,10 @@ class Accesses:
         self._write_base(t, label, register, value)
         return None
 
+    def enable_bus_master(self, t: int) -> None:
+        """The card may access memory from now on."""
+        self.observe(t, ("write", "Bus Master"))
+
     def reset_arrives(self, t: int) -> None:
         """The write of RST arrives; one that is written again is part of the step before it."""
         if self._pcs[t] == Label.RESET:

@@ -5,6 +5,10 @@ whatever the datasheet leaves open: an engine may look at a slot before its door
 afterwards, and stops at the slot that the newest doorbell named; events may be delayed and merged;
 interrupts may be spurious; transmit slots that STOP finds may be sent or left; the card
 may fail at any moment. It writes memory in program order, one word a step.
+
+A run begins with whatever card a predecessor has left: all that it keeps may be anything
+(`model.system`), its engines may be at work on rings that are somebody else's memory by now. As
+long as its Bus Master bit is clear it accesses no memory, and a reset makes it forget all of that.
 """
 
 from __future__ import annotations
@@ -47,8 +51,8 @@ LENGTH: Final = Parameter("length", Choice.WORD)
 
 
 def running(s: State) -> Bool:
-    """The card works: no fatal error, no reset under way."""
-    return s.card.flags == Flags.CLEAR
+    """The card works: no fatal error, no reset under way, and it may access memory."""
+    return (s.card.flags == Flags.CLEAR) & s.card.bus_master
 
 
 # Fatal errors and reset
@@ -76,6 +80,7 @@ def fatal_error(s: State) -> None:
 def card_resets(s: State) -> None:
     """What writing FLAGS.RST does: everything is forgotten, no ring is scanned any more."""
     card = s.card
+    card.was_reset = TRUE
     card.flags = constant(Flags.RESETTING)
     card.started = FALSE
     card.stopping = FALSE
@@ -165,7 +170,7 @@ def withdraw_vector0(s: State) -> None:
 def receive_doorbell(ops: RingOperations, s: State, slot: Number) -> None:
     """DBELL was written: look at the ring, up to the slot named."""
     ring = ops.ring(s)
-    works = running(s)
+    works = s.card.flags == Flags.CLEAR
     legal = And(ring.based, slot < ring_size())
     ring.look = If(works & legal, TRUE, ring.look)
     ring.doorbell_i = If(works & legal, slot, ring.doorbell_i)

@@ -5,7 +5,8 @@ steps that its labels name until it is IDLE again. The steps on a ring are in `r
 
 Only one thread at a time opens or closes the card: the conductor. Its steps are those from LEAVE to
 CLOSED. Memory is freed only after the card has answered STOP or has finished a reset; if a reset
-fails too, the memory is kept and the next open tries again.
+fails too, the memory is kept and the next open tries again. The card may access memory only once
+the first open has reset it.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ __all__ = ["BOOK", "events_served"]
 BOOK: Final = RuleBook()
 DRIVER: Final = Party.HOST
 REGISTERS: Final = "Registers"
+TAKEOVER: Final = "Power-on and takeover"
 CALLS: Final = "What the character device offers"
 NONBLOCKING: Final = Parameter("nonblocking", Choice.FLAG)
 MORE: Final = Parameter("more", Choice.COUNT)
@@ -437,10 +439,19 @@ def write_reset(s: State, t: Number) -> None:
 
 @BOOK.rule(REGISTERS, DRIVER, THREAD, fair="thread")
 def reset_done(s: State, t: Number) -> None:
-    """FLAGS reads 0: set up the command ring anew."""
+    """FLAGS reads 0: the card knows no address any more."""
     s.require(holds(s, t, Label.POLL) & (s.card.flags == Flags.CLEAR))
     s.reads_register("FLAGS")
     s.driver.failed = FALSE
+    s.threads.pc[t] = Label.BUS_MASTER
+
+
+@BOOK.rule(TAKEOVER, DRIVER, THREAD, fair="thread")
+def enable_bus_master(s: State, t: Number) -> None:
+    """Set the Bus Master bit: only now may the card access memory; set up its command ring."""
+    s.require(holds(s, t, Label.BUS_MASTER))
+    s.writes_register("Bus Master")
+    s.card.bus_master = TRUE
     s.driver.cursor = constant(0)
     s.threads.pc[t] = Label.CMD_INIT
 
@@ -601,7 +612,7 @@ def write_packet_bases(s: State, t: Number) -> None:
     s.rx.first = s.rx.cons
     s.rx.dev = s.rx.cons
     s.rx.live = TRUE
-    s.rx.ready = FALSE
+    s.rx.ready = s.driver.failed
     s.threads.pc[t] = Label.READ_BACK
 
 

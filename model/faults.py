@@ -6,9 +6,10 @@ other places: `proofs/` makes it in the specification, as a small change of its 
 several places has the same description there, and so the same name.
 
 Two drivers for the card are public: the reference driver (R) and an independent one (I). Their
-defects were found by reading the drivers against the datasheet, not by running them. The origin of
-a fault is one of these or both (R, I), none of them but known to every driver writer (classic), or
-nowhere but here (own).
+defects were found by reading the drivers against the datasheet. R was run afterwards, compiled as
+it is over a shim of the kernel's calls, with an emulated card: that confirmed most of its defects,
+showed others, and is told below where it made a difference. The origin of a fault is one of these
+or both (R, I), none of them but known to every driver writer (classic), or nowhere but here (own).
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ _FIELD: Final = (
         fails, or a signal interrupts one of the two waits, the driver frees the ring's buffers and
         returns an error. But the card has started, or will as soon as it gets to the command, and
         nobody tells it to stop: the next packet is written into memory that belongs to somebody
-        else by now.
+        else by now. R, when run, zeroed the pointers of the card's slots first; a card that had
+        fetched its descriptors ahead still wrote to freed pages, another one dropped packets.
         """,
         "no-dma-after-free",
     ),
@@ -89,7 +91,9 @@ _FIELD: Final = (
         """
         The last close sends STOP and waits for the answer. If the wait ends early, by a signal say,
         the driver goes on all the same: it frees the buffers and reports the card closed. The card
-        has not executed STOP yet. A packet that arrives now is written into freed memory.
+        has not executed STOP yet. A packet that arrives now is written into freed memory. When R
+        was run with a STOP that was refused, it freed the buffers of a card that was still started;
+        no packet came in time.
         """,
         "no-dma-after-free",
     ),
@@ -126,7 +130,8 @@ _FIELD: Final = (
         wakes the writers, drops the lock, and only then counts the slot as free. The writer gets
         the lock in between, still sees a full ring, and sleeps again. Now the handler advances its
         index: the slot is free, and nobody tells the writer. It sleeps until another packet
-        completes; on a ring with one slot there is none.
+        completes; on a ring with one slot there is none. Where one big lock is held all along, as
+        in R's kernel, writers are safe, and only pollers are told too early.
         """,
         "no-lost-wake-up",
     ),
@@ -137,7 +142,8 @@ _FIELD: Final = (
         """
         The last close must wait until all calls have left the driver, so it wakes whoever sleeps in
         one. But it signals a channel on which no reader or writer sleeps. The reader goes on
-        waiting for a packet, the close waits for the reader, and neither ever moves.
+        waiting for a packet, the close waits for the reader, and neither ever moves. In R's system
+        a call keeps its file open, so it takes a forced close.
         """,
         "deadlock-freedom",
     ),
@@ -284,6 +290,88 @@ _FIELD: Final = (
         close does not bring it to zero, and the card is never stopped.
         """,
         "opens-counted",
+    ),
+    Fault(
+        "stale-command-index",
+        "R",
+        "the index of a command's slot is taken before the wait for a free slot, and used after it",
+        """
+        With the command ring full a caller notes the index of the next slot, sleeps until there is
+        room, and then puts its command into the slot that it noted. If two callers wait they have
+        noted the same slot. The first one uses it; the second one overwrites that command while it
+        is the card's, and leaves the slot untouched that the card looks at next. The last commands
+        are never executed, and a STOP behind them is not either.
+        """,
+        "race-freedom",
+    ),
+    Fault(
+        "negative-length-read",
+        "R",
+        "the size that a reader asks for is trusted where it is negative as a signed number",
+        """
+        A reader says how many bytes it has room for, and the driver copies the smaller of that and
+        the packet's length. It compares the two as signed numbers: a size of 2^31 or more is
+        negative, and so the smaller one. As a count of bytes it is huge again, and the copy runs
+        past the end of the buffers, into memory that the reader should not see.
+        """,
+        "bounds",
+    ),
+    Fault(
+        "short-read-stall",
+        "R",
+        "a read that is shorter than a header hands its slot back without advancing the index",
+        """
+        A reader that asks for fewer bytes than the header has takes the way of the empty packet:
+        the slot goes back to the card and the receive index stays. From then on driver and card
+        disagree about the next slot, and the next packet lies where nobody looks. So any program
+        that may read from the card can stop reception for all others, with one call.
+        """,
+        "no-lost-packet",
+    ),
+    Fault(
+        "phantom-write",
+        "R",
+        "a write that finds the ring full and may not wait says OK, and its packet is gone",
+        """
+        The driver takes the payload from its caller first and looks for a free slot afterwards.
+        When there is none and the call may not wait, it fails with EAGAIN, but by then the system
+        counts the payload as written: the program is told OK. The packet was never on the ring.
+        """,
+        "send-outcome",
+    ),
+    Fault(
+        "pollers-not-told",
+        "R",
+        "a fatal error wakes sleeping calls, and no poller",
+        """
+        The fatal handler wakes whoever sleeps in a call. A program that sleeps in none, but waits
+        for the card to become readable or writable, is not told. No packet will ever come, so an
+        event loop waits for ever for a card that has failed.
+        """,
+        "failure-polled",
+    ),
+    Fault(
+        "close-loses-queue",
+        "R",
+        "the last close stops the card with packets queued that it has time to send",
+        """
+        A write that may not wait returns when its packet is queued. The last close sends STOP at
+        once, and the card may leave what it has not sent yet. A program that writes and exits, as
+        most do, loses its last packets.
+        """,
+        "close-outcome",
+    ),
+    Fault(
+        "wake-before-free",
+        "R",
+        "the last close wakes those who wait to open before it has freed the rings",
+        """
+        A last close has stopped the card. It declares the card closed, wakes whoever waits to open
+        it, and frees the rings of its own after that. The next open comes in between, sets up the
+        rings anew and starts the card, and then the close frees them: the open succeeds, its calls
+        fail, and the card writes to memory that was freed.
+        """,
+        "no-dma-after-free",
     ),
 )
 """Defects of two real drivers."""
@@ -528,6 +616,18 @@ _CLASSIC: Final = (
         the card looks at slot 0, and neither finds the other.
         """,
         "deadlock-freedom",
+    ),
+    _classic(
+        "bus-master-before-reset",
+        "Bus Master is set before the card was reset",
+        """
+        A driver was killed in full traffic. Its card is still started, with rings and buffers in
+        memory that is somebody else's by now, and all that keeps it from going on is that the
+        system has cleared its Bus Master bit. The next driver sets the bit when it attaches and
+        resets the card when it is opened: in between the card writes the packets that it had in
+        hand into the memory of others.
+        """,
+        "no-dma-before-reset",
     ),
     _classic(
         "relaxed-ordering",
@@ -1041,7 +1141,6 @@ _OWN: Final = {
     "late-view-kept": "a packet is lent by a driver object that was closed meanwhile",
     "opens-together": "an open does not wait for somebody else's close",
     "leavers-not-awaited": "the last close does not wait for calls under way",
-    "not-drained": "the last close stops the card with packets queued that it has time to send",
     "drains-a-failed-card": "the last close waits for a failed card to send what is queued",
     "aborted-open-keeps-card": "an open that START did not answer leaves the card as it is",
     "filters-not-flushed": "the card keeps its filters over a close",
@@ -1051,6 +1150,8 @@ _OWN: Final = {
     "failure-not-noted": "after a fatal error calls go on as if nothing had happened",
     "failure-taken-for-granted": "an old interrupt after a reset makes a good card count as failed",
     "reset-not-written": "the card is waited for without having been reset",
+    "bus-master-never-set": "a card that was reset is not let access memory: it answers nothing",
+    "bus-master-during-reset": "the card is let access memory before it has finished its reset",
     "reset-given-up-early": "a card that needs a moment to come back is given up",
     "failure-during-reset": "a card that fails again while it comes back is not reset again",
     "needs-reset-not-set": "after a reset that failed the next open goes on without one",

@@ -226,6 +226,7 @@ _WORDS: Final[Mapping[str, tuple[Column, Word]]] = {
     "rx.first_word": (_MEMORY, _written("rx", "", "first word")),
     "rx.last_word": (_MEMORY, _written("rx", "", "last word")),
     "card.started": (_DEVICE, either("traffic on", "traffic off")),
+    "card.bus_master": (_DEVICE, either("may access memory")),
     "card.stopping": (_DEVICE, either("stopping", "")),
     "card.filters": (_DEVICE, say("filter {i}: {new}x")),
     "rx.event": (_DEVICE, either("", "RXCOMP cleared")),

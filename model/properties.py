@@ -69,7 +69,7 @@ def flow_control(s: State) -> Bool:
 def transmit_fifo(s: State) -> Bool:
     """Packets are sent once each, in order, and whole: no stale or torn word leaves the card."""
     ring = s.tx
-    sent = one_of(ring.stage, (Stage.SEND, Stage.WRITE_OWNER))
+    sent = s.card.was_reset & one_of(ring.stage, (Stage.SEND, Stage.WRITE_OWNER))
     whole = ring.seen_zero | (ring.seen_first_word == ring.dev) & (ring.seen_last_word == ring.dev)
     return And(
         Implies(sent, (ring.seen_fields == ring.dev) & whole & (ring.dev != ring.prod)),
@@ -86,7 +86,7 @@ def command_fifo(s: State) -> Bool:
     ring = s.cmd
     slot = ring.dev_i
     return Implies(
-        ring.stage == Stage.EXECUTE,
+        s.card.was_reset & (ring.stage == Stage.EXECUTE),
         And(
             ring.dev != ring.prod,
             ring.seen_fields == ring.dev,
@@ -142,6 +142,12 @@ def no_dma_after_free(s: State) -> Bool:
     )
 
 
+@BOOK.property("no-dma-before-reset")
+def no_dma_before_reset(s: State) -> Bool:
+    """The card may access memory only once it was reset: it knows no address of a predecessor."""
+    return Implies(s.card.bus_master, s.card.was_reset)
+
+
 @BOOK.property("no-store-after-free", "slot")
 def no_store_after_free(s: State, k: Number) -> Bool:
     """No store of the host is on its way to memory that was freed."""
@@ -170,8 +176,8 @@ def buffer_ownership(s: State) -> Bool:
 
 @BOOK.property("filters-by-command", "key")
 def filters_by_command(s: State, key: Number) -> Bool:
-    """The filter table is exactly what the commands submitted make of it."""
-    return s.card.filters[key] == s.card.asked[key]
+    """The filter table is exactly what the commands submitted since the first reset make of it."""
+    return Implies(s.card.was_reset, s.card.filters[key] == s.card.asked[key])
 
 
 @BOOK.property("own-address")
@@ -243,7 +249,7 @@ def mutual_exclusion(s: State, t: Number) -> Bool:
         Label.TX_FIRST_WORD, Label.TX_LAST_WORD, Label.TX_FIELDS, Label.TX_OWNER, Label.TX_DOORBELL,
         Label.CMD_FIELDS, Label.CMD_OWNER, Label.CMD_DOORBELL, Label.RX_HEADER, Label.RX_NEXT,
         Label.CMD_SCAN, Label.CMD_RECLAIM, Label.TX_SCAN, Label.TX_RECLAIM, Label.RX_READY,
-        Label.RESET, Label.POLL, Label.CMD_INIT, Label.CMD_BASE, Label.FREE,
+        Label.RESET, Label.POLL, Label.BUS_MASTER, Label.CMD_INIT, Label.CMD_BASE, Label.FREE,
         Label.INIT_TX, Label.INIT_POINTER, Label.INIT_RX, Label.BASE, Label.READ_BACK,
     )  # fmt: skip
     return Implies(critical, lock_is_held(s) & (holder(s) == t))
@@ -362,6 +368,15 @@ def precise_readiness(s: State) -> Bool:
     return Implies(And(s.rx.live, s.rx.ready, ~must_end), (s.rx.dev != s.rx.cons) | taken)
 
 
+@BOOK.property("failure-polled")
+def failure_polled(s: State) -> Bool:
+    """A card that is known to have failed polls as readable: whoever watches it looks, and hears.
+
+    No call need be under way for that.
+    """
+    return Implies(s.rx.live & s.driver.failed, s.rx.ready)
+
+
 @BOOK.property("no-slot-lost", "slot")
 def no_slot_lost(s: State, k: Number) -> Bool:
     """A receive slot that was taken is in the hands of a reader, unless readers must end."""
@@ -375,9 +390,9 @@ def no_slot_lost(s: State, k: Number) -> Bool:
 
 @BOOK.property("failure-seen")
 def failure_seen(s: State) -> Bool:
-    """A fatal error is known to the driver, or vector 1 is on its way."""
+    """A fatal error of a card that was reset is known to the driver, or vector 1 is on its way."""
     return Implies(
-        s.card.flags == Flags.ERROR,
+        s.card.was_reset & (s.card.flags == Flags.ERROR),
         s.driver.failed | s.card.vector1 | at(s, constant(FATAL_THREAD), Label.MARK_FAILED),
     )
 

@@ -101,33 +101,34 @@ class Label(enum.IntEnum):
     FLUSHED = 37
     RESET = 38
     POLL = 39
-    CMD_INIT = 40
-    CMD_FENCE = 41
-    CMD_BASE = 42
-    FREE = 43
-    INIT_TX = 44
-    INIT_POINTER = 45
-    INIT_RX = 46
-    INIT_FENCE = 47
-    BASE = 48
-    READ_BACK = 49
-    START = 50
-    STARTED = 51
-    ADD_UNICAST = 52
-    ADDED_UNICAST = 53
-    OPENED = 54
-    CLOSED = 55
+    BUS_MASTER = 40
+    CMD_INIT = 41
+    CMD_FENCE = 42
+    CMD_BASE = 43
+    FREE = 44
+    INIT_TX = 45
+    INIT_POINTER = 46
+    INIT_RX = 47
+    INIT_FENCE = 48
+    BASE = 49
+    READ_BACK = 50
+    START = 51
+    STARTED = 52
+    ADD_UNICAST = 53
+    ADDED_UNICAST = 54
+    OPENED = 55
+    CLOSED = 56
     # the event handler
-    EVENT_IDLE = 56
-    READ_EVENTS = 57
-    CMD_SCAN = 58
-    CMD_RECLAIM = 59
-    TX_SCAN = 60
-    TX_RECLAIM = 61
-    RX_READY = 62
+    EVENT_IDLE = 57
+    READ_EVENTS = 58
+    CMD_SCAN = 59
+    CMD_RECLAIM = 60
+    TX_SCAN = 61
+    TX_RECLAIM = 62
+    RX_READY = 63
     # the fatal handler
-    FATAL_IDLE = 63
-    MARK_FAILED = 64
+    FATAL_IDLE = 64
+    MARK_FAILED = 65
 
 
 class Result(enum.IntEnum):
@@ -338,6 +339,8 @@ class CardState(Group):
     asked_count: Number = number("their number", history=True)
     lies: Bool = flag("the card may write any length at any time (never changes)")
     bases_posted: Bool = flag("the packet rings' addresses were written and did not arrive yet")
+    bus_master: Bool = flag("the card may access memory")
+    was_reset: Bool = flag("this driver has reset it: no address of others is left", history=True)
 
 
 @attrs.define(eq=False)

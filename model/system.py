@@ -35,7 +35,18 @@ DUCT: Final = Protocol(
         *(f"cmd.{word}" for word in ("status_sequence", "status")),
         *(f"rx.{word}" for word in ("owner", "pointer", "header", "length")),
         *(f"rx.{word}" for word in ("first_word", "last_word")),
-        "card.lies",
+        *(f"card.{item}" for item in ("flags", "started", "stopping", "filters", "filter_count")),
+        *(f"card.{item}" for item in ("raising", "vector0", "vector1", "lies")),
+        *(
+            f"{ring}.{item}"
+            for ring in ("tx", "cmd")
+            for item in ("dev", "dev_i", "look", "doorbell_i", "stage", "seen_fields", "due")
+        ),
+        *(f"{ring}.{item}" for ring in ("tx", "cmd", "rx") for item in ("event", "based")),
+        *(f"tx.{item}" for item in ("seen_zero", "seen_first_word", "seen_last_word")),
+        *(f"cmd.{item}" for item in ("seen_kind", "seen_key", "computed_status")),
+        *(f"rx.{item}" for item in ("dev", "dev_i", "stage", "target", "arriving", "due")),
+        "rx.dropped",
     }),
     machine=Machine(bits=32, shifts=tuple(range(LIMITS.max_shift + 1))),
     symmetry=SYMMETRY,
@@ -43,7 +54,8 @@ DUCT: Final = Protocol(
     words=WORDS,
     declared={"lock.next": (Kind.LOCK,), "lock.serving": (Kind.UNLOCK, Kind.SLEEP)},
 )  # fmt: skip
-"""The duct card, besides its rules. Memory holds anything at power-on, and a card may lie."""
+"""The duct card, besides its rules. Memory holds anything at power-on, and so does the card: it
+may be as a driver that was killed has left it. A card may lie."""
 
 
 def all_rules() -> list[Rule]:

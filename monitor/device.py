@@ -145,6 +145,14 @@ class WatchedDevice(Device):
             self._observer.tell(self._observer.writes, register, value)
             self._inner.write(register, value)
 
+    # Bus mastering
+
+    def enable_bus_master(self) -> None:
+        """Let the card access memory and raise vectors."""
+        with self._observer.mutex:
+            self._observer.tell(self._observer.enables_bus_master)
+            self._inner.enable_bus_master()
+
     # Interrupts
 
     def wait_for_interrupt(self, vector: int) -> bool:

@@ -357,6 +357,10 @@ class Observer:
             self.accesses.reset_arrives(t)
             self._card.reset_written()
 
+    def enables_bus_master(self) -> None:
+        """The card is about to be let access memory."""
+        self.accesses.enable_bus_master(self.callers.me())
+
     # The lock and sleeping
 
     def locked(self) -> None:

@@ -228,12 +228,15 @@ _BUS: Final = (
         ("event_interrupt", "fatal_interrupt", "card.raise_vector0", "card.spurious_vector0"),
     ),
     Assumption(
-        "bus-mastering-on",
+        "bus-mastering",
         "bus",
-        "The card may access memory and raise vectors (bus mastering on, MSI-X on) from before the "
-        "first open until after the last close.",
-        "Identity, D",
-        ("*.fetch", "*.examine", "card.raise_vector0"),
+        "A card whose Bus Master bit is clear accesses no memory; its registers work. The bit is "
+        "clear when the driver takes hold of the card, whoever had it before, and from then on "
+        "only the driver changes it; once it is set it stays so until the driver lets go of the "
+        "card.",
+        "Identity, D; Power-on and takeover, D; impl/uio_backend.py and impl/vfio_backend.py clear "
+        "it, under test",
+        ("enable_bus_master", "*.fetch", "*.examine", "rx.write_*"),
     ),
     Assumption(
         "memory-in-reach",
@@ -364,6 +367,16 @@ _CARD: Final = (
         "memory and raises vector 1; only a reset revives it.",
         "Registers, D",
         ("card.fatal_error", "*.examine", "*.complete"),
+    ),
+    Assumption(
+        "left-in-any-state",
+        "card",
+        "A run begins with the card in any state that somebody may have left it in. As long as it "
+        "may not access memory its engines stand still. Those of a real card may still finish what "
+        "needs no memory, but the host learns of that by FLAGS, EVFLAGS and the vectors only: "
+        "FLAGS may name an error at any moment, vector 0 may be spurious, no event bit is used.",
+        "Power-on and takeover, D",
+        ("write_reset", "enable_bus_master", "card.fatal_error", "card.spurious_vector0"),
     ),
     Assumption(
         "reset-forgets",

@@ -425,13 +425,14 @@ NO_LOCK: Final = FaultCase(
 # Reset
 
 
+def rebases(s: State, t: Number) -> None:
+    """The first open starts the card; one that was reset before gets its command ring anew."""
+    s.threads.pc[t] = If(at(s, t, Label.RESET), Label.RESET, Label.CMD_INIT)
+
+
 REBASED: Final = FaultCase(
     described("rebased-without-reset"),
-    leads(
-        "open_first",
-        Label.CMD_INIT,
-        "The first open initialises the command ring anew, without a reset of the card.",
-    ),
+    then("open_first", rebases),
     scenario(
         COMMANDING | OPENING | RESETTING,
         acts=(opens(), calls("begin_filter", remove=0, key=1), calls("begin_close")),
@@ -449,6 +450,25 @@ NOT_READ_BACK: Final = FaultCase(
         acts=(happens("begin_open", t=2), until(lambda s: holds(s, USER, Label.BASE))),
         story="user 2 opens the card as the first; its rings are set up",
     ),
+    sizes=(1,),
+)
+
+
+def sets_bus_master(s: State, t: Number) -> None:
+    """The first open starts the card: let it access memory, then reset it."""
+    s.card.bus_master = TRUE
+
+
+BUS_MASTER_FIRST: Final = FaultCase(
+    described("bus-master-before-reset"),
+    then("open_first", sets_bus_master),
+    scenario(
+        RESETTING | OPENING | RECEIVING,
+        acts=(),
+        story="",
+        card={"card.started": True, "rx.stage": Stage.WRITE_FIRST_WORD},
+    ),
+    shows=lambda s: s.rx.stage == Stage.WRITE_LAST_WORD,
     sizes=(1,),
 )
 
@@ -608,6 +628,7 @@ CLASSIC: Final[tuple[FaultCase, ...]] = (
     REBASED,
     NOT_READ_BACK,
     INDICES_KEPT,
+    BUS_MASTER_FIRST,
     RELAXED_ORDERING,
     LOOK_CLEARED_LATE,
     STOP_STARVES,

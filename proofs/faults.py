@@ -1,7 +1,7 @@
 """Faults: named small changes of the specification, each of which must break a promise.
 
 A proof that cannot fail proves nothing. Every defect that was found in a real driver of this card
-(by reading the drivers, not by running them), every classic mistake with rings and barriers, and
+(by reading both drivers and running one), every classic mistake with rings and barriers, and
 the removal of every single barrier is stated as a small change of the specification. `engine.catch`
 looks for a run that breaks the promise named.
 

@@ -13,6 +13,7 @@ from engine.mutations import (
     Mutation,
     also,
     both,
+    leads,
     leaves,
     never,
     only_when,
@@ -25,7 +26,7 @@ from engine.rules import Choice, Parameter
 from engine.scenario import happens, lacking, rests, until
 from engine.terms import And, Bool, If, Number, constant, ring_size
 from model.faults import described
-from model.ring_spec import COMMAND, TRANSMIT, call_must_end, my_turn, reclaim
+from model.ring_spec import COMMAND, TRANSMIT, call_must_end, claim, my_turn, reclaim
 from model.state import Flags, Label, Life, Result, State
 from model.thread_spec import (
     COMMANDS,
@@ -44,6 +45,7 @@ from proofs.scenarios import (
     COMMANDING,
     FAILING,
     ONE_FILTER,
+    OPENING,
     OTHER,
     READING,
     RECEIVING,
@@ -155,6 +157,35 @@ def loads_length_again(s: State, t: Number) -> None:
     _, s.threads.copied[t] = s.load(RX.header, s.threads.slot[t], early=False)
 
 
+SHORT: Final = Parameter("short", Choice.FLAG)
+
+
+def stays_after_short_read(s: State, t: Number, short: Number) -> None:
+    """Load the header; the index goes on, except after a read that is shorter than a header."""
+    s.rx.cons_i = If(short != 0, s.threads.slot[t], s.rx.cons_i)
+
+
+SHORT_READ_STALL: Final = FaultCase(
+    described("short-read-stall"),
+    then("rx.receive_packet", stays_after_short_read, SHORT),
+    receiving(words=(9999, 0)),
+    sizes=(2,),
+    shows=reader_sleeps,
+    settles=True,
+)
+
+
+def trusts_reader(s: State, t: Number, room: Number) -> None:
+    """Load the header, and copy as many bytes as the reader says that it has room for."""
+    s.threads.copied[t] = room
+
+
+NEGATIVE_LENGTH_READ: Final = FaultCase(
+    described("negative-length-read"),
+    then("rx.receive_packet", trusts_reader, Parameter("room", Choice.WORD)),
+    receiving(words=(1500, 2**31)),
+)
+
 DOUBLE_FETCH: Final = FaultCase(
     described("double-fetch"),
     then("rx.copy_first_word", loads_length_again),
@@ -238,6 +269,46 @@ SUBMIT_IGNORES_FATAL: Final = FaultCase(
 )
 
 
+def notes_index(s: State, t: Number) -> None:
+    """The caller gets a place in the queue for a command slot, and notes the index of the next."""
+    s.threads.slot[t] = s.cmd.prod_i
+
+
+def uses_noted_index(s: State, t: Number) -> None:
+    """The first in the queue finds that there is a free slot, and takes the one that it noted."""
+    noted = s.threads.slot[t]
+    claim(COMMAND, s, t)
+    s.threads.slot[t] = noted
+    s.cmd.prod_i = noted
+
+
+SUBMITTERS: Final = (
+    *("enter_filter", "submit_start", "submit_unicast", "submit_stop", "submit_flush"),
+)
+"""Rules by which a caller joins the queue for a command slot."""
+STALE_COMMAND_INDEX: Final = FaultCase(
+    described("stale-command-index"),
+    both(
+        *(then(rule, notes_index) for rule in SUBMITTERS),
+        replace("cmd.claim", uses_noted_index),
+    ),
+    scenario(
+        COMMANDING - {"begin_filter"},
+        acts=(
+            opens(),
+            *(
+                lacking({"cmd.look"}, calls("begin_filter", t, remove=0, key=1))
+                for t in range(2, 6)
+            ),
+        ),
+        story="user 2 opens the card; users 2 to 5 add filters, and the ring is full; "
+        "the card has not looked",
+        users=4,
+    ),
+    sizes=(2,),
+)
+
+
 # Sending
 
 
@@ -302,6 +373,23 @@ WAKE_BEFORE_ADVANCE: Final = FaultCase(
     sizes=(1,),
     shows=lambda s: s.threads.asleep[OTHER] & at(s, OTHER, Label.TX_TURN),
     settles=True,
+)
+
+
+def full_is_fine(s: State, t: Number) -> None:
+    """The caller leaves the queue; if it was because the ring is full, the call says OK."""
+    refused = s.threads.result[t] == Result.EAGAIN
+    s.threads.result[t] = If(refused, Result.OK, s.threads.result[t])
+
+
+PHANTOM_WRITE: Final = FaultCase(
+    described("phantom-write"),
+    then("tx.refuse", full_is_fine),
+    scenario(
+        SENDING | {"tx.refuse", "tx.cancel_waiting"},
+        limits={"begin_write": {"zero": (1,), "nonblocking": (1,)}},
+    ),
+    sizes=(1,),
 )
 
 
@@ -533,7 +621,62 @@ RX_BEFORE_START: Final = FaultCase(
 )
 
 
+CLOSE_LOSES_QUEUE: Final = FaultCase(
+    described("close-loses-queue"),
+    leads("all_left", Label.STOP, "No call is under way any more: on to STOP, whatever is queued."),
+    scenario(
+        SENDING | CLOSING,
+        acts=(
+            opens(),
+            lacking({"tx.look"}, calls("begin_write", zero=1, nonblocking=1, more=0)),
+        ),
+        story="user 2 opens the card and sends a packet without waiting; the card has not looked",
+    ),
+    sizes=(1,),
+)
+
+
+def wakes_openers(s: State, t: Number) -> None:
+    """No filter is left: the card counts as closed, and whoever waits to open it is woken."""
+    good = s.threads.result[t] == Result.OK
+    s.require(good)
+    s.driver.life = constant(Life.CLOSED)
+    s.threads.wake_life.fill(True)
+    unlock(s)
+
+
+def asks_to_free(s: State, t: Number) -> None:
+    """Ask for the lock again, to free the rings."""
+    s.require(at(s, t, Label.FREE) & (s.threads.ticket[t] < s.lock.serving))
+    draw_ticket(s, t)
+
+
+WAKE_BEFORE_FREE: Final = FaultCase(
+    described("wake-before-free"),
+    both(
+        then("flush_completed", wakes_openers),
+        also(thread_rule("ask_to_free", asks_to_free, CALLS)),
+    ),
+    scenario(
+        COMMANDING | RECEIVING | CLOSING | OPENING,
+        acts=(opens(), closes(lambda s: at(s, USER, Label.FLUSHED))),
+        story="user 2 opens the card and closes it; STOP and FLUSHFILT are done",
+        users=2,
+    ),
+    shows=card_writes,
+    sizes=(1,),
+)
+
+
 # Failing and coming back
+
+
+POLLERS_NOT_TOLD: Final = FaultCase(
+    described("pollers-not-told"),
+    leaves("mark_failed", "rx.ready", "Read FLAGS: it names an error. Sleeping calls are woken."),
+    scenario(FAILING),
+    sizes=(1,),
+)
 
 
 def refuses_for_ever(s: State, t: Number) -> None:
@@ -612,4 +755,11 @@ FIELD: Final[tuple[FaultCase, ...]] = (
     SHARED_RESULT,
     RX_BEFORE_START,
     OPEN_LEAK,
+    STALE_COMMAND_INDEX,
+    NEGATIVE_LENGTH_READ,
+    SHORT_READ_STALL,
+    PHANTOM_WRITE,
+    POLLERS_NOT_TOLD,
+    CLOSE_LOSES_QUEUE,
+    WAKE_BEFORE_FREE,
 )

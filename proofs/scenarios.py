@@ -111,7 +111,8 @@ CLOSING: Final = frozenset({
 })  # fmt: skip
 """The steps of a close besides its commands and a reset."""
 RESETTING: Final = frozenset({
-    "write_reset", "reset_done", "poll_again", "give_up_reset", "card.reset_over",
+    "write_reset", "reset_done", "enable_bus_master", "poll_again", "give_up_reset",
+    "card.reset_over",
     "init_command_slot", "cmd.owner_visible", "fence_command_slot", "write_command_base",
     "free_slot",
 })  # fmt: skip
@@ -152,6 +153,7 @@ def scenario(
     words: tuple[int, ...] = (9999,),
     counts: tuple[int, ...] = (0,),
     lies: bool = False,
+    card: Mapping[str, int] | None = None,
 ) -> Scenario:
     """Some rules at work on a card that was opened, unless `acts` and `story` say otherwise.
 
@@ -164,9 +166,10 @@ def scenario(
         words: What an arbitrary word of memory, or a packet's length, may be.
         counts: How many more packets a write may bring.
         lies: The card is one that may write any length at any time.
+        card: What a predecessor has left of the card, by variable.
     """
     sizes = Scope(users=users, words=words, counts=counts)
-    return Scenario(rules, acts, story, limits or {}, sizes, {"card.lies": lies})
+    return Scenario(rules, acts, story, limits or {}, sizes, {"card.lies": lies, **(card or {})})
 
 
 def sending(*more: str, users: int = 1) -> Scenario:

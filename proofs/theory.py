@@ -12,6 +12,7 @@ from engine.rules import Choice
 from engine.terms import And, Bool, Number, Or, constant
 from engine.theory import Theory
 from engine.witnesses import Setting
+from model.device_spec import running
 from model.outcomes import STEPS
 from model.properties import PROPERTIES
 from model.ring_spec import COMMAND, TRANSMIT
@@ -53,10 +54,10 @@ def undone(s: State, t: Number, k: Number) -> dict[str, Bool]:
             *(working(ops, s) & (ops.ring(s).prod != ops.ring(s).cons)
               for ops in (TRANSMIT, COMMAND))
         ),
-        "arrival": (s.card.flags == Flags.CLEAR) & (s.rx.stage != Stage.IDLE),
+        "arrival": running(s) & (s.rx.stage != Stage.IDLE),
         "interrupt": s.card.vector0 & at(s, constant(EVENT_THREAD), Label.EVENT_IDLE)
         | s.card.vector1 & at(s, constant(FATAL_THREAD), Label.FATAL_IDLE),
-        "failure": (s.card.flags == Flags.ERROR) & ~s.driver.failed,
+        "failure": s.card.was_reset & (s.card.flags == Flags.ERROR) & ~s.driver.failed,
     }  # fmt: skip
 
 
@@ -90,7 +91,7 @@ def outstanding(s: State) -> tuple[Number, ...]:
 BIT_LEMMAS: Final = (
     *("tx.counters", "cmd.counters", "rx.counters"),
     *("tx.filling", "cmd.filling", "tx.engine", "cmd.engine", "rx.reader", "rx.engine"),
-    *("tx.taking", "cmd.taking", "life.conductor", "life.rings", "life.commands"),
+    *("tx.taking", "cmd.taking", "life.conductor", "life.rings", "life.commands", "life.takeover"),
 )
 """What the masked indices need to know of who advances them, and when."""
 
@@ -99,8 +100,14 @@ BIT_LEMMAS: Final = (
 
 FAILURES: Final = frozenset({"card.fatal_error", "interrupt", "interrupt_open", "begin_close"})
 """What would keep a random run from ever getting far."""
+LEFT_RUNNING: Final = {
+    "card.flags": Flags.ERROR, "card.started": True, "cmd.based": True, "cmd.look": True,
+    "tx.stage": Stage.FETCH, "rx.stage": Stage.WRITE_FIRST_WORD, "cmd.stage": Stage.EXECUTE,
+    "tx.dev_i": 3, "rx.dev_i": 2, "cmd.dev_i": 1, "tx.due": True, "rx.event": True,
+}  # fmt: skip
+"""A card that a predecessor has left in the middle of its work, and that failed afterwards."""
 SETTINGS: Final = (
-    Setting(Scope(4, users=3, polls=1), without=FAILURES, seed=1),
+    Setting(Scope(4, users=3, polls=1), LEFT_RUNNING, without=FAILURES, seed=1),
     Setting(Scope(4, users=3, polls=2), {"card.lies": True}, seed=2,
             without=FAILURES - {"interrupt", "begin_close"}),
     Setting(Scope(1, users=4, polls=1), seed=3, without=FAILURES - {"interrupt"} | {"rx.arrive"}),
@@ -110,7 +117,7 @@ SETTINGS: Final = (
     Setting(Scope(1, users=4, polls=1), seed=5,
             without=FAILURES - {"begin_close"} | {"begin_write", "begin_read", "begin_filter"}),
 )  # fmt: skip
-"""With a card that fails often, with several users, with a card that lies."""
+"""With a card that was left running, one that lies, one that fails often; with several users."""
 
 
 # Faults

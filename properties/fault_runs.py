@@ -391,6 +391,15 @@ def _a_length_that_lies(script: Script) -> None:
     script.happens("receive", 0, True, False)
 
 
+def _more_commands_than_slots(script: Script) -> None:
+    """Users add filters until two of them wait for a command slot, then the card goes on."""
+    script.opened()
+    for _ in range(2 + (1 << script.simulation.setup.ring_shift)):
+        script.do("filter", 0, 1, False)
+        script.rest(without=held("card"))
+    script.rest()
+
+
 @attrs.frozen
 class Scene:
     """A place that a fault shows in.
@@ -411,6 +420,7 @@ _A_CLOSE_THAT_FAILS: Final = Scene(_a_close_that_fails)
 SCENES: Final[Mapping[str, Scene]] = {
     "wrong-channel": Scene(_a_close_ends_a_receive),
     "open-leak": Scene(_a_failed_card_is_opened_again),
+    "stale-command-index": Scene(_more_commands_than_slots, Setup(ring_shift=1, users=4)),
     "reset-spins": _RESET_TAKES_TOO_LONG,
     "no-barrier-tx-free": Scene(_a_slot_is_given_back_before_close),
     "looks-after-free": Scene(_an_interrupt_after_a_close),

@@ -1,7 +1,7 @@
 """Faults of the driver: named small changes of its source, each of which a test must catch.
 
 A comparison that cannot fail shows nothing. So every defect that was found in two real drivers of
-this card (by reading them, not by running them), every classic mistake with rings, doorbells,
+this card (by reading both and running one), every classic mistake with rings, doorbells,
 interrupts and resets, and the removal of every single barrier is made here in this driver's own
 lines, and `properties.fault_runs` looks for a run in which that shows. `model.faults` says of each
 what goes wrong. Many are made in the specification, too, in `proofs/`; those that a card makes and
@@ -127,6 +127,12 @@ _FREE_UNASKED: Final = (
     "            self._retire_packet_rings()\n            self._free(ResetFinished(0))\n"
 )
 _END_CLOSE: Final = "        problems += [attempted(self._shut_down)]\n"
+_FREE_STOPPED: Final = "        self._free(StopCompleted(stopped))\n"
+_BUS_MASTER: Final = "        self._device.enable_bus_master()\n"
+_ALLOCATE_COMMANDS: Final = "        self.command_memory = command_ring(device, slots)\n"
+_AWAIT_RESET: Final = "        evidence = self._await_reset()\n"
+_FAILED_NOW: Final = "            self.failed = True\n"
+_IMPORT_RINGS: Final = "from impl.ring import CommandRing, ReceiveRing, RequestRing, TransmitRing\n"
 _FILL_IN_TX: Final = "        slot = self.next_slot\n        offset = slot * BUFFER_SIZE\n"
 
 _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
@@ -235,6 +241,41 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "            elif controller.failed:\n",
         "            elif controller.failed:\n                self._opens += 1\n",
     ),
+    "stale-command-index": (
+        _CONTROLLER(_CHECK, "        noted = index_of(ring._produced, ring.slots)\n" + _CHECK),
+        _CONTROLLER(
+            _MY_TURN + "                return\n",
+            _MY_TURN
+            + "                ring.noted = noted if ring is self.commands else None\n"
+            + "                return\n",
+        ),
+        _CONTROLLER(_IMPORT_RINGS, _IMPORT_RINGS + "from impl.ring import index_of\n"),
+        _RING(
+            "        return index_of(self._produced, self.slots)\n\n    def hand_over",
+            "        if self.noted is not None:\n"
+            "            return self.noted\n"
+            "        return index_of(self._produced, self.slots)\n\n"
+            "    noted = None\n\n"
+            "    def hand_over",
+        ),
+    ),
+    "phantom-write": _CONTROLLER(
+        "        except WouldBlockError:\n            if not handed_over:\n                raise\n",
+        "        except WouldBlockError:\n            pass\n",
+    ),
+    "pollers-not-told": _CONTROLLER(
+        _FAILED_NOW + "            self.wake_everyone()\n",
+        _FAILED_NOW
+        + "            for queue in WaitQueue:\n                self.runtime.wake(queue)\n",
+    ),
+    "close-loses-queue": _LIFECYCLE(", attempted(self._drain)]", "]"),
+    "wake-before-free": _LIFECYCLE(
+        _FREE_STOPPED,
+        "        self._controller.life = Life.CLOSED\n"
+        "        self._runtime.wake(WaitQueue.LIFE)\n"
+        "        self._runtime.unlock()\n"
+        "        self._runtime.lock()\n" + _FREE_STOPPED,
+    ),
     # Classic mistakes
     # Handing over
     "owner-before-fields": _RING(
@@ -321,6 +362,9 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "            self._device.fence()\n"
         "            self._device.write(CMDBASE, controller.command_memory.bus_address())\n"
         "            self._set_up()\n",
+    ),
+    "bus-master-before-reset": _CONTROLLER(
+        _ALLOCATE_COMMANDS, "        device.enable_bus_master()\n" + _ALLOCATE_COMMANDS
     ),
     "indices-kept-over-reset": _RING(
         "        self._produced = 0\n        self._consumed = 0\n        self._waiting = [",
@@ -511,7 +555,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "controller", "            self.runtime.set_readable(False)\n"
     ),
     "readiness-kept-over-close": _left_out(
-        "lifecycle", "        self._runtime.set_readable(False)\n"
+        "lifecycle", "        self._runtime.set_readable(controller.failed)\n"
     ),
     "full-ring-not-shown": _left_out(
         "controller",
@@ -548,7 +592,6 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "            while controller.life is Life.OPENING:\n",
     ),
     "leavers-not-awaited": _LIFECYCLE("[attempted(self._wait_for_leavers), ", "["),
-    "not-drained": _LIFECYCLE(", attempted(self._drain)]", "]"),
     "drains-a-failed-card": _LIFECYCLE(
         "while not controller.failed and controller", "while controller"
     ),
@@ -578,6 +621,11 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "lifecycle",
         "        self._device.write(FLAGS, RST.mask)\n",
         before="        # Nothing that is on its way",
+    ),
+    "bus-master-never-set": _left_out("lifecycle", _BUS_MASTER),
+    "bus-master-during-reset": (
+        _left_out("lifecycle", _BUS_MASTER),
+        _LIFECYCLE(_AWAIT_RESET, _BUS_MASTER + _AWAIT_RESET),
     ),
     "reset-given-up-early": _LIFECYCLE("range(self._settings.reset_polls):", "range(1):"),
     "failure-during-reset": _left_out(

@@ -245,6 +245,17 @@ def _answers_come_together(stage: MonitoredBench) -> None:
         stage.joined()
 
 
+def _commands_wait_for_slots(stage: MonitoredBench) -> None:
+    """There are more commands than slots, so that two of their callers wait for room."""
+    with stage.open() as duct:
+        with stage.standing_still():
+            for number in range(4):
+                add = functools.partial(duct.add_multicast, EXACT, GROUP + number, timeout=SOON)
+                stage.beside(add)
+                stage.sleeping(number + 1)
+        stage.joined()
+
+
 def _an_open_comes_when_another_is_done(stage: MonitoredBench) -> None:
     """The card is opened just when another open is about to be done."""
     _an_open_comes_after_the_answer(stage, Command.ADDFILT, lambda: stage.open().close())
@@ -367,6 +378,7 @@ SCENES: Final = (
     _a_slot_is_used_again,
     _a_newcomer_finds_room,
     _answers_come_together,
+    _commands_wait_for_slots,
     _an_open_comes_when_another_is_done,
     _an_open_comes_when_a_close_is_done,
     _interrupts_come_late,

@@ -41,6 +41,7 @@ class Host:
         device.write(FLAGS, RST.mask)
         while device.read(FLAGS):
             pass
+        device.enable_bus_master()
         self.rings = {}
         self.index = dict.fromkeys(("CMD", "TX", "RX"), 0)
         for ring in RINGS:

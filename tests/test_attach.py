@@ -49,6 +49,7 @@ class FakeDevice(Device):
         raise AssertionError("nobody should ask for this")
 
     free = acquire = release = release_loads = before_register_write = fence = write = unused
+    enable_bus_master = unused
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ class Still(Device):
     def acquire(self):
         pass
 
-    release = release_loads = before_register_write = fence = acquire
+    release = release_loads = before_register_write = fence = enable_bus_master = acquire
 
     def read(self, register):
         return self.flags or 0 if register is FLAGS else 0

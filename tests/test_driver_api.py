@@ -411,8 +411,8 @@ def run_script(script):
             threading.Thread(target=body, daemon=True).start()
 
         def stand_still(yes):
-            with default().card().held() as card:
-                card.bus_master = not yes
+            card = default().card()
+            card.stand_still() if yes else card.go_on()
 
         def echo(payload):
             duct.send(0xEC60, payload, timeout=20)

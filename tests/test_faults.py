@@ -54,6 +54,13 @@ FIELD_DEFECTS = {
     "shared-result": "I",
     "rx-before-start": "I",
     "open-leak": "I",
+    "stale-command-index": "R",
+    "negative-length-read": "R",
+    "short-read-stall": "R",
+    "phantom-write": "R",
+    "pollers-not-told": "R",
+    "close-loses-queue": "R",
+    "wake-before-free": "R",
 }
 CLASSICS = {
     "owner-before-fields",
@@ -70,6 +77,7 @@ CLASSICS = {
     "batch-sleeps-unrung",
     "batch-waits-for-first",
     "rebased-without-reset",
+    "bus-master-before-reset",
     "indices-kept-over-reset",
     "rxcomp-only",
     "readable-at-every-event",
@@ -207,11 +215,11 @@ def test_a_fault_is_caught(fault: Fault) -> None:
 def test_its_run_is_one_of_the_faulty_system_and_breaks_the_promise(fault: Fault) -> None:
     found = caught(fault.id)
     executor = complete(found, THEORY.faulty(fault))
-    power_on = executor.changed(executor.initial(), card__lies=found.trace.start["card.lies"])
+    case = THEORY.case_of(fault)
+    power_on = executor.changed(executor.initial(), **case.scenario.start)
     steps = path(executor, found.trace)
     states = executor.replay(steps, power_on)
     assert [values(executor, state) for state in states] == list(found.trace.states())
-    case = THEORY.case_of(fault)
     breaks_here = breaking_step(THEORY, fault.property, executor)
     if breaks_here is not None:
         broken = [breaks_here(state, step) for state, step in zip(states, steps, strict=False)]

@@ -33,7 +33,7 @@ from impl.vfio_backend import open_vfio  # noqa: E402
 from impl.watchdog import CALM, POLLING, WARY  # noqa: E402
 from model.layout import DBELL, ECHO, FLAGS, HWADDR, HWERR, TXBASE, VMAJ  # noqa: E402
 from properties.conformance import CHECKS, Backend, Clogged, fill, run_guarded  # noqa: E402
-from tests.fake_machine import CARD, OTHER, WAYS, reached  # noqa: E402
+from tests.fake_machine import BUS_MASTER, CARD, OTHER, WAYS, reached  # noqa: E402
 
 PATIENCE = 60
 
@@ -85,12 +85,25 @@ def device(here):
 # The card
 
 
-def test_the_card_may_master_the_bus_exactly_while_it_is_open(here):
-    assert not here.slot.bus_master
+def test_the_card_masters_the_bus_from_when_it_is_let_until_it_is_closed(here):
+    here.slot.change_command(set_bits=BUS_MASTER)
     device = here.open(CARD)
+    assert not here.slot.bus_master
+    device.enable_bus_master()
     assert here.slot.bus_master
     device.close()
     assert not here.slot.bus_master
+
+
+def test_a_card_that_was_left_running_reaches_no_memory_before_it_is_reset(here):
+    """A driver that was killed does not close; its memory is somebody else's soon."""
+    here.slot.can_reset = False
+    here.slot.change_command(set_bits=BUS_MASTER)
+    with here.slot.running.held() as card:
+        card.started = True
+    with DuctDriver.open(f"way:{CARD}", attachments=Attachments(lambda: {"way": here.open})):
+        let = [line for line in here.kernel.journal if line.startswith("bus mastering on")]
+        assert let[0] == "bus mastering on", "not while the card runs"
 
 
 def test_a_closed_card_reaches_nothing(here):
@@ -117,6 +130,7 @@ def test_a_closed_card_refuses_every_word(here):
         lambda: device.read(HWADDR),
         lambda: device.write(DBELL, 0),
         lambda: device.allocate(1, Purpose.COMMAND_RING),
+        device.enable_bus_master,
     ):
         with pytest.raises(OSError, match="was closed") as caught:
             word()

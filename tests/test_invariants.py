@@ -19,10 +19,12 @@ from engine.claims import Invariant, Property
 from engine.executor import Executor
 from engine.induction import FRESH
 from engine.rules import Choice
+from engine.scope import FlatState
 from engine.terms import Bool, Sort, symbol
 from model.opening import open_card
 from model.properties import PROPERTIES
 from model.scope import Scope
+from model.state import Flags
 from model.system import DUCT, specification
 from proofs.invariants import INVARIANTS
 
@@ -96,11 +98,24 @@ RUNS: Final = (
 )
 
 
+def anything(executor: Executor, generator: random.Random) -> FlatState:
+    """Power-on, with whatever may be anything then: memory, and a card as it was left."""
+    start = executor.initial()
+    values: dict[str, Any] = {}
+    for name in sorted(DUCT.arbitrary):
+        present = executor.value(start, name)
+        entries = present if isinstance(present, tuple) else (present,)
+        drawn = tuple(type(entry)(generator.randrange(14)) for entry in entries)
+        values[name] = drawn if isinstance(present, tuple) else drawn[0]
+    values["card.flags"] = generator.choice(list(Flags)).value
+    return executor.changed(start, **values)
+
+
 def states(executor: Executor, run: Run, seed: int) -> Iterator[Any]:
     """States along a random run from power-on, or from a card just opened."""
-    start = open_card(executor)[0] if run.opened else executor.initial()
-    runner = executor.runner(start)
     generator = random.Random(seed)
+    start = anything(executor, generator)
+    runner = executor.runner(open_card(executor, start=start)[0] if run.opened else start)
     for _ in range(run.steps // run.stride):
         runner.walk(generator, run.stride)
         yield runner.state()

@@ -12,7 +12,7 @@ from impl.huge_pages import physical_address
 from impl.kernel import HUGE_PAGE
 from impl.memory import Purpose
 from model.layout import VMAJ
-from tests.fake_machine import BUS_MASTER, CARD, reached
+from tests.fake_machine import CARD, reached
 
 PATIENCE = 60
 MOMENT = 0.1
@@ -146,19 +146,6 @@ def test_at_close_the_card_is_stopped_before_anything_is_taken_from_it(here):
         "config closed",
         "uio closed",
     ]
-
-
-def test_a_card_that_was_left_running_reaches_no_memory_before_it_is_reset(here):
-    """A driver that was killed does not close; its memory is somebody else's soon."""
-    attachments = Attachments(lambda: {"uio": here.open})
-    with DuctDriver.open(f"uio:{CARD}", attachments=attachments):
-        assert here.slot.running.card.started
-        here.kernel.locked.clear()
-        here.slot.change_command(clear_bits=BUS_MASTER)
-        here.kernel.journal.clear()
-        here.open(CARD).close()
-        assert "bus mastering on" in here.kernel.journal
-        assert "bus mastering on while the card runs" not in here.kernel.journal
 
 
 def test_a_failed_card_does_not_keep_the_driver_busy_until_it_is_reset(here):

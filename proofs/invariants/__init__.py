@@ -20,6 +20,7 @@ from proofs.invariants import (
     requests,
     results,
     speculation,
+    takeover,
     threads,
     waiting,
 )
@@ -45,6 +46,7 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     *receive.BOOK.invariants,
     *speculation.BOOK.invariants,
     *waiting.BOOK.invariants,
+    *takeover.BOOK.invariants,
     *life.BOOK.invariants,
     *memory.BOOK.invariants,
     *failure.BOOK.invariants,

@@ -9,6 +9,7 @@ from engine.terms import And, Bool, If, Implies, Number, one_of, wrap
 from model.device_spec import running
 from model.state import Command, Result, Stage, State
 from proofs.invariants.requests import finished
+from proofs.invariants.takeover import once_reset
 
 __all__ = ["BOOK"]
 
@@ -16,6 +17,7 @@ BOOK: Final = InvariantBook()
 
 
 @BOOK.invariant("tx.engine")
+@once_reset
 def transmit_engine(s: State) -> Bool:
     """The transmit engine works on a slot of the card's, and reads what belongs together."""
     ring, stage = s.tx, s.tx.stage
@@ -40,6 +42,7 @@ def transmit_engine(s: State) -> Bool:
 
 
 @BOOK.invariant("cmd.engine")
+@once_reset
 def command_engine(s: State) -> Bool:
     """The command engine works on a slot of the card's, and executes what was asked."""
     ring, stage = s.cmd, s.cmd.stage
@@ -83,6 +86,7 @@ def command_codes(s: State, k: Number) -> Bool:
 
 
 @BOOK.invariant("card.filters", "key")
+@once_reset
 def card_filters(s: State, key: Number) -> Bool:
     """The filter table is what the commands submitted make of it."""
     return And(

@@ -7,7 +7,7 @@ from typing import Final
 from engine.claims import InvariantBook
 from engine.terms import Bool, Implies
 from model.state import Flags, Label, Life, State
-from proofs.invariants.phases import at_step
+from proofs.invariants.phases import AFTER_RESET, at_step
 
 __all__ = ["BOOK"]
 
@@ -18,7 +18,7 @@ BOOK: Final = InvariantBook()
 def life_failure(s: State) -> Bool:
     """A known failure is the card's present state, or a reset is under way or still to be done."""
     error = s.card.flags == Flags.ERROR
-    after_reset = at_step(s, Label.CMD_INIT, Label.CMD_FENCE, Label.CMD_BASE)
+    after_reset = at_step(s, *AFTER_RESET)
     return Implies(
         s.driver.failed,
         error | ~after_reset & (s.driver.needs_reset | at_step(s, Label.POLL)),

@@ -11,6 +11,7 @@ from model.ring_spec import COMMAND_LABELS
 from model.state import UNICAST, Command, Flags, Label, Life, Result, Stage, State
 from model.thread_spec import at
 from proofs.invariants.phases import (
+    AFTER_RESET,
     CLOSING_PHASES,
     OPENING_PHASES,
     QUIET,
@@ -45,7 +46,7 @@ def life_state(s: State) -> Bool:
     changing = one_of(driver.life, (Life.OPENING, Life.CLOSING))
     return And(
         one_of(driver.life, Life),
-        one_of(s.card.flags, Flags),
+        ~s.card.was_reset | one_of(s.card.flags, Flags),
         constant(0) <= driver.polls,
         Implies(changing, conducting(s, driver.conductor)),
         driver.opens == driver.handles,
@@ -63,6 +64,7 @@ def life_state(s: State) -> Bool:
 def life_rings(s: State) -> Bool:
     """Which rings are in use in which phase."""
     driver = s.driver
+    known = s.card.was_reset
     opened = driver.life == Life.OPEN
     packets = Or(
         opened,
@@ -87,19 +89,18 @@ def life_rings(s: State) -> Bool:
     return And(
         Implies(packets, s.tx.live & s.rx.live),
         Implies(commands, s.cmd.live & ~driver.needs_reset),
-        Implies(none, ~s.tx.live & ~s.rx.live & ~s.card.started),
+        Implies(none, ~s.tx.live & ~s.rx.live & ~(known & s.card.started)),
         Implies(phase(s, *RESETTING), ~s.cmd.live & ~s.cmd.based & (s.cmd.dev_i == 0)),
-        Implies(~s.tx.live, s.tx.stage == Stage.IDLE),
-        Implies(~s.cmd.live, s.cmd.stage == Stage.IDLE),
+        Implies(known & ~s.tx.live, s.tx.stage == Stage.IDLE),
+        Implies(known & ~s.cmd.live, s.cmd.stage == Stage.IDLE),
         s.tx.live == s.rx.live,
         Implies(s.tx.live, s.cmd.live),
         Implies(driver.needs_reset & (driver.life != Life.OPENING) & (driver.life != Life.CLOSING),
                 ~s.cmd.live),
         Implies(at_step(s, Label.CLOSED) & driver.needs_reset, ~s.cmd.live),
         Implies(s.card.flags == Flags.RESETTING, ~s.cmd.live),
-        Implies(phase(s, Label.CMD_INIT, Label.CMD_FENCE, Label.CMD_BASE),
-                s.card.flags != Flags.RESETTING),
-        Implies(~s.cmd.live, ~s.cmd.based),
+        Implies(phase(s, *AFTER_RESET), s.card.flags != Flags.RESETTING),
+        Implies(known & ~s.cmd.live, ~s.cmd.based),
     )  # fmt: skip
 
 

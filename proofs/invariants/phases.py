@@ -11,6 +11,7 @@ from model.thread_spec import at
 from proofs.invariants.labels import CONDUCTOR_LABELS
 
 __all__ = [
+    "AFTER_RESET",
     "CLOSING_PHASES",
     "OPENING_PHASES",
     "QUIET",
@@ -52,7 +53,9 @@ QUIET: Final = (
     Label.BASE,
 )
 """Phases between two uses of the packet rings, with a working command ring."""
-RESETTING: Final = (Label.POLL, Label.CMD_INIT, Label.CMD_FENCE, Label.CMD_BASE)
+AFTER_RESET: Final = (Label.BUS_MASTER, Label.CMD_INIT, Label.CMD_FENCE, Label.CMD_BASE)
+"""Phases between the end of the reset and the new command ring."""
+RESETTING: Final = (Label.POLL, *AFTER_RESET)
 """Phases between the reset and the new command ring."""
 CLOSING_PHASES: Final = (
     Label.LEAVE,

@@ -10,6 +10,7 @@ from model.properties import looked
 from model.ring_spec import HOLDING, call_must_end
 from model.state import CAPACITY, Label, Life, Stage, State
 from model.thread_spec import at
+from proofs.invariants.takeover import once_reset
 
 __all__ = ["BOOK"]
 
@@ -36,7 +37,7 @@ def receive_counters(s: State) -> Bool:
             ),
         ),
         Implies(
-            s.card.started,
+            s.card.started & s.card.was_reset,
             And(slot_exists(ring.dev_i), apart(ring.dev_i, ring.cons_i, packets_waiting(s))),
         ),
     )
@@ -224,6 +225,7 @@ def reader_looked(s: State, t: Number) -> Bool:
 
 
 @BOOK.invariant("rx.engine")
+@once_reset
 def receive_engine(s: State) -> Bool:
     """The receive engine writes to the buffers of a slot of the card's only."""
     ring, stage = s.rx, s.rx.stage

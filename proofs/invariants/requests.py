@@ -45,7 +45,7 @@ def finished(ring: RequestRing) -> Number:
 
 def engine_on(ops: RingOperations, s: State) -> Bool:
     """The card may walk the ring: its index follows the counters."""
-    return s.card.started if ops is TRANSMIT else s.cmd.live
+    return s.card.started & s.card.was_reset if ops is TRANSMIT else s.cmd.live
 
 
 @BOOK.for_each_ring("counters")

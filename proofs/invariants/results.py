@@ -87,7 +87,7 @@ def results_answering(s: State) -> Bool:
     ring = s.cmd
     computed = one_of(ring.stage, (Stage.STOPPING, Stage.WRITE_STATUS, Stage.WRITE_OWNER))
     return And(
-        Implies(computed, answers(ring.seen_kind, ring.computed_status)),
+        Implies(s.card.was_reset & computed, answers(ring.seen_kind, ring.computed_status)),
         Implies(ring.status_speculated, ring.speculated_status == ring.status[ring.cons_i]),
     )
 

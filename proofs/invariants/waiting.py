@@ -10,6 +10,7 @@ from model.device_spec import running
 from model.properties import (
     announced,
     completion_waits,
+    failure_polled,
     failure_seen,
     life_sleeper,
     precise_readiness,
@@ -20,6 +21,7 @@ from model.state import EVENT_THREAD, Label, State
 from model.thread_spec import at, holder, lock_is_held
 from model.words import SCAN
 from proofs.invariants.labels import filling
+from proofs.invariants.takeover import once_reset
 
 __all__ = ["BOOK"]
 
@@ -104,6 +106,7 @@ def readable(s: State) -> Bool:
 
 
 @BOOK.invariant("card.interrupt-raised")
+@once_reset
 def interrupt_raised(s: State) -> Bool:
     """A pending event bit has its interrupt, or the handler is about to read it."""
     return Implies(
@@ -116,6 +119,12 @@ def interrupt_raised(s: State) -> Bool:
 def fatal_announced(s: State) -> Bool:
     """A fatal error is known to the driver or about to be."""
     return failure_seen(s)
+
+
+@BOOK.invariant("rx.failure-polled")
+def receive_failure_polled(s: State) -> Bool:
+    """Pollers of a card that failed are told."""
+    return failure_polled(s)
 
 
 @BOOK.for_each_ring("sleeper", "thread")

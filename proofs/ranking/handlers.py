@@ -19,7 +19,7 @@ FATAL: Final = constant(FATAL_THREAD)
 
 def _fatal_premise(s: State) -> Bool:
     """A fatal error becomes known to the driver, unless a reset takes it away first."""
-    return (s.card.flags == Flags.ERROR) & ~s.driver.failed
+    return s.card.was_reset & (s.card.flags == Flags.ERROR) & ~s.driver.failed
 
 
 FATAL_KNOWN: Final = Promise(

@@ -121,10 +121,11 @@ def _recovery_premise(s: State) -> Bool:
     """An open that resets the card succeeds, if the card does not fail again meanwhile."""
     c = s.driver.conductor
     resetting = at(s, c, Label.RESET) | at(s, c, Label.POLL) & (s.card.flags != Flags.ERROR)
+    works = running(s) | at(s, c, Label.BUS_MASTER) & (s.card.flags == Flags.CLEAR)
     return And(
         s.driver.life == Life.OPENING,
         ~at(s, c, Label.CLOSED),
-        resetting | running(s) & ~s.driver.failed & _answers_are_good(s),
+        resetting | works & ~s.driver.failed & _answers_are_good(s),
     )
 
 

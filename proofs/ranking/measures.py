@@ -27,9 +27,10 @@ SCRIPT: Final = {
     for place, label in enumerate(
         (
             Label.OPEN_ENTER, Label.CLOSE_ENTER, Label.LEAVE, Label.DRAIN, Label.STOP,
-            Label.STOPPED, Label.FLUSH, Label.FLUSHED, Label.RESET, Label.POLL, Label.CMD_INIT,
-            Label.CMD_FENCE, Label.CMD_BASE, Label.FREE, Label.INIT_TX, Label.INIT_FENCE,
-            Label.BASE, Label.READ_BACK, Label.START, Label.STARTED, Label.ADD_UNICAST,
+            Label.STOPPED, Label.FLUSH, Label.FLUSHED, Label.RESET, Label.POLL, Label.BUS_MASTER,
+            Label.CMD_INIT, Label.CMD_FENCE, Label.CMD_BASE, Label.FREE, Label.INIT_TX,
+            Label.INIT_FENCE, Label.BASE, Label.READ_BACK, Label.START, Label.STARTED,
+            Label.ADD_UNICAST,
             Label.ADDED_UNICAST, Label.OPENED, Label.CLOSED,
         )
     )

@@ -49,6 +49,10 @@ class EmulatedPort(CardPort):
         """A register write arrives."""
         self.card.write(register, value)
 
+    def enable_bus_master(self) -> None:
+        """The card may access memory from now on."""
+        self.card.bus_master = True
+
     def raised(self, vector: int) -> bool:
         """The vector was raised and not delivered yet."""
         return self.card.vector1 if vector == IDENTITY.fatal_vector else self.card.vector0

@@ -63,6 +63,10 @@ class CardPort(abc.ABC):
         """A register write arrives."""
 
     @abc.abstractmethod
+    def enable_bus_master(self) -> None:
+        """The card may access memory from now on."""
+
+    @abc.abstractmethod
     def raised(self, vector: int) -> bool:
         """The vector was raised and not delivered yet."""
 
@@ -106,6 +110,9 @@ class JudgedHost:
 
     def arrive(self, posted: Posted) -> None:
         """A register write is about to arrive."""
+
+    def enable_bus_master(self, thread: HostThread) -> None:
+        """The card is about to be let access memory."""
 
     def free(self, thread: HostThread, region: WeakRegion) -> None:
         """Memory is freed."""
@@ -445,6 +452,15 @@ class Host(Device, Runtime):
         posted = Posted(thread, register, value, thread.register_barrier)
         self.posted.append(posted)
         self.judged_host.write(thread, register, value)
+
+    # Bus mastering
+
+    @told
+    def enable_bus_master(self) -> None:
+        if self.current is not None:
+            self.judged_host.enable_bus_master(self._stop("set Bus Master"))
+        # Otherwise the driver is being set up, and the card is compared as soon as something runs.
+        self._card.enable_bus_master()
 
     # Interrupts
 

@@ -50,6 +50,11 @@ class HostilePort(CardPort):
         if self.instead is not None:
             self.instead.write(register, value)
 
+    def enable_bus_master(self) -> None:
+        """A hostile card accesses memory whenever it likes; a card that stands here, now."""
+        if self.instead is not None:
+            self.instead.enable_bus_master()
+
     def raised(self, vector: int) -> bool:
         """Whether a vector was raised and not delivered yet."""
         if self.instead is not None:

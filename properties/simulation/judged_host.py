@@ -239,6 +239,9 @@ class JudgingHost(JudgedHost):
         elif posted.register is FLAGS:
             self._accesses.reset_arrives(self._me(posted.thread))
 
+    def enable_bus_master(self, thread: HostThread) -> None:
+        self._accesses.enable_bus_master(self._me(thread))
+
     def free(self, thread: HostThread, region: WeakRegion) -> None:
         self._accesses.free(self._me(thread), region)
 

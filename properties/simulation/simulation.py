@@ -123,7 +123,12 @@ class Simulation:
         self.decisions: list[Decision] = []
         self.judge = Judge(spec, stale=setup.stale, lies=setup.lies)
         self.judged_host = JudgingHost(self.judge)
-        self.card = Card(dma=None, transmit=self._transmitted, hwaddr=HWADDR)  # type: ignore[arg-type]
+        self.card = Card(
+            dma=None,  # type: ignore[arg-type]
+            transmit=self._transmitted,
+            hwaddr=HWADDR,
+            bus_master=False,
+        )
         fill = b"\x55" if setup.stale else b"\xa5"
         self.host = Host(EmulatedPort(self.card), self.judged_host, fill=fill, posted=setup.posted)
         self.judged_host.attend(self.host)
@@ -218,7 +223,7 @@ class Simulation:
                 yield "up", thread.number, Ending.EXPIRED
             if thread.number >= HANDLERS and self._may_interrupt(thread.number):
                 yield "up", thread.number, Ending.SIGNAL
-        if not self.card.vector0:
+        if self.card.bus_master and not self.card.vector0:
             yield ("spurious",)
         if self.card.may_withdraw():
             yield ("withdraw",)
@@ -544,6 +549,7 @@ class Simulation:
         pairs: list[tuple[str, object]] = [
             ("card_flags", card.flags),
             ("card_started", card.started),
+            ("card_bus_master", card.bus_master),
             ("card_raising", card.raising),
             ("card_vector0", card.vector0),
             ("card_vector1", card.vector1),

@@ -273,7 +273,7 @@ class PciDevice(Device):
             self.client.map(self.BASE, self.SIZE, self.memfd)
         self.events = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)]
         self.intx = os.eventfd(0, os.EFD_NONBLOCK)
-        self.client.set_config(COMMAND, MEMORY | BUS_MASTER, 2)
+        self.enable_bus_master()
         if msix:
             self.client.set_irqs(MSIX, 0x24, count=1)
             self.client.set_irqs(MSIX, 0x24, count=1, fds=self.events[:1])
@@ -281,6 +281,9 @@ class PciDevice(Device):
             self.client.set_config(0x42, 0x8000, 2)
         else:
             self.client.set_irqs(INTX, 0x24, count=1, fds=[self.intx])
+
+    def enable_bus_master(self):
+        self.client.set_config(COMMAND, MEMORY | BUS_MASTER, 2)
 
     def allocate(self, size, purpose):
         start = self._used
