@@ -19,6 +19,7 @@ import attrs
 from engine import deadlock, induction, leads_to, races, steps
 from engine.declarations import RuleError
 from engine.discharge import ROUNDS, answer_of
+from engine.possible import shown
 from engine.protocol import System
 from engine.question import BOTH, Entry, Question
 from engine.rules import Transition
@@ -256,8 +257,12 @@ def killer(
             return entry.id
     if does_the_same(theory, mutant):
         return SAME
+    system = mutant.within(theory.specification())
+    for item in theory.possible:
+        if item.rule == mutant.step.rule.name and not shown(system, samples, item):
+            return f"vacuity/possible/{item.rule}/{item.name}"
     if runs:
         name = mutant.step.rule.name
-        if Witnesses(mutant.within(theory.specification()), theory.settings).rule(name):
+        if Witnesses(system, theory.settings).rule(name):
             return f"vacuity/rule/{name}"
     return ""

@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from engine import deadlock, induction, leads_to, races, steps, witnesses
+from engine import deadlock, induction, leads_to, possible, races, steps, witnesses
 from engine.induction import anywhere
 from engine.protocol import System
 from engine.question import Entry, follows
@@ -92,6 +92,13 @@ def liveness(theory: Theory, system: System) -> Iterable[Entry]:
     return leads_to.obligations(system, theory.promises, theory.ordinary)
 
 
+def possibilities(theory: Theory, system: System) -> Iterable[Entry]:
+    """What the world may do, may be done: `vacuity/possible/RULE/SITUATION`."""
+    there = {step.rule.name for step in system.transitions}
+    items = [item for item in theory.possible if item.rule in there]
+    return possible.obligations(system, items, theory.settings)
+
+
 def vacuity(theory: Theory, system: System) -> Iterable[Entry]:
     """Nothing is proved of nothing: `vacuity/rule/RULE`, `vacuity/premise/PROMISE`."""
     return witnesses.obligations(system, theory.promises, theory.settings)
@@ -106,6 +113,7 @@ KINDS: Final[tuple[ObligationKind, ...]] = (
     deadlock_freedom,
     liveness,
     vacuity,
+    possibilities,
 )
 
 

@@ -30,7 +30,7 @@ __all__ = ["Samples"]
 
 STRIDE: Final = 7
 """Steps between two states that are looked at."""
-STATES: Final = 120
+STATES: Final = 200
 """States that are kept of each rule, and as many of no rule in particular."""
 RANGES: Final = {
     **dict.fromkeys(("any slot", "any k", "k"), Choice.SLOT),
@@ -60,12 +60,15 @@ class Samples:
     def _pools(self) -> list[_Pool]:
         return [_gathered(self._system, setting) for setting in self._settings]
 
+    def reach(self, step: Transition, condition: Bool) -> bool:
+        """Whether a condition holds in some state, for some values of the rule's parameters."""
+        return any(_found(pool, step, condition) for pool in self._pools)
+
     def refute(self, step: Transition, question: Question) -> bool:
         """Whether some state refutes the question, which is about a rule or a change of it."""
         if question.bits or question.invariants is None:
             return False
-        wrong = And(*question.given, Or(*(~claim for _, claim in question.parts)))
-        return any(_found(pool, step, wrong) for pool in self._pools)
+        return self.reach(step, And(*question.given, Or(*(~claim for _, claim in question.parts))))
 
 
 def _gathered(system: System, setting: Setting) -> _Pool:

@@ -29,6 +29,7 @@ from engine.deadlock import DEADLOCK_FREEDOM, Movers, Undone
 from engine.faults import Fault, FaultCase
 from engine.leads_to import Promise
 from engine.liveness_rule import LIVENESS_RULE
+from engine.possible import Possible
 from engine.protocol import Protocol, System
 from engine.question import INVARIANT, Entry
 from engine.races import NO_ACCESS_AFTER_FREE, RACE_FREEDOM
@@ -82,6 +83,7 @@ class Theory:
         properties: What is promised of every state.
         steps: What is promised of every step.
         promises: What is promised to happen at last.
+        possible: What the world must be able to do: steps in situations.
         undone: What is still to be done in a state, by name, for any thread t and slot k: wherever
             something is, somebody must be able to move.
         movers: Who may have to move then: threads and slots, of the state, thread t and slot k.
@@ -111,6 +113,7 @@ class Theory:
     properties: Sequence[Property] = ()
     steps: Sequence[StepProperty] = ()
     promises: Sequence[Promise] = ()
+    possible: Sequence[Possible] = ()
     undone: Undone = lambda s, t, k: {}
     movers: Movers = lambda s, t, k: {Choice.THREAD: (t,), Choice.SLOT: (k,)}
     bounds: Callable[[Any], Iterable[Bool]] = lambda s: ()

@@ -22,6 +22,7 @@ from model.system import DUCT, specification
 from model.thread_spec import at, holder, queued_for_lock
 from proofs.assumptions import assumption_lines
 from proofs.invariants import INVARIANTS, conducting
+from proofs.possible import POSSIBLE
 from proofs.ranking import PROMISES, bell_slot, in_call, waits_for_packet, working
 from proofs.scenarios import FIRST_USER
 
@@ -183,6 +184,7 @@ THEORY: Final = Theory(
     invariants=INVARIANTS,
     properties=PROPERTIES,
     steps=STEPS,
+    possible=POSSIBLE,
     promises=PROMISES,
     undone=undone,
     movers=movers,

@@ -1,0 +1,92 @@
+"""What memory, card and users must be able to do in the model, since they may do it in the world.
+
+A model in which less happens would break no promise. So each way in which loads come early or late,
+in which the card acts unasked or fails, and in which a call is interrupted, is stated here, and a
+random run shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from engine.possible import Possible
+from engine.terms import Bool, Number
+from model.state import CAPACITY, Flags, Label, State
+from model.thread_spec import (
+    SLEEPS_CMD,
+    SLEEPS_LIFE,
+    SLEEPS_RX,
+    SLEEPS_TX,
+    at,
+    holder,
+)
+from model.words import SCAN
+
+__all__ = ["POSSIBLE"]
+
+
+def _said(label: Label) -> str:
+    return label.name.lower().replace("_", "-")
+
+
+def _by_holder(rule: str, *labels: Label) -> Iterator[Possible]:
+    """By the thread that has the lock, at each of some labels."""
+    for label in labels:
+        yield Possible(rule, _said(label), lambda s, label=label: at(s, holder(s), label))
+
+
+def _by_thread(rule: str, *labels: Label) -> Iterator[Possible]:
+    """By a thread at each of some labels."""
+    for label in labels:
+        yield Possible(rule, _said(label), lambda s, t, label=label: at(s, t, label))
+
+
+def _while(rule: str, **situations: Callable[..., Bool]) -> Iterator[Possible]:
+    for name, when in situations.items():
+        yield Possible(rule, name.replace("_", "-"), when)
+
+
+def _owner_says(value: bool) -> Callable[[State], Bool]:
+    return lambda s: s.tx.owner[s.tx.cons_i] if value else ~s.tx.owner[s.tx.cons_i]
+
+
+def _lies(s: State, k: Number, length: Number) -> Bool:
+    return (length > CAPACITY) & s.rx.owner[k]
+
+
+POSSIBLE: Final = (
+    # Loads that come early: before the owner byte, and before what stands in front of that
+    *_by_holder("tx.speculate_owner", *SCAN[: SCAN.index(Label.TX_RECLAIM) + 1]),
+    *_by_holder("cmd.speculate_owner", *SCAN[: SCAN.index(Label.CMD_RECLAIM) + 1]),
+    *_by_holder("cmd.speculate_status", Label.CMD_RECLAIM),
+    *_by_holder("rx.speculate_owner", Label.RX_OWNER, Label.RX_HEADER, Label.RX_NEXT, *SCAN),
+    *_by_holder("rx.speculate_header", Label.RX_HEADER),
+    *_while("tx.speculate_owner", host=_owner_says(False), device=_owner_says(True)),
+    # Loads that come late
+    *_by_thread(
+        "rx.first_word_late", Label.RX_LAST_WORD, Label.RX_POINTER, Label.RX_REPOST, Label.EXIT
+    ),
+    *_by_thread("rx.last_word_late", Label.RX_POINTER, Label.RX_REPOST, Label.EXIT),
+    # Stores and register writes that take their time
+    *_while("tx.fields_visible", after_payload=lambda s, k: ~s.tx.first_word_pending[k],
+            before_payload=lambda s, k: s.tx.first_word_pending[k]),
+    *_by_holder("packet_bases_arrive", Label.READ_BACK, Label.START, Label.CMD_FIELDS),
+    *_while("tx.doorbell_arrives", idle=lambda s: s.lock.next == s.lock.serving),
+    # A card that acts unasked, fails, or lies
+    *_while("tx.look_ahead", unasked=lambda s: ~s.tx.look),
+    *_while("tx.look_ahead", stopping=lambda s: s.card.stopping),
+    *_while("cmd.look_ahead", unasked=lambda s: ~s.cmd.look),
+    *_while("card.fatal_error", working=lambda s: s.card.flags == Flags.CLEAR,
+            resetting=lambda s: s.card.flags == Flags.RESETTING),
+    *_while("card.spurious_vector0", idle=lambda s: ~(s.tx.event | s.cmd.event | s.rx.event)),
+    *_while("rx.arrive", empty=lambda s, key, length: length == 0,
+            full=lambda s, key, length: length != 0),
+    *_while("rx.lie", of_the_cards_own=_lies, of_a_held_slot=lambda s, k, length: s.rx.held[k]),
+    # Calls that are interrupted, and sleeps that end without a reason
+    *_by_thread("interrupt", *SLEEPS_TX, *SLEEPS_CMD, *SLEEPS_RX),
+    *_by_thread("interrupt_open", Label.OPEN_ENTER),
+    *_by_thread("spurious_wakeup", *SLEEPS_TX, *SLEEPS_CMD, *SLEEPS_RX, *SLEEPS_LIFE),
+    *_while("stop_draining", running=lambda s, t: s.tx.cons != s.tx.prod),
+)  # fmt: skip
+"""All of it."""
