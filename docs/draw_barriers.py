@@ -31,7 +31,6 @@ from model.faults import BARRIERS
 from model.system import specification
 from model.words import WORDS
 from proofs.theory import THEORY
-from properties.driver_source import LAYERS
 from properties.faults import SAME_LINE, fault
 
 __all__ = ["DOCUMENT", "Site", "document", "drawn", "sites", "standing"]
@@ -78,18 +77,22 @@ def _source(module: str) -> str:
 @functools.cache
 def sites() -> tuple[Site, ...]:
     """Every line of the driver that executes a barrier."""
-    return tuple(site for module in LAYERS for site in _sites_of(module))
+    modules = sorted(path.stem for path in (ROOT / "impl").glob("*.py"))
+    return tuple(site for module in modules for site in _sites_of(module))
 
 
 def _sites_of(module: str) -> Iterator[Site]:
     for part in ast.parse(_source(module)).body:
-        if isinstance(part, ast.ClassDef):
-            for method in part.body:
-                for node in ast.walk(method):
-                    if isinstance(method, ast.FunctionDef) and isinstance(node, ast.Attribute):
-                        name = f"{part.name}.{method.name}"
-                        if node.attr in LINUX and _called(node.value) in HANDLES:
-                            yield Site(module, node.lineno, name, node.attr)
+        within = part.body if isinstance(part, ast.ClassDef) else [part]
+        prefix = f"{part.name}." if isinstance(part, ast.ClassDef) else ""
+        for function in within:
+            for node in ast.walk(function):
+                match node:
+                    case ast.Attribute(value=card, attr=operation) if (
+                        operation in LINUX and _called(card) in HANDLES
+                    ):
+                        name = f"{prefix}{getattr(function, 'name', module)}"
+                        yield Site(module, node.lineno, name, operation)
 
 
 def _called(node: ast.expr) -> str:
@@ -175,7 +178,8 @@ def _entries() -> list[Entry]:
         raise ValueError(f"litmus tests of no barrier: {', '.join(orders)}")
     idle = set(sites()) - {entry.site for entry in found}
     if idle:
-        raise ValueError(f"{idle} executes a barrier that the specification does not demand")
+        where = ", ".join(f"{site.place} ({site.function})" for site in idle)
+        raise ValueError(f"a barrier that the specification does not demand: {where}")
     return found
 
 
