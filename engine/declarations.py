@@ -6,6 +6,7 @@ lifted, and a mistake is told with the rule, its file and line, and what to writ
 * it touches a shared word, or a store that is not visible yet, and declares no load or store of it,
   or of another slot;
 * the host changes memory past its store buffer;
+* it changes a variable that goes with an operation, such as the lock's, and does not declare that;
 * it reads history to decide something;
 * it stands at two program counters, or at none although the program of a thread takes it.
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 import difflib
 import enum
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from engine import places
@@ -71,10 +72,12 @@ def check(
     words: Sequence[Word],
     pc: str,
     labels: type[enum.IntEnum],
+    declared: Mapping[str, tuple[Kind, ...]],
 ) -> None:
     """Raise `RuleError` if a rule does not say what it does."""
     try:
         _declares_what_it_touches(step, words)
+        _declares_what_it_changes(step, declared)
         _reads_no_history(step, {item.name for item in all_variables if item.history})
         _stands_somewhere(step, pc, labels)
     except RuleError as error:
@@ -178,6 +181,21 @@ def _written_at(step: Transition, name: str) -> Iterator[Term | None]:
             return
         yield term.arguments[1]
         term = term.arguments[0]
+
+
+# Locks, and whatever else is both changed and declared
+
+
+def _declares_what_it_changes(step: Transition, declared: Mapping[str, tuple[Kind, ...]]) -> None:
+    kinds = {item.kind for item in step.operations}
+    for name, needed in declared.items():
+        calls = " or ".join(f"s.{kind.value}s(...)" for kind in needed)
+        changes, says = name in step.updates, not kinds.isdisjoint(needed)
+        if changes and not says:
+            raise RuleError(f"changes {name} in silence; write {calls} too")
+        if says and not changes:
+            said = " and ".join(kind.value for kind in needed if kind in kinds)
+            raise RuleError(f"declares {said}, and does not change {name}")
 
 
 # History

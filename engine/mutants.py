@@ -5,29 +5,46 @@ constant off by one (another label, if it is one), the branches of an `If` excha
 or a declared operation left out. What is asked of it are the obligations whose question differs
 from that of the specification; the others are the same to the last letter, and proved already. A
 mutant of which all are proved *survives*: either the specification says too little there, or the
-change means nothing.
+change means nothing. That it does the same as the rule wherever the invariant holds is asked of a
+solver, and proves the latter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from engine import deadlock, induction, leads_to, races, steps
-from engine.declarations import RuleError, check
+from engine.declarations import RuleError
 from engine.discharge import ROUNDS, answer_of
 from engine.protocol import System
-from engine.question import Entry, Question
+from engine.question import BOTH, Entry, Question
 from engine.rules import Transition
+from engine.samples import Samples
 from engine.solvers import Answer
-from engine.terms import FALSE, TRUE, And, Bool, Or, Sort, Term, constant, substitute
+from engine.terms import (
+    FALSE,
+    TRUE,
+    And,
+    Array,
+    Bool,
+    Implies,
+    Or,
+    Sort,
+    Term,
+    constant,
+    substitute,
+    symbol,
+)
 from engine.theory import Theory
-from engine.variables import describe
 from engine.witnesses import Witnesses
 
-__all__ = ["Mutant", "changed", "killer", "mutants"]
+__all__ = ["SAME", "Mutant", "changed", "does_the_same", "killer", "mutants"]
+
+SAME: Final = "the same"
+"""What is said of a mutant that is one in text only: in no state does it do anything else."""
 
 _ELSEWHERE: Final = ("initial/", "rule/")
 """Obligations that speak of no step."""
@@ -187,25 +204,58 @@ def _new_parts(old: Question, new: Question) -> tuple[tuple[str, Bool], ...]:
     return tuple((name, claim) for name, claim in new.parts if id(claim) not in known)
 
 
-def killer(theory: Theory, mutant: Mutant, *, runs: bool = True, exact: bool = False) -> str:
-    """What notices the mutant: an obligation, or the check of declarations; "" if nothing does.
+def does_the_same(theory: Theory, mutant: Mutant) -> bool:
+    """Whether it is proved that the changed rule and the rule do the same, given the invariant."""
+    step, own = mutant.step, theory.specification().named(mutant.step.rule.name)
+    if step.operations != own.operations:
+        return False
+    claims = [("guard", step.guard == own.guard)]
+    anywhere: Any = symbol("any index", Sort.NUMBER)
+    for name, term in {**own.updates, **step.updates}.items():
+        before = symbol(name, term.sort)
+        one, two = (each.updates.get(name, before) for each in (own, step))
+        if term.sort.is_array:
+            one, two = Array(one)[anywhere], Array(two)[anywhere]
+        same: Any = one == two
+        claims.append((name, Implies(own.guard, same)))
+    question = Question((), tuple(claims), theory.ordinary)
+    return all(
+        answer_of(theory, question, arithmetic) is Answer.UNSATISFIABLE for arithmetic in BOTH
+    )
 
-    Each question is asked in the first arithmetic that it has. That it has a counterexample is
-    believed where as much of the invariant is assumed as in the files of `--smt2`; the last try of
-    a proof assumes more, takes five times as long as all else, and is made if `exact` is true. Only
-    where `runs` is true random runs are made, in which the changed rule has to happen.
+
+def killer(
+    theory: Theory,
+    mutant: Mutant,
+    samples: Samples,
+    *,
+    runs: bool = True,
+    exact: bool = False,
+) -> str:
+    """What notices the mutant: an obligation, or the check of declarations.
+
+    SAME if it is none, and "" if nothing notices it.
+
+    Each question is looked at in states that the specification reaches, and where these do not
+    refute it, asked in the first arithmetic that it has. That it has a counterexample is believed
+    where as much of the invariant is assumed as in the files of `--smt2`; the last try of a proof
+    assumes more, takes five times as long as all else, and is made if `exact` is true. Only where
+    `runs` is true random runs are made, in which the changed rule has to happen.
     """
     rounds = ROUNDS if exact else ROUNDS[:2]
-    protocol = theory.protocol
     try:
-        check(mutant.step, describe(protocol.state), protocol.words, protocol.pc, protocol.labels)
+        theory.protocol.check(mutant.step)
     except RuleError:
         return "declarations"
-    for entry, question in changed(theory, mutant):
-        for part in question.parts:
-            asked = attrs.evolve(question, parts=(part,))
-            if answer_of(theory, asked, entry.arithmetics[0], rounds) is not Answer.UNSATISFIABLE:
-                return entry.id
+    asked_of_it = list(changed(theory, mutant))
+    for entry, question in asked_of_it:
+        if samples.refute(mutant.step, question):
+            return entry.id
+    for entry, question in asked_of_it:
+        if answer_of(theory, question, entry.arithmetics[0], rounds) is not Answer.UNSATISFIABLE:
+            return entry.id
+    if does_the_same(theory, mutant):
+        return SAME
     if runs:
         name = mutant.step.rule.name
         if Witnesses(mutant.within(theory.specification()), theory.settings).rule(name):

@@ -44,6 +44,8 @@ class Protocol:
         symmetry: Which states differ in nothing that a step can notice.
         phrases: What steps and changes are called where people read them.
         words: The words of memory that host and device share.
+        declared: Variables that a rule changes if, and only if, it declares one of these kinds of
+            operation, such as the lock's.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Protocol:
     symmetry: Symmetry = Symmetry()
     phrases: Phrases = attrs.field(factory=Phrases)
     words: tuple[Word, ...] = ()
+    declared: Mapping[str, tuple[Kind, ...]] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         """Raise `ValueError` if it names what the state does not have."""
@@ -64,6 +67,7 @@ class Protocol:
             ("pc", [self.pc]),
             ("start", self.start),
             ("arbitrary", self.arbitrary),
+            ("declared", self.declared),
         ):
             for name in sorted(set(names) - known.keys()):
                 raise ValueError(
@@ -113,8 +117,13 @@ class Protocol:
         except (AttributeError, TypeError, ValueError) as error:
             names = (item.name for item in describe(self.state))
             raise at_fault(rule, error, names) from error
-        check(lifted, describe(self.state), self.words, self.pc, self.labels)
+        self.check(lifted)
         return lifted
+
+    def check(self, lifted: Transition) -> None:
+        """Raise `RuleError` if a rule does not say what it does (`engine.declarations`)."""
+        variables = describe(self.state)
+        check(lifted, variables, self.words, self.pc, self.labels, self.declared)
 
     def _memory_takes_its_steps(self, steps: Sequence[Transition]) -> None:
         names = {step.rule.name for step in steps}

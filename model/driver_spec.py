@@ -69,7 +69,6 @@ def _begin(s: State, t: Number, label: Label) -> None:
     s.threads.nonblocking[t] = False
     s.threads.peek[t] = False
     s.threads.copied[t] = 0
-    s.threads.completed[t] = False
     s.threads.pc[t] = label
     draw_ticket(s, t)
 

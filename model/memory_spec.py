@@ -8,7 +8,9 @@ The weakest memory that the driver supports (datasheet, Order of memory accesses
   it in its program; or late, as long as no release barrier and no unlock behind it forbids it.
 * A register write is posted: it reaches the card later, register writes keep their order among
   themselves, and it may overtake older stores unless a barrier orders it. A register read is
-  answered when the writes before it have arrived, and what stands behind it may come first.
+  answered when the writes before it have arrived, and what stands behind it may come first. Two
+  writes act at once: RST, since the driver touches nothing that is shared before a read of FLAGS
+  has made it arrive, and the command ring's address, since the card does nothing with it before.
 * The card's own writes become visible in the order in which it issues them, one at a time: the
   rules of `device_spec` write memory directly.
 

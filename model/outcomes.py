@@ -514,7 +514,7 @@ def close_outcome(s: State, later: State, by: By, t: Number) -> Bool:
 
 @BOOK.step("sleep-outcome", "thread")
 def sleeps_until_woken(s: State, later: State, by: By, t: Number) -> Bool:
-    """Who falls asleep has not been woken yet, and sleeps on until somebody wakes it.
+    """Who falls asleep has not been woken yet, and sleeps on, idle, until somebody wakes it.
 
     Signals, time limits, and wake-ups without a reason are the environment's.
     """
@@ -529,7 +529,8 @@ def sleeps_until_woken(s: State, later: State, by: By, t: Number) -> Bool:
         )
 
     before, after = s.threads.asleep[t], later.threads.asleep[t]
-    parts = [Implies(after & ~before, ~woken(later))]
+    idle = s.threads.pc[t] == later.threads.pc[t]
+    parts = [Implies(after & ~before, ~woken(later)), Implies(before & after, idle)]
     if by.party is not Party.ENVIRONMENT:
         parts.append(Implies(before & ~after, woken(s)))
     return And(*parts)
@@ -539,8 +540,8 @@ def sleeps_until_woken(s: State, later: State, by: By, t: Number) -> Bool:
 def interrupts_are_served_once(s: State, later: State, by: By) -> Bool:
     """A vector that is served is not pending any more, and is raised only where there is a reason.
 
-    Reading EVFLAGS clears it, so the events that were read do not call again. A spurious vector is
-    the environment's.
+    A completion sets its event bit once, reading EVFLAGS clears it, and so do the events that were
+    read not call again. A spurious vector is the environment's.
     """
     t = by.choice("t")
     before, after = s.card, later.card
@@ -553,6 +554,10 @@ def interrupts_are_served_once(s: State, later: State, by: By) -> Bool:
         Implies(leaves(s, later, t, Label.FATAL_IDLE), before.vector1 & ~after.vector1),
         Implies(leaves(s, later, t, Label.READ_EVENTS), ~events(later)),
         Implies(after.raising & ~before.raising, events(later)),
+        *(
+            Implies(later_ring.event & ~ring.event, ring.due & ~later_ring.due)
+            for ring, later_ring in ((s.tx, later.tx), (s.cmd, later.cmd), (s.rx, later.rx))
+        ),
         Implies(after.vector1 & ~before.vector1, after.flags == Flags.ERROR),
     ]
     if by.party is not Party.ENVIRONMENT:

@@ -6,7 +6,7 @@ import functools
 from typing import Final
 
 from engine.protocol import Protocol, System
-from engine.rules import Rule
+from engine.rules import Kind, Rule
 from engine.smt import Machine
 from model import device_spec, driver_spec, thread_spec
 from model.layout import LIMITS
@@ -41,6 +41,7 @@ DUCT: Final = Protocol(
     symmetry=SYMMETRY,
     phrases=PHRASES,
     words=WORDS,
+    declared={"lock.next": (Kind.LOCK,), "lock.serving": (Kind.UNLOCK, Kind.SLEEP)},
 )  # fmt: skip
 """The duct card, besides its rules. Memory holds anything at power-on, and a card may lie."""
 

@@ -16,16 +16,20 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import multiprocessing
+import os
+import queue
 import random
 import sys
 import time
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from engine.mutants import Mutant, killer, mutants
+from engine.mutants import SAME, Mutant, killer, mutants
+from engine.samples import Samples
 from proofs.theory import THEORY
 
 __all__ = ["Findings", "main", "read_survivors", "selected"]
@@ -93,8 +97,59 @@ def digest(folders: Iterable[str] = READ) -> str:
     return sums.hexdigest()
 
 
+class _Work:
+    """Mutants to be tried, by number; each process gathers states of its own."""
+
+    def __init__(self, chosen: Sequence[Mutant], runs: bool, exact: bool) -> None:
+        self.chosen = chosen
+        self._runs, self._exact = runs, exact
+        self._samples = Samples(THEORY.specification(), THEORY.settings)
+
+    def __call__(self, number: int) -> tuple[int, str]:
+        """The number, and what notices that mutant."""
+        mutant = self.chosen[number]
+        return number, killer(THEORY, mutant, self._samples, runs=self._runs, exact=self._exact)
+
+    def results(self, numbers: Sequence[int], jobs: int) -> Iterator[tuple[int, str]]:
+        """What notices each of some mutants, as it is found out.
+
+        Raises:
+            RuntimeError: A process ended in the middle of its work.
+        """
+        if jobs == 1:
+            yield from map(self, numbers)
+            return
+        context = multiprocessing.get_context("fork")
+        found = context.Queue()
+        workers = [
+            context.Process(target=self._serve, args=(numbers[at::jobs], found), daemon=True)
+            for at in range(min(jobs, len(numbers)))
+        ]
+        for worker in workers:
+            worker.start()
+        for _ in numbers:
+            yield self._next(found, workers)
+
+    def _serve(self, numbers: Sequence[int], found: Any) -> None:
+        for number in numbers:
+            found.put(self(number))
+
+    @staticmethod
+    def _next(found: Any, workers: Iterable[Any]) -> tuple[int, str]:
+        while True:
+            try:
+                result: tuple[int, str] = found.get(timeout=1)
+            except queue.Empty:
+                if any(worker.exitcode for worker in workers):
+                    raise RuntimeError("a process ended before its mutants were tried") from None
+            else:
+                return result
+
+
 def _judge(found: Mapping[str, str], listed: Mapping[str, str]) -> int:
     """Say what came of it; returns the exit status."""
+    same = sum(by == SAME for by in found.values())
+    found = {name: by for name, by in found.items() if by != SAME}
     survivors = [name for name, by in found.items() if not by]
     unlisted = [name for name in survivors if not any(fnmatchcase(name, glob) for glob in listed)]
     wrong = [name for name, by in found.items() if by and name in listed]
@@ -102,7 +157,8 @@ def _judge(found: Mapping[str, str], listed: Mapping[str, str]) -> int:
     share = 100 * killed / max(1, len(found))
     print(
         f"{killed:,} of {len(found):,} mutants are killed ({share:.1f} %), "
-        f"{len(survivors):,} survive, {len(unlisted):,} of these without a reason."
+        f"{len(survivors):,} survive, {len(unlisted):,} of these without a reason. "
+        f"{same:,} more are proved to do the same as the rule that they change."
     )
     for name in unlisted:
         print(f"survives: {name}")
@@ -126,7 +182,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--findings", type=Path, default=FINDINGS, metavar="FILE",
                         help="what was found so far (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N",
+                        help="how many processes to use (default: one a core)")  # fmt: skip
     options = parser.parse_args(arguments)
+    if options.jobs < 1:
+        parser.error(f"--jobs {options.jobs}: at least 1")
     chosen = selected(options.rules, options.sample, options.seed)
     if not chosen:
         parser.error(f"--rules {options.rules!r} matches no rule")
@@ -137,16 +197,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     findings = Findings(
         options.findings, f"{digest()} runs={not options.no_runs} exact={options.exact}"
     )
-    began, fresh = time.monotonic(), 0
-    for number, mutant in enumerate(chosen, 1):
-        if mutant.name in findings.by_name:
-            continue
-        findings.add(mutant, killer(THEORY, mutant, runs=not options.no_runs, exact=options.exact))
-        fresh += 1
-        found = findings.by_name[mutant.name]
-        each = (time.monotonic() - began) / fresh
+    left = [at for at, item in enumerate(chosen) if item.name not in findings.by_name]
+    began, known = time.monotonic(), len(chosen) - len(left)
+    work = _Work(chosen, not options.no_runs, options.exact)
+    for done, (number, found) in enumerate(work.results(left, options.jobs), 1):
+        findings.add(chosen[number], found)
+        each = (time.monotonic() - began) / done
         print(
-            f"{number:,} of {len(chosen):,}, {each:.1f} s each: {mutant.name}: "
+            f"{known + done:,} of {len(chosen):,}, {each:.1f} s each: {chosen[number].name}: "
             f"{found or 'SURVIVES'}",
             flush=True,
         )

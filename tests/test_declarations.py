@@ -10,7 +10,7 @@ import pytest
 from engine.declarations import RuleError, place_of
 from engine.mutations import leads, leaves, only_when, pretends, then
 from engine.rules import SLOT as ANY_SLOT
-from engine.rules import THREAD, USER, Party, Rule, bind
+from engine.rules import THREAD, USER, Kind, Party, Rule, bind
 from engine.terms import TRUE
 from engine.weak_memory import speculation_rule, visible_rule
 from engine.word_check import WordError
@@ -476,6 +476,36 @@ def test_a_mistake_in_what_a_word_says_is_told_at_its_line():
     with pytest.raises(RuleError) as caught:
         protocol.lift(speculation_rule(word, spec.SECTION))
     assert str(caught.value).startswith(f"rule box.speculate_answer ({line('window')}): a spec")
+
+
+# Variables that go with an operation
+
+
+LOCKED = attrs.evolve(MAILBOX, declared={"box.raised": (Kind.UNLOCK, Kind.SLEEP)})
+
+
+def lifted(body):
+    return LOCKED.lift(Rule("step", Party.ENVIRONMENT, spec.SECTION, (), "", body))
+
+
+def test_a_variable_that_goes_with_an_operation_is_not_changed_in_silence():
+    def says(s):
+        s.unlocks()
+        s.box.raised = TRUE
+
+    def silent(s):
+        s.box.raised = TRUE
+
+    def idle(s):
+        s.sleeps("anything")
+
+    assert lifted(says)
+    with pytest.raises(RuleError, match=r"changes box\.raised in silence"):
+        lifted(silent)
+    with pytest.raises(RuleError, match="declares sleep, and does not change box"):
+        lifted(idle)
+    with pytest.raises(ValueError, match=r"declared names box\.rased, .* did you mean box\.raised"):
+        attrs.evolve(MAILBOX, declared={"box.rased": (Kind.UNLOCK,)})
 
 
 # Words that are declared wrongly

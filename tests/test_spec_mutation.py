@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+import attrs
 import pytest
 
+from engine.discharge import answer_of
 from engine.mutants import changed, killer, mutants
 from engine.obligations import Catalogue
+from engine.samples import Samples
+from engine.solvers import Answer
 from examples.mailbox.proof import THEORY as MAILBOX
 from proofs import mutation
 from proofs.mutation import Findings, main, read_survivors, selected
@@ -28,8 +32,9 @@ def named(theory, rule, place, change):
 
 def test_a_small_rule_has_these_mutants_and_each_but_one_is_noticed():
     """A message may be put where one is already: no property of the box says that none is lost."""
+    samples = Samples(WHOLE.specification(), WHOLE.settings)
     found = {
-        item.name: killer(WHOLE, item)
+        item.name: killer(WHOLE, item, samples)
         for name in ("put", "take")
         for item in mutants(WHOLE.specification().named(name))
     }
@@ -46,7 +51,7 @@ def test_a_small_rule_has_these_mutants_and_each_but_one_is_noticed():
         "put: box.full: dropped": "step/put",
         "put: box.full: True becomes False (part 0)": "step/put",
         "take: guard 0: dropped": "step/take",
-        "take: guard 0: negated (part 0)": "step/take",
+        "take: guard 0: negated (part 0)": "deadlock/message",
         "take: box.got: dropped": "step/take",
         "take: box.full: dropped": "promise/taken/step/take",
         "take: box.full: False becomes True (part 0)": "promise/taken/step/take",
@@ -82,8 +87,9 @@ def test_what_is_asked_of_a_mutant_is_what_differs_in_the_whole_catalogue():
 
 
 def test_most_mutants_of_the_mailbox_are_noticed():
+    samples = Samples(MAILBOX.specification(), MAILBOX.settings)
     found = {
-        item.name: killer(MAILBOX, item, runs=False)
+        item.name: killer(MAILBOX, item, samples, runs=False)
         for step in MAILBOX.specification().transitions
         for item in mutants(step)
     }
@@ -99,9 +105,16 @@ def test_most_mutants_of_the_mailbox_are_noticed():
         ("tx.owner_visible", "guard release: payload", "dropped", "step/tx.owner_visible"),
     ],
 )
-def test_mutants_of_the_card_and_its_driver_are_noticed(rule, place, change, by):
-    found = killer(THEORY, named(THEORY, rule, place, change), runs=False)
+def test_mutants_of_the_card_and_its_driver_are_noticed(rule, place, change, by, few):
+    found = killer(THEORY, named(THEORY, rule, place, change), few, runs=False)
     assert found == by
+
+
+@pytest.fixture(scope="module")
+def few():
+    """Samples of short runs of the card and its driver."""
+    settings = [attrs.evolve(item, steps=20_000) for item in THEORY.settings]
+    return Samples(THEORY.specification(), settings)
 
 
 def test_the_mutants_have_names_of_their_own():
@@ -137,12 +150,12 @@ def test_a_run_that_was_broken_off_goes_on_where_it_was(tmp_path):
 def test_a_survivor_without_a_reason_is_told(tmp_path, monkeypatch, capsys):
     asked = []
 
-    def notices(theory, mutant, *, runs, exact):
+    def notices(theory, mutant, samples, *, runs, exact):
         asked.append(mutant.name)
         return "" if len(asked) == 2 else "step/x"
 
     monkeypatch.setattr(mutation, "killer", notices)
-    arguments = ["model", "--rules", "tx.claim", "--sample", "3", "--no-runs"]
+    arguments = ["model", "--rules", "tx.claim", "--sample", "3", "--no-runs", "--jobs", "1"]
     arguments += ["--findings", str(tmp_path / "findings.jsonl")]
     assert main(arguments) == 1
     out = capsys.readouterr().out
@@ -170,4 +183,39 @@ def test_a_rule_that_no_longer_says_what_it_does_is_noticed():
         for item in selected("tx.*", None, 0)
         if item.place.startswith("load ") and item.change == "dropped"
     )
-    assert killer(THEORY, mutant, runs=False) == "declarations"
+    assert (
+        killer(THEORY, mutant, Samples(MAILBOX.specification(), ()), runs=False) == "declarations"
+    )
+
+
+# States that are reached, before a solver is asked
+
+
+def test_what_is_proved_is_refuted_by_no_state_that_is_reached():
+    samples = Samples(MAILBOX.specification(), MAILBOX.settings)
+    for step in MAILBOX.specification().transitions:
+        for entry in Catalogue.of(MAILBOX).entries.values():
+            if entry.question is not None:
+                assert not samples.refute(step, entry.question()), (step.rule.name, entry.id)
+
+
+@pytest.mark.parametrize("name", ["tx.reclaim", "rx.repost", "cmd.execute", "write_reset"])
+def test_nothing_that_is_proved_of_these_rules_is_refuted_by_a_state(name, few):
+    step = THEORY.specification().named(name)
+    entries = Catalogue.of(THEORY).entries.values()
+    about = [entry for entry in entries if entry.id.endswith(f"/{name}") and entry.question]
+    assert len(about) > 10
+    assert not [entry.id for entry in about if few.refute(step, entry.question())]
+
+
+def test_what_a_state_refutes_the_solver_does_not_prove():
+    samples = Samples(MAILBOX.specification(), MAILBOX.settings)
+    refuted = 0
+    for step in MAILBOX.specification().transitions:
+        for mutant in list(mutants(step))[::3]:
+            for entry, question in changed(MAILBOX, mutant):
+                if samples.refute(mutant.step, question):
+                    refuted += 1
+                    answer = answer_of(MAILBOX, question, entry.arithmetics[0])
+                    assert answer is not Answer.UNSATISFIABLE, (mutant.name, entry.id)
+    assert refuted > 20
