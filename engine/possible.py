@@ -44,10 +44,9 @@ def shown(system: System, samples: Samples, item: Possible) -> bool:
 
 
 def _missing(system: System, samples: Samples, item: Possible) -> str:
-    there = shown(system, samples, item)
-    return (
-        "" if there else f"no run reached a state with {item.name} in which {item.rule} may happen"
-    )
+    if shown(system, samples, item):
+        return ""
+    return f"no run reached a state with {item.name} in which {item.rule} may happen"
 
 
 def obligations(

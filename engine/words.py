@@ -35,11 +35,13 @@ class Order:
         barrier: The barrier that makes it so.
         words: Names of words of the same ring.
         until: What else must be over before a store to slot k may be visible; None: nothing.
+        place: The file and line that declare it.
     """
 
     barrier: str
     words: tuple[str, ...] = ()
     until: Callable[[Any, Number], Bool] | None = None
+    place: str = attrs.field(factory=of_caller, init=False, repr=False)
 
 
 @attrs.frozen(eq=False)
@@ -54,6 +56,7 @@ class Speculation:
         behind: Whether the processor is past that barrier: the load may be satisfied.
         window: Whether it may come to the load next, the barrier left aside.
         meaning: What the step does, in one line.
+        place: The file and line that declare it.
     """
 
     flag: str
@@ -63,6 +66,7 @@ class Speculation:
     behind: Callable[[Any], Bool]
     window: Callable[[Any], Bool]
     meaning: str = "A load is satisfied ahead of its turn."
+    place: str = attrs.field(factory=of_caller, init=False, repr=False)
 
 
 @attrs.frozen(eq=False)
@@ -80,6 +84,7 @@ class Lateness:
         barrier: The barrier behind the load in its program.
         before: Whether nothing behind that barrier has taken effect: the load may be satisfied.
         meaning: What the step does, in one line.
+        place: The file and line that declare it.
     """
 
     into: tuple[str, ...]
@@ -88,6 +93,7 @@ class Lateness:
     barrier: str
     before: Callable[[Any, Number], Bool]
     meaning: str = "A load is satisfied behind its turn."
+    place: str = attrs.field(factory=of_caller, init=False, repr=False)
 
 
 @attrs.frozen(eq=False)

@@ -32,51 +32,80 @@ import attrs
 
 from impl.errors import UnsupportedMachineError
 
-__all__ = ["INSTRUCTIONS", "Barriers", "code_for"]
+__all__ = ["INSTRUCTIONS", "LINUX", "Barriers", "Instruction", "code_for"]
+
+
+@attrs.frozen
+class Instruction:
+    """An instruction of a processor.
+
+    Attributes:
+        text: As an assembler writes it; "" for none.
+        code: As the processor reads it.
+    """
+
+    text: str
+    code: bytes
 
 
 @attrs.frozen
 class Instructions:
-    """Machine code of each barrier, and of the return from a function."""
+    """The instruction of each barrier, and the one that returns from a function."""
 
-    acquire: bytes
-    release: bytes
-    release_loads: bytes
-    before_register_write: bytes
-    fence: bytes
-    return_: bytes
-
-
-def _words(*words: int) -> bytes:
-    return b"".join(word.to_bytes(4, "little") for word in words)
+    acquire: Instruction
+    release: Instruction
+    release_loads: Instruction
+    before_register_write: Instruction
+    fence: Instruction
+    return_: Instruction
 
 
-def _dmb(domain: int) -> bytes:
-    """DMB with the domain and types in CRm (Arm ARM, C6.2)."""
-    return _words(0xD503_30BF | domain << 8)
+_LIMITS: Final = {"oshld": 0b0001, "oshst": 0b0010, "st": 0b1110, "sy": 0b1111}
+"""What an aarch64 barrier orders, and for whom, as CRm has it (Arm ARM, C6.2)."""
 
 
-def _dsb(domain: int) -> bytes:
-    """DSB with the domain and types in CRm (Arm ARM, C6.2)."""
-    return _words(0xD503_309F | domain << 8)
+def _arm(text: str, word: int) -> Instruction:
+    return Instruction(text, word.to_bytes(4, "little"))
 
 
-_NOTHING: Final = b""
-_LFENCE: Final = b"\x0f\xae\xe8"
-_MFENCE: Final = b"\x0f\xae\xf0"
-_SFENCE: Final = b"\x0f\xae\xf8"
-_OSHLD: Final = 0b0001
-_OSHST: Final = 0b0010
-_ST: Final = 0b1110
-_SY: Final = 0b1111
+def _dmb(limit: str) -> Instruction:
+    return _arm(f"dmb {limit}", 0xD503_30BF | _LIMITS[limit] << 8)
+
+
+def _dsb(limit: str) -> Instruction:
+    return _arm(f"dsb {limit}", 0xD503_309F | _LIMITS[limit] << 8)
+
+
+_SFENCE: Final = Instruction("sfence", b"\x0f\xae\xf8")
 
 INSTRUCTIONS: Final[Mapping[str, Instructions]] = {
-    "x86_64": Instructions(_LFENCE, _SFENCE, _NOTHING, _SFENCE, _MFENCE, b"\xc3"),
+    "x86_64": Instructions(
+        acquire=Instruction("lfence", b"\x0f\xae\xe8"),
+        release=_SFENCE,
+        release_loads=Instruction("", b""),
+        before_register_write=_SFENCE,
+        fence=Instruction("mfence", b"\x0f\xae\xf0"),
+        return_=Instruction("ret", b"\xc3"),
+    ),
     "aarch64": Instructions(
-        *(_dmb(_OSHLD), _dmb(_OSHST), _dmb(_OSHLD), _dsb(_ST), _dsb(_SY)), _words(0xD65F_03C0)
+        acquire=_dmb("oshld"),
+        release=_dmb("oshst"),
+        release_loads=_dmb("oshld"),
+        before_register_write=_dsb("st"),
+        fence=_dsb("sy"),
+        return_=_arm("ret", 0xD65F_03C0),
     ),
 }
 """What is called on each kind of machine that is supported, as `platform.machine` names it."""
+
+LINUX: Final[Mapping[str, str]] = {
+    "acquire": "dma_rmb()",
+    "release": "dma_wmb()",
+    "release_loads": "dma_mb()",
+    "before_register_write": "wmb()",
+    "fence": "mb()",
+}
+"""What a driver in the Linux kernel would call in place of each barrier."""
 
 _SLOT: Final = 16
 """Bytes between two functions in the page."""
@@ -134,9 +163,8 @@ class Barriers:
         )
         page = mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         for index, body in enumerate(bodies):
-            page[index * _SLOT : index * _SLOT + len(body) + len(code.return_)] = (
-                body + code.return_
-            )
+            function = body.code + code.return_.code
+            page[index * _SLOT : index * _SLOT + len(function)] = function
         start = ctypes.addressof(ctypes.c_char.from_buffer(page))
         _make_executable(start)
         acquire, release, release_loads, before_register_write, fence = (

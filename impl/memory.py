@@ -111,7 +111,7 @@ class Device(abc.ABC):
     def before_register_write(self) -> None:
         """No later register write reaches the card before an earlier store is visible to it.
 
-        Linux: `wmb()`, which is part of `writel()`.
+        Linux: `wmb()`. `writel()` contains it, or on arm64 the weaker `dma_wmb()`.
         """
 
     @abc.abstractmethod

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from engine.possible import Possible
-from engine.terms import Bool, Number
-from model.state import CAPACITY, Flags, Label, State
+from engine.terms import Bool
+from model.state import Flags, Label, State
 from model.thread_spec import (
     SLEEPS_CMD,
     SLEEPS_LIFE,
@@ -51,10 +51,6 @@ def _owner_says(value: bool) -> Callable[[State], Bool]:
     return lambda s: s.tx.owner[s.tx.cons_i] if value else ~s.tx.owner[s.tx.cons_i]
 
 
-def _lies(s: State, k: Number, length: Number) -> Bool:
-    return (length > CAPACITY) & s.rx.owner[k]
-
-
 POSSIBLE: Final = (
     # Loads that come early: before the owner byte, and before what stands in front of that
     *_by_holder("tx.speculate_owner", *SCAN[: SCAN.index(Label.TX_RECLAIM) + 1]),
@@ -72,21 +68,19 @@ POSSIBLE: Final = (
     *_while("tx.fields_visible", after_payload=lambda s, k: ~s.tx.first_word_pending[k],
             before_payload=lambda s, k: s.tx.first_word_pending[k]),
     *_by_holder("packet_bases_arrive", Label.READ_BACK, Label.START, Label.CMD_FIELDS),
-    *_while("tx.doorbell_arrives", idle=lambda s: s.lock.next == s.lock.serving),
     # A card that acts unasked, fails, or lies
     *_while("tx.look_ahead", unasked=lambda s: ~s.tx.look),
-    *_while("tx.look_ahead", stopping=lambda s: s.card.stopping),
     *_while("cmd.look_ahead", unasked=lambda s: ~s.cmd.look),
     *_while("card.fatal_error", working=lambda s: s.card.flags == Flags.CLEAR,
             resetting=lambda s: s.card.flags == Flags.RESETTING),
     *_while("card.spurious_vector0", idle=lambda s: ~(s.tx.event | s.cmd.event | s.rx.event)),
     *_while("rx.arrive", empty=lambda s, key, length: length == 0,
             full=lambda s, key, length: length != 0),
-    *_while("rx.lie", of_the_cards_own=_lies, of_a_held_slot=lambda s, k, length: s.rx.held[k]),
+    *_while("rx.lie", of_the_cards_own=lambda s, k, length: s.rx.owner[k],
+            of_a_held_slot=lambda s, k, length: s.rx.held[k]),
     # Calls that are interrupted, and sleeps that end without a reason
     *_by_thread("interrupt", *SLEEPS_TX, *SLEEPS_CMD, *SLEEPS_RX),
     *_by_thread("interrupt_open", Label.OPEN_ENTER),
     *_by_thread("spurious_wakeup", *SLEEPS_TX, *SLEEPS_CMD, *SLEEPS_RX, *SLEEPS_LIFE),
-    *_while("stop_draining", running=lambda s, t: s.tx.cons != s.tx.prod),
 )  # fmt: skip
 """All of it."""

@@ -21,7 +21,7 @@ from engine.faults import Fault
 from model.faults import described
 from properties.driver_source import SourceChange
 
-__all__ = ["FAULTS", "DriverFault", "fault"]
+__all__ = ["FAULTS", "SAME_LINE", "DriverFault", "fault"]
 
 _RING: Final = functools.partial(SourceChange, "ring")
 _CONTROLLER: Final = functools.partial(SourceChange, "controller")
@@ -420,8 +420,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "            self.runtime.unlock()\n            self.runtime.lock()\n",
     ),
     "events-not-read": _left_out("controller", _EVENTS),
-    # The removal of each single barrier. In two places one line stands for two barriers of the
-    # specification: a fence orders what was stored to the transmit and to the receive ring.
+    # The removal of each single barrier, but those of SAME_LINE
     "no-barrier-tx-fields": (
         _RING(
             "        fields = pack_fields(\n",
@@ -656,6 +655,15 @@ FAULTS: Final[tuple[DriverFault, ...]] = tuple(
     DriverFault(name, (made,) if isinstance(made, SourceChange) else made)
     for name, made in _CHANGES.items()
 )
+SAME_LINE: Final[Mapping[str, str]] = {
+    # What a reader asks for never reaches the rings: it gets a whole packet, which is cut for it.
+    "negative-length-read": "unchecked-length",
+    "short-read-stall": "zero-length-stall",
+    "no-barrier-rx-base": "no-barrier-tx-base",
+    "no-barrier-rx-free": "no-barrier-tx-free",
+}
+"""Barriers whose removal is that of another one: a fence stands for both packet rings."""
+
 _BY_NAME: Final[Mapping[str, DriverFault]] = {item.fault.id: item for item in FAULTS}
 
 

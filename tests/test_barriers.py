@@ -5,8 +5,9 @@ import platform
 
 import pytest
 
-from impl.barriers import INSTRUCTIONS, Barriers, code_for
+from impl.barriers import INSTRUCTIONS, LINUX, Barriers, code_for
 from impl.errors import UnsupportedMachineError
+from impl.memory import Device
 
 BARRIERS = ("acquire", "release", "release_loads", "before_register_write", "fence")
 
@@ -22,7 +23,13 @@ BARRIERS = ("acquire", "release", "release_loads", "before_register_write", "fen
 )
 def test_the_instructions_are_those_of_the_manual(machine, words):
     code = INSTRUCTIONS[machine]
-    assert tuple(getattr(code, name).hex() for name in (*BARRIERS, "return_")) == words
+    assert tuple(getattr(code, name).code.hex() for name in (*BARRIERS, "return_")) == words
+
+
+def test_each_has_a_counterpart_in_linux_that_its_meaning_names():
+    assert tuple(LINUX) == BARRIERS
+    for name, primitive in LINUX.items():
+        assert f"`{primitive}`" in getattr(Device, name).__doc__
 
 
 def test_on_any_other_machine_there_are_none():
@@ -44,7 +51,7 @@ def barriers():
 @pytest.mark.parametrize("name", BARRIERS)
 def test_what_is_called_is_the_instruction_and_a_return(barriers, name):
     code = code_for(platform.machine())
-    expected = getattr(code, name) + code.return_
+    expected = getattr(code, name).code + code.return_.code
     place = ctypes.cast(getattr(barriers, name), ctypes.c_void_p).value
     assert ctypes.string_at(place, len(expected)) == expected
 

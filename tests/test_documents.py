@@ -36,7 +36,7 @@ DOTTED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?:\[\w+\]|\(\))?")
 PATH = re.compile(r"(?<![\w./*])(?:[\w*]+/)+[\w*]+\.py\b")
 FOLDER = re.compile(r"(?:[a-z_]+/)+")
 COMMAND = re.compile(r"python3? -m ([\w.]+)")
-ENDINGS = (".json", ".xml", ".txt", ".svg", ".toml", ".md", ".py")
+ENDINGS = (".json", ".xml", ".txt", ".svg", ".toml", ".md", ".py", ".cat")
 
 OBJECTS = {"duct": "DuctDriver", "watch": "Watch", "s": "Recorder"}
 """What is an object in examples, and no module."""
@@ -197,8 +197,10 @@ def test_links_lead_to_files(document):
 
 
 def anchors(text):
+    """What a link may lead to: headings and lines."""
     heads = re.findall(r"^#+ (.*)$", FENCE.sub("", text), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+    lines = {f"L{number + 1}" for number in range(len(text.splitlines()))}
+    return lines | {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

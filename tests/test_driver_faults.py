@@ -10,7 +10,7 @@ from proofs.theory import THEORY
 from properties.card_faults import CARD_FAULTS
 from properties.driver_source import PRESENT, DriverCode
 from properties.fault_runs import FIRST, SCENES, Scene, at, caught, play, search
-from properties.faults import FAULTS, DriverFault, fault
+from properties.faults import FAULTS, SAME_LINE, DriverFault, fault
 from properties.replay import Run, replay
 from properties.simulation.host import Ending
 from properties.simulation.simulation import HWADDR, Simulation
@@ -25,16 +25,6 @@ CARDS_MISTAKES = {
     "no-space-with-space",
 }
 """Of the faults of the specification, those that no driver can make."""
-SAME_LINE = {
-    # What a reader asks for never reaches the rings: it gets a whole packet, which is cut for it.
-    "negative-length-read": "unchecked-length",
-    "short-read-stall": "zero-length-stall",
-    "no-barrier-rx-base": "no-barrier-tx-base",
-    "no-barrier-rx-free": "no-barrier-tx-free",
-}
-"""Faults of the specification for which this driver has one line with another one: a fence orders
-what was stored to either packet ring."""
-
 NOT_STOPPED = r"at RESET the specification allows: the write of RST|at CMD_FIELDS"
 NOT_WOKEN = "was not woken"
 READABLE = "pollers see readable"

@@ -7,6 +7,7 @@ import pickle
 import attrs
 import pytest
 
+from docs.draw_barriers import drawn
 from engine.catch import Catch, breaking_step, breaks, catch, wanted
 from engine.deadlock import DEADLOCK_FREEDOM
 from engine.executor import Executor
@@ -28,6 +29,7 @@ from model.system import DUCT, specification
 from proofs.barrier_faults import barrier_cases, missing
 from proofs.ranking import PROMISES
 from proofs.theory import THEORY
+from tests.test_barrier_list import runs_shown
 
 STATE = DUCT.symbols
 FAULTS = THEORY.faults
@@ -255,6 +257,15 @@ def test_the_specification_keeps_the_promise_there(fault: Fault) -> None:
         assert result.path is None
     else:
         assert find_lasso(executor, case.keeps(STATE), start, states=4_000).lasso is None
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [fault for fault in FAULTS if fault.id.startswith("no-barrier-")],
+    ids=lambda fault: fault.id,
+)
+def test_the_list_of_barriers_shows_its_run(fault: Fault) -> None:
+    assert runs_shown()[fault.id] == drawn(caught(fault.id))
 
 
 def is_owed(executor: Executor, states: list[FlatState], loop: int) -> set[str]:
