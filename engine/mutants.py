@@ -10,7 +10,7 @@ change means nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import attrs
@@ -18,6 +18,7 @@ import attrs
 from engine import deadlock, induction, leads_to, races, steps
 from engine.declarations import RuleError, check
 from engine.discharge import ROUNDS, answer_of
+from engine.hints import Hint
 from engine.protocol import System
 from engine.question import Entry, Question
 from engine.rules import Transition
@@ -187,13 +188,21 @@ def _new_parts(old: Question, new: Question) -> tuple[tuple[str, Bool], ...]:
     return tuple((name, claim) for name, claim in new.parts if id(claim) not in known)
 
 
-def killer(theory: Theory, mutant: Mutant, *, runs: bool = True, exact: bool = False) -> str:
+def killer(
+    theory: Theory,
+    mutant: Mutant,
+    *,
+    runs: bool = True,
+    exact: bool = False,
+    hints: Mapping[str, Hint] | None = None,
+) -> str:
     """What notices the mutant: an obligation, or the check of declarations; "" if nothing does.
 
     Each question is asked in the first arithmetic that it has. That it has a counterexample is
     believed where as much of the invariant is assumed as in the files of `--smt2`; the last try of
     a proof assumes more, takes five times as long as all else, and is made if `exact` is true. Only
-    where `runs` is true random runs are made, in which the changed rule has to happen.
+    where `runs` is true random runs are made, in which the changed rule has to happen. What proofs
+    of the specification needed (`hints`, by topic) is mostly enough for those of a mutant.
     """
     rounds = ROUNDS if exact else ROUNDS[:2]
     protocol = theory.protocol
@@ -202,9 +211,11 @@ def killer(theory: Theory, mutant: Mutant, *, runs: bool = True, exact: bool = F
     except RuleError:
         return "declarations"
     for entry, question in changed(theory, mutant):
+        hint = (hints or {}).get(entry.topic)
         for part in question.parts:
             asked = attrs.evolve(question, parts=(part,))
-            if answer_of(theory, asked, entry.arithmetics[0], rounds) is not Answer.UNSATISFIABLE:
+            answer = answer_of(theory, asked, entry.arithmetics[0], rounds, hint)
+            if answer is not Answer.UNSATISFIABLE:
                 return entry.id
     if runs:
         name = mutant.step.rule.name

@@ -25,6 +25,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from engine.hints import read_hints
 from engine.mutants import Mutant, killer, mutants
 from proofs.theory import THEORY
 
@@ -137,11 +138,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     findings = Findings(
         options.findings, f"{digest()} runs={not options.no_runs} exact={options.exact}"
     )
+    hints = read_hints(THEORY.hints)
     began, fresh = time.monotonic(), 0
     for number, mutant in enumerate(chosen, 1):
         if mutant.name in findings.by_name:
             continue
-        findings.add(mutant, killer(THEORY, mutant, runs=not options.no_runs, exact=options.exact))
+        by = killer(THEORY, mutant, runs=not options.no_runs, exact=options.exact, hints=hints)
+        findings.add(mutant, by)
         fresh += 1
         found = findings.by_name[mutant.name]
         each = (time.monotonic() - began) / fresh

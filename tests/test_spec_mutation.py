@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from engine.hints import Hint
 from engine.mutants import changed, killer, mutants
 from engine.obligations import Catalogue
 from examples.mailbox.proof import THEORY as MAILBOX
@@ -134,10 +135,16 @@ def test_a_run_that_was_broken_off_goes_on_where_it_was(tmp_path):
     assert json.loads(path.read_text()) == {"state": "another"}
 
 
+def test_hints_change_no_verdict_on_a_mutant():
+    hints = {topic: Hint(frozenset(), 1) for topic in ("step/take", "step/put", "promise/taken")}
+    for item in (one for step in WHOLE.specification().transitions for one in mutants(step)):
+        assert killer(WHOLE, item, hints=hints) == killer(WHOLE, item)
+
+
 def test_a_survivor_without_a_reason_is_told(tmp_path, monkeypatch, capsys):
     asked = []
 
-    def notices(theory, mutant, *, runs, exact):
+    def notices(theory, mutant, *, runs, exact, hints):
         asked.append(mutant.name)
         return "" if len(asked) == 2 else "step/x"
 
