@@ -87,6 +87,6 @@ def _names(word: str) -> list[str]:
 def _words(names: Iterable[str]) -> list[str]:
     marks: dict[str, list[str]] = {}
     for name in sorted(names):
-        conjunct, _, mark = name.partition("@")
-        marks.setdefault(conjunct, []).extend([mark] if mark else [])
-    return [name + (f"@{','.join(found)}" if found else "") for name, found in marks.items()]
+        conjunct, at, mark = name.partition("@")
+        marks.setdefault(conjunct + at, []).append(mark)
+    return [name + ",".join(found) for name, found in marks.items()]
