@@ -88,8 +88,9 @@ def test_a_damaged_file_is_never_believed_wrongly(place, data, kept):
     for key in kept:
         first.add(key)
     whole = path.read_bytes()
-    at = data.draw(st.integers(0, len(whole) - 1))
-    instead = data.draw(st.binary(max_size=2).filter(lambda some: some != whole[at : at + 1]))
+    at = data.draw(st.integers(len(HEAD), len(whole) - 1) | st.integers(0, len(whole) - 1))
+    bytes_ = st.sampled_from([b"0", b"5", b"f"]) | st.binary(max_size=2)
+    instead = data.draw(bytes_.filter(lambda some: some != whole[at : at + 1]))
     path.write_bytes(whole[:at] + instead + whole[at + 1 :])
     damaged = path.read_bytes()
     try:
