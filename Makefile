@@ -3,6 +3,7 @@
 # newer and its venv module (Debian: apt install make python3 python3-venv), and a network.
 #
 #   make check                          prove everything
+#   make check ARGS=--fresh             the same without answers kept from earlier runs
 #   make check ARGS='--solver both'     the same with options of python -m proofs.check
 #   make test ARGS='-k layout'          the same with options of pytest
 #   make test DUCT_PROFILE=nightly      look for deviations of the driver for hours
@@ -61,5 +62,5 @@ env: ## only make the environment
 	@sh bin/environment $(PYTHON)
 
 clean: ## remove the environment and everything that was made
-	rm -rf $(VENV) $(VENV).before .lab build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV).before .lab .proof-answers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from typing import Final
 
 import attrs
 from hypothesis import seed as seed_of
 from hypothesis.stateful import run_state_machine_as_test
 
+from bench.proofs import print_proofs
 from emulator.backend import Laboratory
 from engine.executor import Executor
 from engine.protocol import System
@@ -182,48 +180,6 @@ def measurements(seconds: float, seed: int) -> list[Measurement]:
     work = interpreting(small, small.initial(), seed)
     found.append(measure("walk, interpreted, 2 slots", "steps/s", min(seconds, 0.5), work))
     return found
-
-
-PROOFS: dict[str, tuple[str, ...]] = {
-    "everything, z3": (),
-    "steps, integers, any ring size": ("--only", "step/*", "--arithmetic", "integer"),
-    **{
-        f"steps, integers, {size} slots": (
-            *("--only", "step/*", "--arithmetic", "integer"),
-            *("--ring-size", str(size)),
-        )
-        for size in (1, 64, 4096)
-    },
-}
-"""Runs of `python -m proofs.check` that are timed, by what they prove."""
-
-
-PART: Final = 5
-"""The exit status where all that was asked is proved, and that was not everything."""
-
-
-def proof_seconds(options: tuple[str, ...]) -> float:
-    """How long a run of `python -m proofs.check` takes. Raises `CalledProcessError` if it fails.
-
-    A part of the proofs is timed as well as the whole: status 5 says that something was left out.
-    """
-    start = time.perf_counter()
-    command = [sys.executable, "-m", "proofs.check", *options]
-    done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
-    if done.returncode != PART:
-        done.check_returncode()
-    return time.perf_counter() - start
-
-
-def print_proofs() -> None:
-    """Time the proofs and print a table; the last column is relative to the second row."""
-    print(f"\n{'python -m proofs.check':<36} {'seconds':>12} {'ratio':>17}")
-    seconds: dict[str, float] = {}
-    for name, options in PROOFS.items():
-        seconds[name] = proof_seconds(options)
-    base = seconds["steps, integers, any ring size"]
-    for name, taken in seconds.items():
-        print(f"{name:<36} {taken:>12.1f} {taken / base:>16.1f}x")
 
 
 def main() -> None:

@@ -1,34 +1,38 @@
 """How an obligation is decided.
 
 An obligation is decided by showing that its negation contradicts the invariant. The invariant is
-assumed first where the question mentions an index, then also where those assumptions do; assuming
-more is only ever tried because assuming less did not suffice.
+assumed first where a hint says that it is needed (`engine.hints`), then where the question mentions
+an index, then also where those assumptions do; assuming more is only ever tried because assuming
+less did not suffice. What was proved in an earlier run, letter by letter, is not asked again
+(`engine.answers`).
 """
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 
+from engine.answers import Answers, key_of
 from engine.claims import Invariant
+from engine.hints import Hint
 from engine.induction import Instantiator
 from engine.obligations import Catalogue, Obligation, Verdict
-from engine.question import Question
+from engine.question import Entry, Question
 from engine.smt import Arithmetic
 from engine.smt import script as write_script
-from engine.solvers import Answer, ask, essential
+from engine.solvers import Answer, ask, core
 from engine.terms import Bool, Or
 from engine.theory import Theory
 
-__all__ = ["ROUNDS", "answer_of", "discharge", "script"]
+__all__ = ["NOTHING", "ROUNDS", "Past", "answer_of", "discharge", "find_hint", "script"]
 
 ROUNDS: Final = (1, 2, 3)
 """How often the indices that assumed instances mention are assumed in turn, try by try."""
-AT_ONCE: Final = 8
+AT_ONCE: Final = {"z3": 8, "cvc5": 24}
 """How many conjuncts a solver is asked about in one query where more would be too many for it."""
 RESULTS: Final = {
     Answer.UNSATISFIABLE: "proved",
@@ -38,6 +42,23 @@ RESULTS: Final = {
 """What an answer to the negation of an obligation says of it."""
 
 
+@attrs.frozen(eq=False)
+class Past:
+    """What earlier runs have left, none of which can change a verdict.
+
+    Attributes:
+        hints: What proofs needed, by topic (`engine.question.Entry.topic`).
+        answers: What is proved already; None to ask everything anew.
+    """
+
+    hints: Mapping[str, Hint] = attrs.field(factory=dict)
+    answers: Answers | None = None
+
+
+NOTHING: Final = Past()
+"""Everything is asked anew, and as a whole."""
+
+
 def discharge(
     known: Catalogue,
     obligation: Obligation,
@@ -45,6 +66,7 @@ def discharge(
     solver: str = "z3",
     seed: int = 0,
     ring_size: int | None = None,
+    past: Past = NOTHING,
 ) -> Verdict:
     """Decide an obligation. A refuted one names the conjuncts that do not follow.
 
@@ -57,36 +79,60 @@ def discharge(
     if entry.witness is not None:
         detail = entry.witness()
         return Verdict("refuted" if detail else "proved", time.perf_counter() - start, detail)
-    if entry.text:
-        answer = ask(solver, entry.text, seed)
-        return Verdict(RESULTS[answer], time.perf_counter() - start)
     decider = _Decider(
-        known.theory, Arithmetic(obligation.arithmetic), ring_size, solver=solver, seed=seed
+        known.theory, Arithmetic(obligation.arithmetic), ring_size, solver, seed, past
     )
-    if entry.together and solver == "z3":
-        seconds = _decide_together(known, known.group(entry.id), decider)
-        if seconds is not None:
-            return Verdict("proved", seconds)
-    assert entry.question is not None
-    question = entry.question()
-    answer = decider.decide(question)
-    if answer is Answer.UNSATISFIABLE:
-        return Verdict("proved", time.perf_counter() - start)
+    if entry.text:
+        found = decider.ask(entry.text)
+        return Verdict(RESULTS[found.answer], time.perf_counter() - start, kept=found.kept)
+    hint = past.hints.get(entry.topic)
+    if entry.together:
+        verdict = _decide_together(known, entry, decider, hint)
+        if verdict is not None:
+            return verdict
+    question = known.question(entry.id)
+    found = decider.decide(question, hint)
+    if found.answer is Answer.UNSATISFIABLE:
+        return Verdict("proved", time.perf_counter() - start, kept=found.kept)
     broken = [
         name
         for name, claim in question.parts
         if len(question.parts) == 1
-        or decider.decide(attrs.evolve(question, parts=((name, claim),)))
+        or decider.decide(attrs.evolve(question, parts=((name, claim),)), hint).answer
         is not Answer.UNSATISFIABLE
     ]
-    return Verdict(RESULTS[answer], time.perf_counter() - start, ", ".join(broken))
+    return Verdict(RESULTS[found.answer], time.perf_counter() - start, ", ".join(broken))
 
 
 def answer_of(
-    theory: Theory, question: Question, arithmetic: Arithmetic, rounds: tuple[int, ...] = ROUNDS
+    theory: Theory,
+    question: Question,
+    arithmetic: Arithmetic,
+    rounds: tuple[int, ...] = ROUNDS,
+    hint: Hint | None = None,
 ) -> Answer:
     """What Z3 says of the negation of a question about a theory: unsatisfiable means proved."""
-    return _Decider(theory, arithmetic, None).decide(question, rounds)
+    return _Decider(theory, arithmetic, None).decide(question, hint, rounds).answer
+
+
+def find_hint(known: Catalogue, obligation: Obligation, *, seed: int = 0) -> Hint | None:
+    """What the proof of an obligation needs, found by asking it as a whole.
+
+    None if it is not proved, or takes no hypotheses to prove. Where a group is decided at once,
+    this is what the group needs.
+    """
+    entry = known.entries[obligation.id]
+    if entry.question is None:
+        return None
+    decider = _Decider(known.theory, Arithmetic(obligation.arithmetic), None, seed=seed)
+    names = known.groups[known.group(entry.id)] if entry.together else [entry.id]
+    key = ("hint", *names, decider)
+    if key not in known.decided:
+        known.decided[key] = decider.needed(_all_of(known, names)) if names[1:] else None
+    if known.decided[key] is None:
+        return decider.needed(known.question(entry.id))
+    found: Hint = known.decided[key]
+    return found
 
 
 def script(known: Catalogue, obligation: Obligation, *, ring_size: int | None = None) -> str:
@@ -101,8 +147,15 @@ def script(known: Catalogue, obligation: Obligation, *, ring_size: int | None = 
         return f"; {obligation.id}: decided by a run of the specification, not by a solver\n"
     comment = f"{obligation.id} ({obligation.arithmetic})\n{obligation.meaning}\nunsat: proved"
     decider = _Decider(known.theory, Arithmetic(obligation.arithmetic), ring_size)
-    (text,) = decider.scripts(entry.question(), comment, rounds=(2,))
-    return text
+    return decider.script(known.question(entry.id), 2, comment=comment)
+
+
+@attrs.frozen
+class _Found:
+    """What came of a question, and whether all that it took was proved in an earlier run."""
+
+    answer: Answer
+    kept: bool = False
 
 
 @attrs.frozen
@@ -114,56 +167,126 @@ class _Decider:
     ring_size: int | None
     solver: str = "z3"
     seed: int = 0
+    past: Past = NOTHING
 
-    def decide(self, question: Question, rounds: tuple[int, ...] = ROUNDS) -> Answer:
+    def ask(self, text: str) -> _Found:
+        """What the solver says of a text, or has said in an earlier run."""
+        answers = self.past.answers
+        if answers is None:
+            return _Found(ask(self.solver, text, self.seed))
+        key = key_of(self.solver, text, self.seed)
+        if key in answers:
+            return _Found(Answer.UNSATISFIABLE, kept=True)
+        answer = ask(self.solver, text, self.seed)
+        if answer is Answer.UNSATISFIABLE:
+            answers.add(key)
+        return _Found(answer)
+
+    def decide(
+        self, question: Question, hint: Hint | None, rounds: tuple[int, ...] = ROUNDS
+    ) -> _Found:
         """Whether the negation contradicts the invariant (unsatisfiable: proved)."""
         if all(claim.operation == "constant" and claim.value for _, claim in question.parts):
-            return Answer.UNSATISFIABLE
-        if self.solver == "cvc5" and len(question.parts) > AT_ONCE:
-            return self._decide_in_parts(question)
-        answer = Answer.UNKNOWN
-        for text in self.scripts(question, rounds=rounds):
-            asked = text if self.solver == "z3" else essential(text, self.seed)
-            answer = ask(self.solver, asked, self.seed)
-            if answer is Answer.UNSATISFIABLE:
-                break
-            if answer is Answer.UNKNOWN and len(question.parts) > AT_ONCE:
-                # Too much at once: what is asked of a few at a time may still be decided.
-                return self._decide_in_parts(question)
-        return answer
-
-    def _decide_in_parts(self, question: Question) -> Answer:
-        """Decide a question with many conjuncts a few of them at a time."""
-        for first in range(0, len(question.parts), AT_ONCE):
-            some = question.parts[first : first + AT_ONCE]
-            answer = self.decide(attrs.evolve(question, parts=some))
-            if answer is not Answer.UNSATISFIABLE:
-                return answer
-        return Answer.UNSATISFIABLE
-
-    def scripts(
-        self, question: Question, comment: str = "", rounds: tuple[int, ...] = ROUNDS
-    ) -> Iterator[str]:
-        """The question as SMT-LIB text, with more and more of the invariant assumed."""
-        negation = Or(*(~claim for _, claim in question.parts))
-        asked = [*question.given, negation]
+            return _Found(Answer.UNSATISFIABLE)
+        many = len(question.parts) > AT_ONCE[self.solver]
+        if self.solver == "cvc5" and many:
+            return self._decide_in_parts(question, hint, rounds)
         if question.invariants is None:
-            yield self._write(question, asked, comment)
-            return
-        symbols = self.theory.protocol.symbols
+            return self.ask(self.script(question, 0))
+        if hint is not None:
+            found = self.ask(self.script(question, hint.rounds, hint.needed))
+            if found.answer is Answer.UNSATISFIABLE:
+                return found
+        found = _Found(Answer.UNKNOWN)
         for depth in rounds:
-            assumed = _instantiator(symbols, question.invariants, depth).hypotheses(asked)
-            yield self._write(question, [*assumed, *asked], comment)
+            needed = None if self.solver == "z3" else self._core(question, depth)
+            found = self.ask(self.script(question, depth, needed))
+            if found.answer is Answer.UNSATISFIABLE:
+                break
+            if found.answer is Answer.UNKNOWN and many:
+                # Too much at once: what is asked of a few at a time may still be decided.
+                return self._decide_in_parts(question, hint, rounds)
+        return found
 
-    def _write(self, question: Question, terms: list[Bool], comment: str) -> str:
+    def _decide_in_parts(
+        self, question: Question, hint: Hint | None, rounds: tuple[int, ...]
+    ) -> _Found:
+        """Decide a question with many conjuncts a few of them at a time."""
+        kept, most = True, AT_ONCE[self.solver]
+        for first in range(0, len(question.parts), most):
+            some = attrs.evolve(question, parts=question.parts[first : first + most])
+            found = self.decide(some, self._narrowed(some, hint), rounds)
+            if found.answer is not Answer.UNSATISFIABLE:
+                return found
+            kept = kept and found.kept
+        return _Found(Answer.UNSATISFIABLE, kept)
+
+    def _narrowed(self, question: Question, hint: Hint | None) -> Hint | None:
+        """What a part of a question needs of what the whole needs, which z3 says in a moment."""
+        if hint is None:
+            return None
+        needed = self._core(question, hint.rounds, hint.needed)
+        return None if needed is None else Hint(needed, hint.rounds)
+
+    def needed(self, question: Question) -> Hint | None:
+        """A hint for the question; None if it is not proved, or without any hypothesis."""
+        for depth in ROUNDS if question.invariants is not None else ():
+            needed = self._core(question, depth)
+            if needed is not None:
+                return Hint(needed, depth)
+        return None
+
+    def _core(
+        self, question: Question, rounds: int, of: frozenset[str] | None = None
+    ) -> frozenset[str] | None:
+        """The names of the hypotheses that z3 needs, of these or of all; None if they do not do."""
+        if question.invariants is None:
+            return None
+        names = self._hypotheses(question, rounds)
+        labels = {claim: f"h{number}" for number, claim in enumerate(names)}
+        found = core(self.script(question, rounds, of, labels=labels), self.seed)
+        if found is None:
+            return None
+        return frozenset(name for claim, name in names.items() if labels[claim] in found)
+
+    def script(
+        self,
+        question: Question,
+        rounds: int,
+        needed: frozenset[str] | None = None,
+        *,
+        comment: str = "",
+        labels: Mapping[Bool, str] | None = None,
+    ) -> str:
+        """The question as SMT-LIB text.
+
+        Args:
+            question: What is asked.
+            rounds: How often the indices that assumed instances mention are assumed in turn.
+            needed: Names of the hypotheses that are assumed; all of them if this is None.
+            comment: What the question is, for a reader of the text.
+            labels: Names for some of the assertions, by which a solver says what it needs.
+        """
+        assumed = self._hypotheses(question, rounds) if question.invariants is not None else {}
         return write_script(
             self.arithmetic,
-            [*self._sizes(), *terms],
+            [
+                *self._sizes(),
+                *(claim for claim, name in assumed.items() if needed is None or name in needed),
+                *_asked(question),
+            ],
             ring_size=self.ring_size,
             bits=question.bits,
             machine=self.theory.protocol.machine,
             comment=comment,
+            labels=labels,
         )
+
+    def _hypotheses(self, question: Question, rounds: int) -> Mapping[Bool, str]:
+        """What may be assumed of the invariant, and what each part of that is called."""
+        assert question.invariants is not None
+        instances = _instantiator(self.theory.protocol.symbols, question.invariants, rounds)
+        return instances.hypotheses(_asked(question))
 
     def _sizes(self) -> list[Bool]:
         """What is assumed of sizes, and in machine arithmetic of how much is outstanding."""
@@ -180,21 +303,32 @@ def _instantiator(symbols: Any, invariants: tuple[Invariant, ...], rounds: int) 
     return Instantiator(symbols, invariants, rounds)
 
 
-def _decide_together(known: Catalogue, group: str, decider: _Decider) -> float | None:
-    """Seconds for each member if all of a group are proved by one query, else None."""
-    key = (group, decider)
-    if key not in known.decided:
-        known.decided[key] = _ask_together(known, group, decider)
-    return known.decided[key]
+def _asked(question: Question) -> list[Bool]:
+    """What is given, and the negation of what is claimed."""
+    return [*question.given, Or(*(~claim for _, claim in question.parts))]
 
 
-def _ask_together(known: Catalogue, group: str, decider: _Decider) -> float | None:
-    start = time.perf_counter()
-    members = known.groups[group]
-    questions = [question() for name in members if (question := known.entries[name].question)]
-    together = attrs.evolve(
+def _all_of(known: Catalogue, names: Sequence[str]) -> Question:
+    """Whether everything holds that these questions ask, which assume the same."""
+    questions = [known.question(name) for name in names]
+    return attrs.evolve(
         questions[0], parts=tuple(part for question in questions for part in question.parts)
     )
-    if decider.decide(together, rounds=ROUNDS[:1]) is Answer.UNSATISFIABLE:
-        return (time.perf_counter() - start) / len(members)
-    return None
+
+
+def _decide_together(
+    known: Catalogue, entry: Entry, decider: _Decider, hint: Hint | None
+) -> Verdict | None:
+    """The verdict on each member of a group if one query proves all of them, else None."""
+    group = known.group(entry.id)
+    key = (group, decider)
+    if key not in known.decided:
+        start = time.perf_counter()
+        members = known.groups[group]
+        together = _all_of(known, members)
+        found = decider.decide(together, hint, ROUNDS[:1])
+        seconds = (time.perf_counter() - start) / len(members)
+        proved = found.answer is Answer.UNSATISFIABLE
+        known.decided[key] = Verdict("proved", seconds, kept=found.kept) if proved else None
+    verdict: Verdict | None = known.decided[key]
+    return verdict

@@ -19,8 +19,8 @@ import attrs
 
 from engine.canonical import canonical_source, folded_source
 from engine.codegen import Guarded, Source, decision
-from engine.protocol import System
-from engine.rules import Choice
+from engine.protocol import Protocol, System
+from engine.rules import Choice, Transition
 from engine.runner import Runner, grouped
 from engine.scope import FlatState, Instance, Layout, Scope
 from engine.terms import Bool
@@ -88,18 +88,24 @@ class Executor:
 
     def enabled(self, state: FlatState) -> list[Instance]:
         """The steps that may be taken in `state`."""
-        return [self.instances[number] for number in self.enabled_numbers(state)]
+        tests = self._code.tests
+        found: list[Instance] = []
+        for instance in self.instances:
+            test = tests.get(instance.guard) or self._test(instance)
+            if test(state):
+                found.append(instance)
+        return found
 
     def fire(self, state: FlatState, step: Instance) -> FlatState:
         """The state after `step`. Raises `ValueError` if it is not enabled."""
         own = self._own(step)
-        if own.index not in self.enabled_numbers(state):
+        if not self._test(own)(state):
             raise ValueError(f"step {step} is not enabled")
         return self.step_functions[own.index](state)
 
     def is_enabled(self, state: FlatState, step: Instance) -> bool:
         """Whether `step` may be taken in `state`."""
-        return self._own(step).index in self.enabled_numbers(state)
+        return self._test(self._own(step))(state)
 
     def _own(self, step: Instance) -> Instance:
         """The same step in this scope, where it may come from an executor of another one."""
@@ -183,8 +189,25 @@ class Executor:
         return f"S[{self.layout.position[name]}]"
 
     @functools.cached_property
+    def _code(self) -> _Code:
+        return _code(self.layout.system.protocol, self.layout.scope)
+
+    def _test(self, instance: Instance) -> Predicate:
+        """Whether the step may be taken, as a function of a state."""
+        test = self._code.tests.get(instance.guard)
+        if test is None:
+            source = Source(self.layout, self._name)
+            lines = source.share([instance.guard])
+            lines.append(f"return {source.expression(instance.guard)}")
+            test = self._code.tests[instance.guard] = _function("test(S)", lines)
+        return test
+
+    @functools.cached_property
     def enabled_numbers(self) -> Callable[[FlatState], list[int]]:
-        """The numbers of the steps that may be taken in a state."""
+        """The numbers of the steps that may be taken in a state, for whoever asks of many states.
+
+        Its code is made at first use, which takes as long as asking `enabled` a thousand times.
+        """
         source = Source(self.layout, self._name)
         lines = ["E = []"]
         for group in grouped(self.layout):
@@ -199,12 +222,14 @@ class Executor:
         """By number: the state after the step, whether or not it is enabled."""
         functions: list[Callable[[FlatState], FlatState]] = []
 
+        known = self._code.steps
+
         def first_use(instance: Instance) -> Callable[[FlatState], FlatState]:
             def first(state: FlatState) -> FlatState:
-                function: Callable[[FlatState], FlatState] = _function(
-                    "step(S)", self._step(instance)
-                )
-                functions[instance.index] = function
+                key = instance.transition, instance.values
+                if key not in known:
+                    known[key] = _function("step(S)", self._step(instance))
+                function = functions[instance.index] = known[key]
                 return function(state)
 
             return first
@@ -230,8 +255,29 @@ class Executor:
         ]
 
 
+@attrs.frozen(eq=False)
+class _Code:
+    """Functions of states that are laid out alike, which executors of many systems share."""
+
+    tests: dict[Bool, Predicate] = attrs.field(factory=dict)
+    steps: dict[tuple[Transition, tuple[int, ...]], Callable[[FlatState], FlatState]] = attrs.field(
+        factory=dict
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _code(protocol: Protocol, sizes: Scope) -> _Code:
+    """What was made for this state at these sizes; which rules are allowed does not matter."""
+    return _Code()
+
+
 def _function(head: str, lines: Iterable[str]) -> Callable[..., Any]:
-    body = "\n".join(INDENT + line for line in lines)
+    """The function with this source. The same source, which has no state, gives the same one."""
+    return _compiled(head, "\n".join(INDENT + line for line in lines))
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _compiled(head: str, body: str) -> Callable[..., Any]:
     module: dict[str, Any] = {}
     name, _, _ = head.partition("(")
     exec(compile(f"def {head}:\n{body}\n", f"<{name}>", "exec"), module)  # noqa: S102 - source made here, of terms

@@ -9,7 +9,7 @@ and keys; assuming less can only make a proof fail, never make a wrong one succe
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -29,6 +29,7 @@ from engine.terms import (
     Term,
     TermType,
     constant,
+    mark,
     substitute,
     symbol,
     variables,
@@ -83,11 +84,14 @@ def touched(s: Any, item: Claim, step: Transition) -> bool:
 
 def after(step: Transition, claim: TermType) -> TermType:
     """`claim`, of the state after `step`, as a term over the state before it."""
-    changes: dict[Term, Term] = {}
-    for name, term in step.updates.items():
-        sort = term.sort
-        changes[symbol(name, sort)] = term
-    return substitute(claim, changes)
+    changes, done = _changes(step)
+    return substitute(claim, changes, done)
+
+
+@functools.lru_cache(maxsize=4)
+def _changes(step: Transition) -> tuple[Mapping[Term, Term], dict[Term, Term]]:
+    """What the step makes of each variable, and of the terms that were looked at so far."""
+    return {symbol(name, term.sort): term for name, term in step.updates.items()}, {}
 
 
 @functools.cache
@@ -158,6 +162,7 @@ class Instantiator:
     invariants: Sequence[Invariant]
     rounds: int = 2
     _triggers: dict[str, frozenset[str]] = attrs.field(factory=dict, init=False)
+    _last: dict[tuple[Term, ...], dict[Bool, str]] = attrs.field(factory=dict, init=False)
 
     def triggers(self, item: Invariant) -> frozenset[str]:
         """The array variables that the conjunct reads directly at its own index."""
@@ -170,18 +175,28 @@ class Instantiator:
             self._triggers[item.name] = known
         return known
 
-    def hypotheses(self, question: Sequence[Term]) -> list[Bool]:
-        """The invariant, at every index that `question` mentions."""
-        assumed: dict[Bool, None] = {}
+    def hypotheses(self, question: Sequence[Term]) -> Mapping[Bool, str]:
+        """The invariant, at every index that `question` mentions, and what each instance is called.
+
+        The name is made of the conjunct's and of its index, and is the same in every question.
+        """
+        key = tuple(question)  # asked again at once in the other arithmetic
+        if key not in self._last:
+            self._last.clear()
+            self._last[key] = self._hypotheses(question)
+        return self._last[key]
+
+    def _hypotheses(self, question: Sequence[Term]) -> dict[Bool, str]:
+        assumed: dict[Bool, str] = {}
         for item in self.invariants:
             if not item.indices:
-                assumed[statement(self.symbols, item)] = None
+                assumed[statement(self.symbols, item)] = item.name
         seen: set[Term] = set()
         found: dict[str, dict[Term, None]] = {}
         done: set[tuple[str, Term]] = set()
         index_terms(question, seen, found)
         index_terms(assumed, seen, found)
-        for _ in range(self.rounds):
+        for left in reversed(range(self.rounds)):
             new: list[Bool] = []
             for item in self.invariants:
                 if not item.indices:
@@ -193,11 +208,13 @@ class Instantiator:
                     if (item.name, term) in done:
                         continue
                     done.add((item.name, term))
-                    new.append(statement(self.symbols, item, term))
-            for claim in new:
-                assumed[claim] = None
-            index_terms(new, seen, found)
-        return list(assumed)
+                    claim = statement(self.symbols, item, term)
+                    if claim not in assumed:
+                        assumed[claim] = f"{item.name}@{mark(term)}"
+                        new.append(claim)
+            if left:
+                index_terms(new, seen, found)
+        return assumed
 
 
 # The questions

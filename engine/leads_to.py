@@ -17,6 +17,7 @@ well-founded induction; that it is enough is a lemma of its own (`engine.livenes
 from __future__ import annotations
 
 import builtins
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
@@ -160,8 +161,8 @@ def parameters_of(promise: Promise) -> tuple[Number, ...]:
 
 def premise_holds(protocol: Protocol, promise: Promise) -> Bool:
     """The premise without the goal: where there is something to show."""
-    s, arguments = protocol.symbols, parameters_of(promise)
-    return promise.premise(s, *arguments) & ~promise.goal(s, *arguments)
+    parts = _parts(protocol, promise)
+    return parts.premise & ~parts.goal
 
 
 def open_for(helper: Relies, s: Any) -> Bool:
@@ -231,9 +232,30 @@ def falls(before: Sequence[Number], later: Sequence[Number]) -> tuple[Bool, Bool
     return falling, equal
 
 
+@attrs.frozen(eq=False)
+class _Parts:
+    """What a promise says of one state, which is the same for each step that is asked about."""
+
+    premise: Bool
+    goal: Bool
+    rank: tuple[Number, ...]
+    cases: Sequence[tuple[Case, Bool]]
+
+
+@functools.cache
+def _parts(protocol: Protocol, promise: Promise) -> _Parts:
+    s, arguments = protocol.symbols, parameters_of(promise)
+    return _Parts(
+        promise.premise(s, *arguments),
+        promise.goal(s, *arguments),
+        promise.rank(s, *arguments),
+        exclusive(promise.cases(s, *arguments)),
+    )
+
+
 def rank_falls(protocol: Protocol, promise: Promise, step: Transition) -> Bool:
     """What the step must do to the rank, to the case and to its helper."""
-    s, arguments = protocol.symbols, parameters_of(promise)
+    s = protocol.symbols
 
     def then(claim: Bool) -> Bool:
         return after(step, claim)
@@ -241,13 +263,12 @@ def rank_falls(protocol: Protocol, promise: Promise, step: Transition) -> Bool:
     def moved(value: Number) -> Number:
         return after(step, value)
 
-    before = promise.rank(s, *arguments)
-    later = [moved(part) for part in before]
-    falling, equal = falls(before, later)
-    goal = then(promise.goal(s, *arguments))
-    premise = then(promise.premise(s, *arguments))
+    parts = _parts(protocol, promise)
+    falling, equal = falls(parts.rank, [moved(part) for part in parts.rank])
+    goal = then(parts.goal)
+    premise = then(parts.premise)
     kept = []
-    for case, applies in exclusive(promise.cases(s, *arguments)):
+    for case, applies in parts.cases:
         helper = case.helper
         same = [then(applies)]
         if isinstance(helper, Process):
@@ -268,19 +289,26 @@ def rank_falls(protocol: Protocol, promise: Promise, step: Transition) -> Bool:
 
 def concerns(protocol: Protocol, promise: Promise, step: Transition) -> bool:
     """Whether the step changes what the proof speaks of, or belongs to a helper."""
-    s, arguments = protocol.symbols, parameters_of(promise)
-    cases = promise.cases(s, *arguments)
-    terms: list[Term] = [premise_holds(protocol, promise), *promise.rank(s, *arguments)]
-    for case in cases:
+    names, processes = _speaks_of(protocol, promise)
+    return step.rule.fair in processes or not names.isdisjoint(step.updates)
+
+
+@functools.cache
+def _speaks_of(protocol: Protocol, promise: Promise) -> tuple[frozenset[str], frozenset[str]]:
+    """The variables that the proof of a promise speaks of, and the fair processes that help."""
+    s, parts = protocol.symbols, _parts(protocol, promise)
+    terms: list[Term] = [premise_holds(protocol, promise), *parts.rank]
+    processes: set[str] = set()
+    for case, _ in parts.cases:
         terms.append(case.condition)
         helper = case.helper
         if isinstance(helper, Process):
-            if helper.fair == step.rule.fair:
-                return True
+            processes.add(helper.fair)
             terms += [] if helper.index is None else [helper.index]
         else:
             terms += [*helper.arguments, helper.promise.goal(s, *helper.arguments)]
-    return any(name.name in step.updates for term in terms for name in variables(term))
+    names = frozenset(name.name for term in terms for name in variables(term))
+    return names, frozenset(processes)
 
 
 def relied_on(protocol: Protocol, promise: Promise) -> tuple[str, ...]:

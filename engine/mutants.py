@@ -11,7 +11,7 @@ solver, and proves the latter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -19,6 +19,7 @@ import attrs
 from engine import deadlock, induction, leads_to, races, steps
 from engine.declarations import RuleError
 from engine.discharge import ROUNDS, answer_of
+from engine.hints import Hint
 from engine.possible import shown
 from engine.protocol import System
 from engine.question import BOTH, Entry, Question
@@ -232,6 +233,7 @@ def killer(
     *,
     runs: bool = True,
     exact: bool = False,
+    hints: Mapping[str, Hint] | None = None,
 ) -> str:
     """What notices the mutant: an obligation, or the check of declarations.
 
@@ -241,7 +243,8 @@ def killer(
     refute it, asked in the first arithmetic that it has. That it has a counterexample is believed
     where as much of the invariant is assumed as in the files of `--smt2`; the last try of a proof
     assumes more, takes five times as long as all else, and is made if `exact` is true. Only where
-    `runs` is true random runs are made, in which the changed rule has to happen.
+    `runs` is true random runs are made, in which the changed rule has to happen. What proofs of the
+    specification needed (`hints`, by topic) is mostly enough for those of a mutant.
     """
     rounds = ROUNDS if exact else ROUNDS[:2]
     try:
@@ -253,7 +256,9 @@ def killer(
         if samples.refute(mutant.step, question):
             return entry.id
     for entry, question in asked_of_it:
-        if answer_of(theory, question, entry.arithmetics[0], rounds) is not Answer.UNSATISFIABLE:
+        hint = (hints or {}).get(entry.topic)
+        answer = answer_of(theory, question, entry.arithmetics[0], rounds, hint)
+        if answer is not Answer.UNSATISFIABLE:
             return entry.id
     if does_the_same(theory, mutant):
         return SAME

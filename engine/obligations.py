@@ -9,14 +9,14 @@ from __future__ import annotations
 import functools
 import pickle
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from engine import deadlock, induction, leads_to, possible, races, steps, witnesses
 from engine.induction import anywhere
 from engine.protocol import System
-from engine.question import Entry, follows
+from engine.question import Entry, Question, follows
 from engine.theory import ObligationKind, Theory
 
 __all__ = ["KINDS", "Catalogue", "Obligation", "Verdict"]
@@ -43,11 +43,15 @@ class Obligation:
 
 @attrs.frozen
 class Verdict:
-    """What came out: proved, refuted or unknown; in how many seconds; what broke, if anything."""
+    """What came out: proved, refuted or unknown; in how many seconds; what broke, if anything.
+
+    It is `kept` if all that it took to prove it was proved in an earlier run.
+    """
 
     result: str
     seconds: float
     detail: str = ""
+    kept: bool = False
 
 
 # The kinds
@@ -131,8 +135,9 @@ class Catalogue:
         self.system = theory.specification() if system is None else system
         self.entries: dict[str, Entry] = {}
         self.groups: dict[str, list[str]] = {}
-        self.decided: dict[object, float | None] = {}
+        self.decided: dict[object, Any] = {}
         """What `engine.discharge` remembers of groups."""
+        self._asked: dict[str, Question] = {}
         self._group: dict[str, str] = {}
         for kind in (*KINDS, *theory.kinds):
             for entry in kind(theory, self.system):
@@ -195,9 +200,24 @@ class Catalogue:
         """Obligations of the same group are decided together: give them to the same process.
 
         They share most of what is assumed, so one query asks whether any of some dozen is wrong;
-        only if one is does each get a query of its own.
+        only if one is does each get a query of its own. What is asked in both arithmetics is one
+        question, which is made once.
         """
-        return f"{self.group(obligation.id)} {obligation.arithmetic}"
+        return self.group(obligation.id)
+
+    def topic_of(self, obligation: Obligation) -> str:
+        """What a hint for it is filed under."""
+        return self.entries[obligation.id].topic
+
+    def question(self, name: str) -> Question:
+        """What an obligation asks of a solver; of the last ones that were asked for, at once."""
+        if name not in self._asked:
+            make = self.entries[name].question
+            assert make is not None
+            if len(self._asked) >= TOGETHER:
+                self._asked.clear()
+            self._asked[name] = make()
+        return self._asked[name]
 
 
 @functools.cache

@@ -7,6 +7,7 @@ An `Entry` is a question with a name: what a kind of obligation contributes to t
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -78,3 +79,8 @@ class Entry:
     together: str = ""
     stands_on: tuple[str, ...] = (INVARIANT,)
     text: str = ""
+
+    @builtins.property
+    def topic(self) -> str:
+        """What a hint for it is filed under: for the steps of a promise it is one."""
+        return self.together or self.id

@@ -293,6 +293,12 @@ def _sizes(scope: Scope) -> dict[Term, Term]:
     return {symbol(name, Sort.NUMBER): constant(value) for name, value in scope.constants().items()}
 
 
+@functools.lru_cache(maxsize=1 << 16)
+def _specialised(guard: Bool, replacing: tuple[tuple[Term, Term], ...]) -> Bool:
+    """The guard with its symbols replaced: systems that differ in one rule share all others."""
+    return substitute(guard, dict(replacing))
+
+
 def _instances(
     system: System, scope: Scope
 ) -> Iterator[tuple[Transition, tuple[int, ...], Bool, Mapping[Term, Term]]]:
@@ -310,6 +316,6 @@ def _instances(
             replacing = dict(sizes)
             for parameter, value in zip(parameters, values, strict=True):
                 replacing[parameter_symbol(parameter)] = constant(value)
-            special = substitute(guard, replacing)
+            special = _specialised(guard, tuple(replacing.items()))
             if special.operation != "constant" or special.value:
                 yield transition, values, special, replacing

@@ -1,7 +1,7 @@
 """The solver's meaning of a term: SMT-LIB 2 text, in integers or in machine words.
 
-`--smt2` writes the text to files: what can be read is what is solved. (The second solver is given
-only those assertions of it that the first one needed, which assumes less.) In integer arithmetic
+`--smt2` writes the text to files: what can be read is what is solved. (A solver is asked first with
+only those assertions of it that an earlier proof needed, which assumes less.) In integer arithmetic
 numbers and array indices are unbounded and the ring size N is any number from 1 on. In machine
 arithmetic every number is a word, of 32 bits unless the protocol says otherwise: sums and
 differences wrap around, comparison is unsigned, and N is 1 << shift for the shifts that exist.
@@ -12,7 +12,7 @@ faster than the same question in bit vectors; the meaning is the same.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -65,6 +65,13 @@ class _Writer:
         self.machine = machine
         self.bits = bits
         self.names = _BIT_NAMES if bits else _NAMES
+        number = f"(_ BitVec {machine.bits})" if bits else "Int"
+        self.sorts = {
+            Sort.BOOL: "Bool",
+            Sort.NUMBER: number,
+            Sort.BOOL_ARRAY: f"(Array {number} Bool)",
+            Sort.NUMBER_ARRAY: f"(Array {number} {number})",
+        }
         self.texts: dict[Term, str] = {}
         self.lines: list[str] = []
         self.words: list[str] = []
@@ -89,7 +96,7 @@ class _Writer:
 
     def _name(self, sort: Sort, text: str) -> str:
         name = f"d{len(self.lines)}"
-        self.lines.append(f"(define-fun {name} () {self._sort(sort)} {text})")
+        self.lines.append(f"(define-fun {name} () {self.sorts[sort]} {text})")
         return name
 
     def _visit(self, root: Term, uses: dict[Term, int], order: list[Term]) -> None:
@@ -113,7 +120,7 @@ class _Writer:
     def _expression(self, term: Term) -> str:
         operation = term.operation
         if operation == "symbol":
-            self.lines.append(f"(declare-const |{term.name}| {self._sort(term.sort)})")
+            self.lines.append(f"(declare-const |{term.name}| {self.sorts[term.sort]})")
             return f"|{term.name}|"
         if operation == "constant":
             if term.sort is Sort.BOOL:
@@ -121,21 +128,12 @@ class _Writer:
             return self.literal(term.value)
         parts = [self.texts[item] for item in term.arguments]
         if operation == "fill":
-            return f"((as const {self._sort(term.sort)}) {parts[0]})"
+            return f"((as const {self.sorts[term.sort]}) {parts[0]})"
         if operation == "low_bits":
             return self._low_bits(parts[0])
         if self.arithmetic is Arithmetic.MACHINE and not self.bits and operation in ("add", "sub"):
             return self._wrapped(operation, parts)
         return f"({self.names[operation]} {' '.join(parts)})"
-
-    def _sort(self, sort: Sort) -> str:
-        number = f"(_ BitVec {self.machine.bits})" if self.bits else "Int"
-        return {
-            Sort.BOOL: "Bool",
-            Sort.NUMBER: number,
-            Sort.BOOL_ARRAY: f"(Array {number} Bool)",
-            Sort.NUMBER_ARRAY: f"(Array {number} {number})",
-        }[sort]
 
     def literal(self, value: int) -> str:
         """A number, written out."""
@@ -164,6 +162,7 @@ def script(
     bits: bool = False,
     machine: Machine = DEFAULT,
     comment: str = "",
+    labels: Mapping[Bool, str] | None = None,
 ) -> str:
     """An SMT-LIB 2 text that asks whether all `assertions` can hold together.
 
@@ -174,8 +173,9 @@ def script(
         bits: Write words as bit vectors; for questions about the bits of a word.
         machine: How wide a word is, and which ring sizes exist.
         comment: What the question is, for a reader of the file.
+        labels: Names for some of the assertions, by which a solver can say that it needed them.
     """
-    terms = list(assertions)
+    terms = list(dict.fromkeys(assertions))
     writer = _Writer(arithmetic, bits, machine)
     writer.define([ring_size_symbol(), *terms])
     lines = [f"; {line}" for line in comment.splitlines()]
@@ -189,6 +189,9 @@ def script(
         sizes = (f"(= |N| {writer.literal(1 << shift)})" for shift in machine.shifts)
         lines.append(f"(assert (or {' '.join(sizes)}))")
     lines += [f"(assert (and (<= 0 {word}) (< {word} {machine.modulus})))" for word in writer.words]
-    lines += [f"(assert {writer.texts[term]})" for term in terms]
+    for term in terms:
+        label = None if labels is None else labels.get(term)
+        text = writer.texts[term]
+        lines.append(f"(assert {text})" if label is None else f"(assert (! {text} :named {label}))")
     lines.append("(check-sat)")
     return "\n".join(lines) + "\n"

@@ -7,16 +7,24 @@ work (resource units), never by time, and seeds are fixed.
 from __future__ import annotations
 
 import enum
-import re
+from collections.abc import Mapping
 from typing import Final
 
 import cvc5
 import z3
 
-__all__ = ["Answer", "SolverError", "ask", "essential", "version"]
+__all__ = ["OPTIONS", "Answer", "SolverError", "ask", "core", "version"]
 
-Z3_RESOURCES: Final = 40_000_000
-CVC5_RESOURCES: Final = 20_000_000
+OPTIONS: Final[Mapping[str, Mapping[str, str | int]]] = {
+    "z3": {"rlimit": 40_000_000, "arith.solver": 2},
+    "cvc5": {
+        "rlimit": 20_000_000,
+        "arrays-exp": "true",
+        "decision": "internal",
+        "sat-solver": "cadical",
+    },
+}
+"""What each solver is told besides the seed: how much work it may do at most, and how to do it."""
 
 
 class Answer(enum.Enum):
@@ -45,56 +53,36 @@ def ask(solver: str, text: str, seed: int = 0) -> Answer:
     raise ValueError(f"unknown solver {solver!r}; known are z3 and cvc5")
 
 
-def essential(text: str, seed: int = 0) -> str:
-    """`text` with only those assertions that z3 needs to refute it; `text` itself if it cannot.
+def core(text: str, seed: int = 0) -> frozenset[str] | None:
+    """The labels of those assertions that z3 needs to refute a text; None if it does not refute it.
 
-    A second solver that refutes what is left has refuted the whole: fewer assertions assume less.
+    Assertions without a label are taken for needed. Whoever refutes what is left has refuted the
+    whole: fewer assertions assume less.
+
+    Raises:
+        SolverError: z3 rejected the text.
     """
-    lines = text.splitlines()
-    places = [place for place, line in enumerate(lines) if line.startswith("(assert ")]
-    named = list(lines)
-    for place in places:
-        named[place] = f"(assert (! {lines[place][8:-1]} :named a{place}))"
     try:
         instance = _z3(seed)
         instance.set("unsat_core", True)
-        instance.from_string("\n".join(["(set-option :produce-unsat-cores true)", *named]))
+        instance.from_string(f"(set-option :produce-unsat-cores true)\n{text}")
         if instance.check() != z3.unsat:
-            return text
-        needed = {int(str(name)[1:]) for name in instance.unsat_core()}
+            return None
+        return frozenset(str(name) for name in instance.unsat_core())
     except z3.Z3Exception as error:
         raise SolverError(f"z3: {error}") from error
-    kept = [line for place, line in enumerate(lines) if place not in places or place in needed]
-    return "\n".join(_without_unused(kept)) + "\n"
-
-
-_DEFINED: Final = re.compile(r"\bd\d+\b")
-
-
-def _without_unused(lines: list[str]) -> list[str]:
-    """Drop definitions that nothing refers to; a definition stands before its uses."""
-    used: set[str] = set()
-    kept: list[str] = []
-    for line in reversed(lines):
-        if line.startswith("(define-fun "):
-            name = line.split(" ", 2)[1]
-            if name not in used:
-                continue
-        used.update(_DEFINED.findall(line))
-        kept.append(line)
-    return kept[::-1]
 
 
 def version(solver: str) -> str:
-    """The version of `solver`."""
-    return z3.get_version_string() if solver == "z3" else str(cvc5.__version__)
+    """The version of `solver`, as exactly as it knows it."""
+    return z3.get_full_version() if solver == "z3" else str(cvc5.__version__)
 
 
 def _z3(seed: int) -> z3.Solver:
     instance = z3.SimpleSolver(ctx=z3.Context())
     instance.set("random_seed", seed)
-    instance.set("rlimit", Z3_RESOURCES)
-    instance.set("arith.solver", 2)
+    for name, value in OPTIONS["z3"].items():
+        instance.set(name, value)
     return instance
 
 
@@ -110,9 +98,9 @@ def _ask_z3(text: str, seed: int) -> Answer:
 def _ask_cvc5(text: str, seed: int) -> Answer:
     terms = cvc5.TermManager()
     instance = cvc5.Solver(terms)
-    instance.setOption("arrays-exp", "true")
     instance.setOption("seed", str(seed))
-    instance.setOption("rlimit", str(CVC5_RESOURCES))
+    for name, value in OPTIONS["cvc5"].items():
+        instance.setOption(name, str(value))
     try:
         parser = cvc5.InputParser(instance)
         parser.setStringInput(cvc5.InputLanguage.SMT_LIB_2_6, text, "obligation")
@@ -127,6 +115,7 @@ def _ask_cvc5(text: str, seed: int) -> Answer:
                 answer = said
     except RuntimeError as error:
         raise SolverError(f"cvc5: {error}") from error
-    if answer not in ("sat", "unsat", "unknown"):
+    verdict = answer.split(" ")[0]  # "unknown (RESOURCEOUT)"
+    if verdict not in ("sat", "unsat", "unknown"):
         raise SolverError(f"cvc5: {answer}")
-    return Answer(answer)
+    return Answer(verdict)

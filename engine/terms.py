@@ -20,6 +20,8 @@ from __future__ import annotations
 import collections
 import copy
 import enum
+import functools
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
@@ -41,6 +43,7 @@ __all__ = [
     "constant",
     "evaluate",
     "low_bits",
+    "mark",
     "next_index",
     "one_of",
     "ring_size",
@@ -463,6 +466,17 @@ def variables(term: Term, seen: dict[Term, None] | None = None) -> dict[Term, No
     if seen is not None:
         seen.update(found)
     return found
+
+
+@functools.cache
+def mark(term: Term) -> str:
+    """A short text that says which term it is, the same in every run and process.
+
+    Of a thousand terms two share one with a chance of one in ten thousand: good for names, not for
+    proofs.
+    """
+    parts = (term.operation, term.sort.value, term.name, term.value, *map(mark, term.arguments))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
 
 
 def substitute(

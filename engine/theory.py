@@ -20,6 +20,7 @@ import functools
 import importlib
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -101,6 +102,9 @@ class Theory:
         meanings: What general properties say (`GENERAL`), where this protocol says it otherwise.
         verdicts: What a promise that a fault breaks says, where it is no statement about a state.
         assumptions: Gives what is taken for granted as lines of text, for a width.
+        hints: The file of what earlier proofs needed (`engine.hints`); None for none.
+        answers: The file in which answers are kept (`engine.answers`) unless the command is told
+            another one; None to keep none.
     """
 
     place: str
@@ -127,6 +131,8 @@ class Theory:
     meanings: Mapping[str, str] = attrs.field(factory=dict)
     verdicts: Mapping[str, str] = attrs.field(factory=dict)
     assumptions: Callable[[int], Iterable[str]] = lambda width: ()
+    hints: Path | None = None
+    answers: Path | None = None
 
     @functools.cached_property
     def ordinary(self) -> tuple[Invariant, ...]:

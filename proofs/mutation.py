@@ -28,6 +28,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
+from engine.hints import Hint, read_hints
 from engine.mutants import SAME, Mutant, killer, mutants
 from engine.samples import Samples
 from proofs.theory import THEORY
@@ -100,15 +101,20 @@ def digest(folders: Iterable[str] = READ) -> str:
 class _Work:
     """Mutants to be tried, by number; each process gathers states of its own."""
 
-    def __init__(self, chosen: Sequence[Mutant], runs: bool, exact: bool) -> None:
+    def __init__(
+        self, chosen: Sequence[Mutant], runs: bool, exact: bool, hints: Mapping[str, Hint]
+    ) -> None:
         self.chosen = chosen
-        self._runs, self._exact = runs, exact
+        self._runs, self._exact, self._hints = runs, exact, hints
         self._samples = Samples(THEORY.specification(), THEORY.settings)
 
     def __call__(self, number: int) -> tuple[int, str]:
         """The number, and what notices that mutant."""
         mutant = self.chosen[number]
-        return number, killer(THEORY, mutant, self._samples, runs=self._runs, exact=self._exact)
+        found = killer(
+            THEORY, mutant, self._samples, runs=self._runs, exact=self._exact, hints=self._hints
+        )
+        return number, found
 
     def results(self, numbers: Sequence[int], jobs: int) -> Iterator[tuple[int, str]]:
         """What notices each of some mutants, as it is found out.
@@ -199,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     left = [at for at, item in enumerate(chosen) if item.name not in findings.by_name]
     began, known = time.monotonic(), len(chosen) - len(left)
-    work = _Work(chosen, not options.no_runs, options.exact)
+    work = _Work(chosen, not options.no_runs, options.exact, read_hints(THEORY.hints))
     for done, (number, found) in enumerate(work.results(left, options.jobs), 1):
         findings.add(chosen[number], found)
         each = (time.monotonic() - began) / done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from engine.deadlock import DEADLOCK_FREEDOM
@@ -27,6 +28,12 @@ from proofs.ranking import PROMISES, bell_slot, in_call, waits_for_packet, worki
 from proofs.scenarios import FIRST_USER
 
 __all__ = ["THEORY"]
+
+
+HINTS: Final = Path(__file__).with_name("hints.txt")
+"""What earlier proofs needed; `python -m proofs.check --write-hints` writes it anew."""
+ANSWERS: Final = Path(__file__).resolve().parent.parent / ".proof-answers"
+"""What is proved already, on this machine."""
 
 
 # What there is to prove
@@ -198,4 +205,6 @@ THEORY: Final = Theory(
     meanings={RACE_FREEDOM: NO_RACE},
     verdicts=VERDICTS,
     assumptions=assumption_lines,
+    hints=HINTS,
+    answers=ANSWERS,
 )

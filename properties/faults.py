@@ -662,7 +662,8 @@ SAME_LINE: Final[Mapping[str, str]] = {
     "no-barrier-rx-base": "no-barrier-tx-base",
     "no-barrier-rx-free": "no-barrier-tx-free",
 }
-"""Barriers whose removal is that of another one: a fence stands for both packet rings."""
+"""Faults of the specification for which this driver has one line with another one: a fence stands
+for both packet rings."""
 
 _BY_NAME: Final[Mapping[str, DriverFault]] = {item.fault.id: item for item in FAULTS}
 

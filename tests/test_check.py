@@ -59,6 +59,7 @@ class Answer:
     result: str
     seconds: float = 0.25
     detail: str = ""
+    kept: bool = False
 
 
 @attrs.frozen
@@ -295,6 +296,7 @@ def test_all_is_well(tmp_path, capsys):
         "proved": 6,
         "refuted": 0,
         "unknown": 0,
+        "kept": 0,
         "faults": 2,
         "faults_caught": 2,
     }
@@ -386,6 +388,7 @@ def test_a_process_that_dies_costs_its_task_only(jobs, tmp_path, capsys):
         "proved": 4,
         "refuted": 0,
         "unknown": 2,
+        "kept": 0,
         "faults": 2,
         "faults_caught": 2,
     }

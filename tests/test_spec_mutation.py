@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from engine.discharge import answer_of
+from engine.hints import Hint
 from engine.mutants import changed, killer, mutants
 from engine.obligations import Catalogue
 from engine.samples import Samples
@@ -147,10 +148,17 @@ def test_a_run_that_was_broken_off_goes_on_where_it_was(tmp_path):
     assert json.loads(path.read_text()) == {"state": "another"}
 
 
+def test_hints_change_no_verdict_on_a_mutant():
+    hints = {topic: Hint(frozenset(), 1) for topic in ("step/take", "step/put", "promise/taken")}
+    samples = Samples(WHOLE.specification(), ())
+    for item in (one for step in WHOLE.specification().transitions for one in mutants(step)):
+        assert killer(WHOLE, item, samples, hints=hints) == killer(WHOLE, item, samples)
+
+
 def test_a_survivor_without_a_reason_is_told(tmp_path, monkeypatch, capsys):
     asked = []
 
-    def notices(theory, mutant, samples, *, runs, exact):
+    def notices(theory, mutant, samples, *, runs, exact, hints):
         asked.append(mutant.name)
         return "" if len(asked) == 2 else "step/x"
 

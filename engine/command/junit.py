@@ -24,7 +24,9 @@ def write_junit(report: Report, path: Path) -> None:
         name = entry.obligation.property
         if name not in suites:
             suites[name] = ElementTree.SubElement(root, "testsuite", name=name)
-        _test_case(suites[name], entry.name, entry.seconds, entry.result, entry.detail)
+        case = _test_case(suites[name], entry.name, entry.seconds, entry.result, entry.detail)
+        if entry.kept:
+            ElementTree.SubElement(case, "system-out").text = "kept from an earlier run"
     if report.faults:
         suites["faults"] = ElementTree.SubElement(root, "testsuite", name="faults")
     for fault in report.faults:
@@ -47,7 +49,7 @@ def write_junit(report: Report, path: Path) -> None:
 
 def _test_case(
     suite: ElementTree.Element, name: str, seconds: float, result: str, detail: str
-) -> None:
+) -> ElementTree.Element:
     case = ElementTree.SubElement(
         suite, "testcase", classname=suite.get("name", ""), name=name, time=f"{seconds:.4f}"
     )
@@ -56,3 +58,4 @@ def _test_case(
         # XML has no room for control characters.
         text = re.sub(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", detail)
         ElementTree.SubElement(case, kinds[result], message=result).text = text
+    return case

@@ -19,20 +19,32 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import IO, Final, TypeVar
+from typing import IO, TYPE_CHECKING, Final, TypeVar
 
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style as RichStyle
 
 from engine.command.costs import SEARCH, Costs
+from engine.command.hinting import write_down
 from engine.command.junit import write_junit
 from engine.command.options import Options, UsageError, parse, suggest
 from engine.command.progress import Progress, progress
 from engine.command.report import Report, Style
 from engine.command.show import print_trace
-from engine.command.work import Event, Failure, Proof, ProofTask, SearchTask, Source, Task, run
+from engine.command.work import (
+    Event,
+    Failure,
+    Proof,
+    ProofTask,
+    Search,
+    SearchTask,
+    Source,
+    Task,
+    run,
+)
 from engine.faults import Fault
+from engine.hints import read_hints
 from engine.ladder import Page
 from engine.obligations import Obligation
 from engine.theory import Theory
@@ -44,6 +56,9 @@ UNDECIDED: Final = 2
 BAD_USAGE: Final = 3
 TOOL_FAILED: Final = 4
 STYLES: Final = {"head": "bold", "good": "green", "bad": "bold red"}
+
+if TYPE_CHECKING:
+    from engine.discharge import Past
 
 Named = TypeVar("Named", Obligation, Fault)
 
@@ -86,7 +101,7 @@ def _command(theory: Theory, options: Options, source: Source | None) -> int:
         print("\n".join(theory.assumptions(_width(sys.stdout))))
         return 0
     began = time.monotonic()
-    known = Source.of(theory) if source is None else source
+    known = Source.of(theory, _past(theory, options)) if source is None else source
     if options.fault is not None:
         obligations: list[Obligation] = []
         faults = [_fault(options.fault, known.faults)]
@@ -99,6 +114,8 @@ def _command(theory: Theory, options: Options, source: Source | None) -> int:
     if options.list:
         print("\n".join(_listing(theory, obligations, faults)))
         return 0
+    if options.write_hints:
+        return write_down(theory, options, known, obligations)
     left_out = _left_out(known, obligations, options.arithmetics)
     report = Report(theory, options, obligations, faults, left_out=left_out)
     console = Console(soft_wrap=True, highlight=False)
@@ -112,6 +129,28 @@ def _command(theory: Theory, options: Options, source: Source | None) -> int:
         else:
             _show_fault(report, faults[0], console)
     return report.status() if written else TOOL_FAILED
+
+
+def _past(theory: Theory, options: Options) -> Past:
+    """What earlier runs have left, as far as it may be used. Raises `UsageError`."""
+    from engine.answers import Answers, ForeignFileError
+    from engine.discharge import Past
+
+    answers = None
+    if options.answers is not None:
+        try:
+            answers = Answers(options.answers)
+        except ForeignFileError as error:
+            raise UsageError(
+                f"{error}, and is left as it is; move it away, name another file with --answers, "
+                "or ask everything anew with --fresh"
+            ) from None
+        except OSError as error:
+            raise UsageError(
+                f"{options.answers}: {error.strerror}; name another file with --answers, "
+                "or ask everything anew with --fresh"
+            ) from None
+    return Past({} if options.no_hints else read_hints(theory.hints), answers)
 
 
 # What is to be done
@@ -250,7 +289,7 @@ def _show(shown: Progress, event: Event, costs: Costs) -> None:
         if event.verdict.result != "proved":
             item = event.obligation
             shown.say(f"{event.verdict.result}: {item.id} ({item.arithmetic}, {event.solver})")
-    else:
+    elif isinstance(event, Search):
         shown.advance("fault", SEARCH)
         if event.catch.result != "caught":
             shown.say(f"{event.catch.result}: {event.fault.id}")

@@ -51,6 +51,10 @@ class Options:
     itf: Path | None
     seed: int
     command: tuple[str, ...]
+    fresh: bool = False
+    answers: Path | None = None
+    no_hints: bool = False
+    write_hints: bool = False
 
 
 class _Parser(argparse.ArgumentParser):
@@ -182,6 +186,28 @@ def _parser(theory: Theory) -> _Parser:
         metavar="N",
         help="seed of solvers and searches (default: 0)",
     )
+    add(
+        "--fresh",
+        action="store_true",
+        help="ask everything anew: neither believe nor write the file of kept answers",
+    )
+    where = "none are kept" if theory.answers is None else os.path.relpath(theory.answers)
+    add(
+        "--answers",
+        metavar="FILE",
+        help="where proved answers are kept, by the SHA-256 of the question's text, solver, "
+        f"version, limits and seed (default: {where})",
+    )
+    add(
+        "--no-hints",
+        action="store_true",
+        help="ask each question as a whole at once, not first with what an earlier proof needed",
+    )
+    add(
+        "--write-hints",
+        action="store_true",
+        help="find out what each proof needs of the invariant, and write it down; nothing else",
+    )
     return parser
 
 
@@ -203,6 +229,14 @@ def parse(theory: Theory, arguments: Sequence[str]) -> Options:
         raise UsageError("--with-premises adds to what --only selects; give --only, too")
     if given.list and given.assumptions:
         raise UsageError("--list and --assumptions print one thing each; give one of them")
+    if given.fresh and given.answers is not None:
+        raise UsageError("--fresh uses no kept answers; leave --answers out")
+    if given.write_hints and theory.hints is None:
+        raise UsageError("--write-hints has no file to write: this theory names none")
+    for name in ("fault", "list", "assumptions"):
+        if given.write_hints and getattr(given, name):
+            raise UsageError(f"--write-hints does nothing else; leave --{name} out")
+    answers = None if given.fresh else _output_file("answers", given.answers) or theory.answers
     files = {name: _output_file(name, getattr(given, name)) for name in ("json", "junit")}
     folders = {name: _output_folder(name, getattr(given, name)) for name in ("smt2", "itf")}
     if files["json"] is not None and files["json"] == files["junit"]:
@@ -218,6 +252,10 @@ def parse(theory: Theory, arguments: Sequence[str]) -> Options:
         solvers=given.solver,
         jobs=given.jobs,
         seed=given.seed,
+        fresh=given.fresh,
+        answers=answers,
+        no_hints=given.no_hints,
+        write_hints=given.write_hints,
         command=("python", "-m", theory.program, *arguments),
         **files,
         **folders,

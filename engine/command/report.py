@@ -19,7 +19,7 @@ import attrs
 
 from engine.catch import Catch
 from engine.command.options import Options
-from engine.command.work import Event, Failure, Proof
+from engine.command.work import Event, Failure, Proof, Search
 from engine.faults import Fault
 from engine.obligations import Obligation, Verdict
 from engine.theory import Theory
@@ -61,6 +61,7 @@ class Entry:
     result: str
     seconds: float
     detail: str
+    kept: bool = False
 
     @property
     def name(self) -> str:
@@ -78,6 +79,7 @@ class Entry:
             "result": self.result,
             "seconds": round(self.seconds, 4),
             "detail": self.detail,
+            "kept": self.kept,
             "meaning": self.obligation.meaning,
         }
 
@@ -114,7 +116,7 @@ class Report:
             self._verdicts[about.id, about.arithmetic, event.solver] = event.verdict
         elif isinstance(event, Failure):
             self.failures.append(event)
-        else:
+        elif isinstance(event, Search):
             self._catches[event.fault.id] = event.catch
 
     # What came of it
@@ -127,11 +129,11 @@ class Report:
             for solver in self.options.solvers:
                 verdict = self._verdicts.get((item.id, item.arithmetic, solver))
                 if verdict is not None:
-                    parts = (verdict.result, verdict.seconds, verdict.detail)
+                    parts = (verdict.result, verdict.seconds, verdict.detail, verdict.kept)
                 else:
                     task = f"{item.id} ({item.arithmetic})"
                     why = failed.get(f"{task} by {solver}") or failed.get(task) or "not reached"
-                    parts = ("unknown", 0.0, why)
+                    parts = ("unknown", 0.0, why, False)
                 found.append(Entry(item, solver, *parts))
         return found
 
@@ -266,7 +268,7 @@ class Report:
                 parts.append(_all_of(questions, "obligation", "proved"))
             if self.faults:
                 parts.append(_all_of(len(self.faults), "fault", "caught"))
-            text = f"{' and '.join(parts)}, in {self.seconds:.1f} s."
+            text = f"{' and '.join(parts)}, in {self.seconds:.1f} s{self._kept()}."
             text = text[0].upper() + text[1:]
             yield style("good" if status == ALL_WELL else "head", text)
         else:
@@ -281,7 +283,9 @@ class Report:
                 parts.append(f"the tool failed {len(self.failures):,} times")
             if self.disagreements():
                 parts.append(f"the solvers disagree {len(self.disagreements()):,} times")
-            text = f"Not all is as it must be: {'; '.join(parts)}. {self.seconds:.1f} s."
+            text = (
+                f"Not all is as it must be: {'; '.join(parts)}. {self.seconds:.1f} s{self._kept()}."
+            )
             yield style("bad", text)
         if self.left_out:
             named = ", ".join(f"{name} ({count:,})" for name, count in self.premises().items())
@@ -295,6 +299,12 @@ class Report:
             hold = summary["proved"] == asked
             said = "hold, if these do," if hold and self.left_out else "hold"
             yield f"Obligations {said if hold else 'were asked'} {self._extent()}."
+
+    def _kept(self) -> str:
+        """How many answers no solver gave in this run."""
+        count = self.summary()["kept"]
+        which = "an earlier run" if count == 1 else "earlier runs"
+        return f"; {count:,} answer{'s' * (count != 1)} kept from {which}" if count else ""
 
     def _extent(self) -> str:
         size = self.options.ring_size
@@ -344,6 +354,7 @@ class Report:
             "proved": results.count("proved"),
             "refuted": results.count("refuted"),
             "unknown": results.count("unknown"),
+            "kept": sum(entry.kept for entry in self.entries()),
             "faults": len(self.faults),
             "faults_caught": caught,
         }

@@ -18,18 +18,24 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
 from engine.catch import Catch, catch
 from engine.faults import Fault
+from engine.hints import Hint
 from engine.obligations import Catalogue, Obligation, Verdict
 from engine.theory import Theory
+
+if TYPE_CHECKING:
+    from engine.discharge import Past
 
 __all__ = [
     "Event",
     "Failure",
+    "HintTask",
+    "Need",
     "Proof",
     "ProofTask",
     "Search",
@@ -55,6 +61,8 @@ class Source:
         catch: Looks for a run on which a fault shows.
         group_of: Names the group of an obligation; a group is best decided by one process.
         foundation: What the answers about some obligations stand on, these included.
+        find_hint: What the proof of an obligation needs; None if that is not known.
+        topic_of: What a hint for an obligation is filed under.
     """
 
     catalogue: Callable[[], Sequence[Obligation]]
@@ -64,21 +72,25 @@ class Source:
     catch: Callable[..., Catch]
     group_of: Callable[[Obligation], str] = lambda item: item.id
     foundation: Callable[[Sequence[Obligation]], Sequence[Obligation]] = lambda items: items
+    find_hint: Callable[..., Hint | None] = lambda item, seed: None
+    topic_of: Callable[[Obligation], str] = lambda item: item.id
 
     @classmethod
-    def of(cls, theory: Theory) -> Source:
-        """The obligations and faults of a theory."""
-        from engine.discharge import discharge, script
+    def of(cls, theory: Theory, past: Past | None = None) -> Source:
+        """The obligations and faults of a theory; `past` is what earlier runs have left."""
+        from engine.discharge import NOTHING, discharge, find_hint, script
 
         known = Catalogue.of(theory)
         return cls(
             known.obligations,
-            functools.partial(discharge, known),
+            functools.partial(discharge, known, past=NOTHING if past is None else past),
             functools.partial(script, known),
             theory.faults,
             functools.partial(catch, theory),
             known.group_of,
             known.foundation,
+            functools.partial(find_hint, known),
+            known.topic_of,
         )
 
 
@@ -112,7 +124,20 @@ class SearchTask:
         return self.fault.id
 
 
-Task: TypeAlias = ProofTask | SearchTask
+@attrs.frozen
+class HintTask:
+    """Find out what the proof of an obligation needs."""
+
+    obligation: Obligation
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """What the task is called in messages."""
+        return f"{self.obligation.id} ({self.obligation.arithmetic})"
+
+
+Task: TypeAlias = ProofTask | SearchTask | HintTask
 
 
 @attrs.frozen
@@ -141,7 +166,15 @@ class Failure:
     where: str = ""
 
 
-Event: TypeAlias = Proof | Search | Failure
+@attrs.frozen
+class Need:
+    """What the proof of an obligation needs; None if that was not found out."""
+
+    obligation: Obligation
+    hint: Hint | None
+
+
+Event: TypeAlias = Proof | Search | Failure | Need
 
 
 @attrs.frozen
@@ -154,6 +187,9 @@ def perform(source: Source, task: Task) -> Iterator[Event]:
     if isinstance(task, SearchTask):
         found = source.catch(task.fault, ring_size=task.ring_size, seed=task.seed)
         yield Search(task.fault, found)
+        return
+    if isinstance(task, HintTask):
+        yield Need(task.obligation, source.find_hint(task.obligation, seed=task.seed))
         return
     if task.smt2 is not None:
         text = source.script(task.obligation, ring_size=task.ring_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from engine.claims import InvariantBook, PropertyBook
@@ -237,5 +238,6 @@ THEORY: Final = Theory(
     movers=lambda s, t, k: {Choice.THREAD: (DRIVER,), Choice.SLOT: (SLOT,)},
     settings=(Setting(Scope(), steps=2000),),
     cases=lambda: FAULTS,
+    answers=Path(__file__).resolve().parents[2] / ".proof-answers",
 )
 """Everything that is proved of the mailbox."""
