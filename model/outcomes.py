@@ -215,7 +215,7 @@ def reception_by_filter(s: State, later: State, by: By) -> Bool:
     """The card takes a packet from the net only if a filter that commands made lets it through.
 
     What it takes it delivers, whole, unless there is no slot for it, and with its length, unless it
-    lies about that.
+    lies about that. It reports a packet as dropped only while packet traffic is on.
     """
     ring, slot = s.rx, s.rx.dev_i
     begins = (ring.stage == Stage.IDLE) & (later.rx.stage != Stage.IDLE)
@@ -242,6 +242,7 @@ def reception_by_filter(s: State, later: State, by: By) -> Bool:
         ),
         begins | (later.rx.arriving == ring.arriving),
         Implies(gives_up, delivered | dropped),
+        Implies(later.rx.dropped & ~ring.dropped, running(s) & s.card.started),
     )
 
 
