@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.rules import Party
 from judge.judge import Deviation
 from model.layout import HWERR, RST
 from model.state import Flags, Stage
+from model.system import DUCT, specification
 from properties.driver_source import PRESENT, DriverCode
 from properties.fault_runs import Script
 from properties.faults import fault
@@ -23,6 +25,20 @@ AT_WORK = {
     "rx": (Stage.LOOK, Stage.FETCH, Stage.WRITE_LAST_WORD, Stage.WRITE_HEADER, Stage.WRITE_OWNER),
 }
 """Where an engine stands that is about to access memory."""
+
+
+def test_whatever_the_card_changes_may_be_anything_at_power_on():
+    """Then nothing that a predecessor's card has done is left out of the proofs."""
+    changed = {
+        name
+        for step in specification().transitions
+        if step.rule.party is Party.DEVICE or step.rule.name.startswith(("card.", "rx.arrive"))
+        for name in step.updates
+    }
+    history = {variable.name for variable in specification().variables if variable.history}
+    assert {"card.flags", "tx.stage", "cmd.seen_kind", "rx.target"} <= changed
+    written = {f"{ring}.based" for ring in AT_WORK} | {"cmd.doorbell_i", "tx.doorbell_i"}
+    assert (changed | written) - history <= DUCT.arbitrary
 
 
 def engines(ring):
