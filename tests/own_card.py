@@ -37,8 +37,10 @@ class OwnCard:
 
     def stand_still(self, yes=True):
         """The card accesses no memory, and so does nothing that matters."""
-        with self.card.held() as card:
-            card.bus_master = not yes
+        if yes:
+            self.card.stand_still()
+        else:
+            self.card.go_on()
 
     def power_off(self):
         """Let go of what drivers have kept, and of the card."""

@@ -61,6 +61,7 @@ def in_step(line):
 def test_every_request_does_what_it_says(path, laboratory):
     card = laboratory.card()
     device = laboratory.open()
+    device.enable_bus_master()
     with BenchControl.at(path) as control:
         control.ping()
         control.stand_still()

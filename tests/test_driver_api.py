@@ -510,6 +510,7 @@ def test_a_signal_in_the_middle_of_an_open_leaves_a_card_that_opens_again():
             DuctDriver.open("emulated:", attachments=attachments)
         except KeyboardInterrupt:
             print("interrupted")
+        stand_still(False)
         duct = DuctDriver.open("emulated:")
         echo(b"opens again")
         duct.close()

@@ -259,6 +259,7 @@ def test_there_are_two_vectors(device):
 def test_a_wait_ends_by_the_interrupt_and_not_by_the_time(here, vector, monkeypatch):
     monkeypatch.setattr("impl.watchdog.CALM", 10 * PATIENCE)
     device = here.open(CARD)
+    device.enable_bus_master()
     ended = threading.Event()
 
     def wait(number):
@@ -299,6 +300,7 @@ def scripted(*wakes, registers=None, barriers=None):
     device = HardwareDevice(
         "vfio:0000:00:05.0",
         registers=registers,
+        config=None,
         memory=None,
         interrupts=script,
         barriers=barriers,
