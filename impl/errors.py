@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 
 __all__ = [
+    "CallInterruptedError",
     "CardError",
     "CardFailedError",
     "CardInUseError",
@@ -72,6 +73,18 @@ class SpecificationError(DuctError):
     as always. If the card did it, do not trust what it wrote; if the driver did it, please report
     it, with the run that the monitor saves on request.
     """
+
+
+class CallInterruptedError(DuctError, InterruptedError):
+    """Another thread ended the call while it waited, by `Interruption.strike` (EINTR).
+
+    Attributes:
+        handed_over: How many packets the card had been given before. They are still sent; only
+            nobody waits for it.
+    """
+
+    code = errno.EINTR
+    handed_over = 0
 
 
 class ClosedError(DuctError):

@@ -54,6 +54,8 @@ ALLOWED = {
     ("tests/test_garbage.py", "_interrupts"): INTERRUPT,
     ("tests/test_garbage.py", "_sleepers"): ASLEEP,
     ("tests/own_card.py", "_cards"): CARDS,
+    ("tests/test_interruption.py", "_controller"): CONTROLLER,
+    ("tests/test_interruption.py", "_sleepers"): ASLEEP,
     ("tests/test_loan.py", "_KEPT"): KEPT,
     ("tests/test_monitor.py", "_controller"): CONTROLLER,
     ("tests/test_monitor.py", "_gone"): "a handler forgets that it was told to end: a fault",
