@@ -28,6 +28,8 @@ LINE = "in which order threads stand in line for the lock shows only in the line
 ALLOWED = {
     ("properties/monitored_bench.py", "_line"): LINE,
     ("properties/monitored_bench.py", "_lock"): LINE,
+    ("tests/test_device.py", "_cards"): CARDS,
+    ("tests/test_device.py", "_sleepers"): ASLEEP,
     ("tests/test_driver_api.py", "_cards"): CARDS,
     ("tests/test_driver_api.py", "_controller"): CONTROLLER,
     ("tests/test_driver_promises.py", "_cards"): CARDS,

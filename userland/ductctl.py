@@ -10,6 +10,7 @@ import difflib
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -22,6 +23,8 @@ from userland.tool import Parser, binary, opened, read_packet, run, seconds
 __all__ = ["main"]
 
 NAME: Final = "ductctl"
+INCLUDE: Final = Path(__file__).resolve().parent / "include"
+"""The folder of the header for C."""
 SUGGESTION: Final = "ductctl -d emulated:"
 DESCRIPTION: Final = """\
 Say what a duct card is, or send or receive one packet with it.
@@ -89,6 +92,13 @@ def _parse(arguments: Sequence[str]) -> Options:
         type=seconds,
         metavar="SECONDS",
         help="the longest to wait for the packet to come or go (default: as long as it takes)",
+    )
+    parser.add_argument(
+        "--include-dir",
+        action="version",
+        version=str(INCLUDE),
+        help="print the folder of duct.h, for C programs that use the device file: "
+        "cc -I$(ductctl --include-dir) FILE; duct.pc for pkg-config is in pkgconfig below it",
     )
     if arguments and not arguments[0].startswith("-"):
         parser.error(_no_command(arguments[0]))

@@ -1,0 +1,121 @@
+"""Programs in C on /dev/duct0, which ductd serves over the kernel's CUSE."""
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.bench import Bench
+from lab.guest import Guest, Process
+from lab.scenes.conftest import Way
+
+SOURCES = Path(__file__).resolve().parent.parent / "c"
+PROGRAMS = sorted(path.stem for path in SOURCES.glob("*.c"))
+CHECKS = [name for name in PROGRAMS if name != "waits"]
+DEVICE = "/dev/duct0"
+PATIENCE = 400.0
+
+
+@pytest.fixture(scope="session")
+def compiler(one_guest: Bench) -> Guest:
+    """The guest, with the kernel's module and all programs compiled."""
+    guest = one_guest.guest
+    guest.check("modprobe", "cuse")
+    include = guest.check("ductctl", "--include-dir").strip()
+    lines = [
+        f"tcc -I{include} -o /tmp/{name} lab/c/{name}.c -lpthread || exit" for name in PROGRAMS
+    ]
+    # As a program of BSD's is built: by pkg-config, with libbsd.
+    flags = f"$(PKG_CONFIG_PATH={include}/pkgconfig pkg-config --cflags --libs libbsd-overlay duct)"
+    lines.append(f"tcc -o /tmp/duct_echo lab/c/bsd/duct_echo.c {flags}")
+    guest.check("sh", "-c", "\n".join(lines))
+    return guest
+
+
+@contextlib.contextmanager
+def served(guest: Guest, address: str, *options: str) -> Iterator[Process]:
+    """A daemon that serves a card, ended by SIGTERM."""
+    daemon = guest.start("ductd", address, *options)
+    daemon.wait_for(f"{DEVICE} is {address}")
+    yield daemon
+    if daemon.running:
+        daemon.signal(signal.SIGTERM)
+    ended = daemon.wait()
+    assert ended.status == 0, ended.output
+    assert f"{DEVICE} is gone" in ended.output
+    assert guest.run("ls", DEVICE).status
+
+
+@pytest.fixture(scope="module")
+def daemon(way: Way, compiler: Guest) -> Iterator[Process]:
+    """The daemon, which serves the first card."""
+    with served(compiler, way.address(way.bench.seats[0])) as daemon:
+        yield daemon
+
+
+def waiting(guest: Guest) -> Process:
+    """A program that waits for a packet."""
+    program = guest.start("/tmp/waits", DEVICE)
+    program.wait_for("waiting\n")
+    # It says so just before.
+    time.sleep(1)
+    return program
+
+
+# The datasheet's table
+
+
+@pytest.mark.parametrize("program", CHECKS)
+def test_a_program_finds_the_device_as_the_datasheet_says(
+    daemon: Process, compiler: Guest, program: str
+) -> None:
+    printed = compiler.check(f"/tmp/{program}", DEVICE, seconds=PATIENCE)
+    assert printed.endswith("checks hold\n")
+    assert daemon.running
+
+
+def test_a_program_of_bsd_works_under_the_names_that_it_knows(
+    daemon: Process, compiler: Guest
+) -> None:
+    assert compiler.check("/tmp/duct_echo", "-n", "2", "hello") == "0000ec60: hello\n" * 2
+    wrong = compiler.run("/tmp/duct_echo", "-n", "0", "hello")
+    assert (wrong.status, wrong.output) == (1, "duct_echo: count is too small: 0\n")
+
+
+# Signals and ends
+
+
+def test_a_program_that_is_killed_while_it_waits_takes_no_packet(
+    daemon: Process, compiler: Guest
+) -> None:
+    program = waiting(compiler)
+    program.signal(signal.SIGKILL)
+    assert program.wait().status == -signal.SIGKILL
+    assert compiler.check("/tmp/duct_echo", "still served") == "0000ec60: still served\n"
+
+
+def test_only_whom_the_mode_admits_may_open_the_device(daemon: Process, compiler: Guest) -> None:
+    assert compiler.check("stat", "-c", "%a %U", DEVICE).split() == ["660", "root"]
+    line = f"setpriv --reuid 1234 --regid 1234 --clear-groups cat {DEVICE}"
+    assert "Permission denied" in compiler.run("sh", "-c", line).output
+
+
+def test_a_second_daemon_for_the_same_name_is_refused(way: Way, daemon: Process) -> None:
+    ended = way.bench.guest.run("ductd", "emulated:")
+    assert ended.status == 1
+    assert ended.output == ("ductd: the kernel makes no device 'duct0'; the name may be in use\n")
+    assert daemon.running
+
+
+def test_a_failure_of_the_card_ends_calls_and_the_next_open_resets_it(
+    way: Way, daemon: Process, compiler: Guest
+) -> None:
+    program = waiting(compiler)
+    way.bench.seats[0].outside.fail()
+    ended = program.wait()
+    assert ended.status == 1
+    assert ended.output.endswith("read -1, Input/output error\n")
+    assert compiler.check("/tmp/duct_echo", "back") == "0000ec60: back\n"
