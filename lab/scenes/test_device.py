@@ -1,19 +1,19 @@
 """Programs in C on /dev/duct0, which ductd serves over the kernel's CUSE."""
 
 import contextlib
+import re
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from lab.bench import Bench
 from lab.guest import Guest, Process
+from lab.prepare import PROJECT
 from lab.scenes.conftest import Way
 
-SOURCES = Path(__file__).resolve().parent.parent / "c"
-PROGRAMS = sorted(path.stem for path in SOURCES.glob("*.c"))
+PROGRAMS = sorted(path.stem for path in (PROJECT / "lab/c").glob("*.c"))
 CHECKS = [name for name in PROGRAMS if name != "waits"]
 DEVICE = "/dev/duct0"
 PATIENCE = 400.0
@@ -83,6 +83,16 @@ def test_a_program_of_bsd_works_under_the_names_that_it_knows(
     assert compiler.check("/tmp/duct_echo", "-n", "2", "hello") == "0000ec60: hello\n" * 2
     wrong = compiler.run("/tmp/duct_echo", "-n", "0", "hello")
     assert (wrong.status, wrong.output) == (1, "duct_echo: count is too small: 0\n")
+
+
+def test_the_program_of_the_readme_does_what_it_says(daemon: Process, compiler: Guest) -> None:
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"^```c\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (shown,) = re.findall(r"&& \./a\.out\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(program.splitlines()) <= 20
+    build = "cat >/tmp/echo.c && tcc -I$(ductctl --include-dir) -o /tmp/echo /tmp/echo.c"
+    compiler.check("sh", "-c", build, stdin=program)
+    assert compiler.check("/tmp/echo") == shown
 
 
 # Signals and ends
