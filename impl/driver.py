@@ -44,7 +44,7 @@ from impl.settings import Monitoring, Settings
 from impl.watch import Watch
 from model.layout import Command, Info
 
-__all__ = ["DuctDriver", "PacketView", "Readiness"]
+__all__ = ["DuctDriver", "PacketView", "Readiness", "check_timeout", "check_whole"]
 
 
 @attrs.frozen
@@ -183,7 +183,7 @@ class DuctDriver:
             WaitTimeoutError: The time is over.
             OSError: The card cannot be reached.
         """
-        _check_timeout(timeout)
+        check_timeout(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         monitoring = Monitoring() if monitor is True else monitor or None
         attachment = attachments.join(address, settings, monitoring, timeout)
@@ -336,7 +336,7 @@ class DuctDriver:
             InvalidArgumentError: `most` is not 1 or more.
             The errors of `receive`.
         """
-        _check_whole(most, "the most packets of a batch")
+        check_whole(most, "the most packets of a batch")
         if most < 1:
             raise InvalidArgumentError(f"a batch has 1 packet or more, not {most}")
         packets = [self.receive(blocking=blocking, timeout=timeout)]
@@ -375,7 +375,7 @@ class DuctDriver:
             timeout: The longest that it may wait, in seconds.
             interruption: What may end it while it waits.
         """
-        _check_whole(size, "the most bytes of a message")
+        check_whole(size, "the most bytes of a message")
         packet = self.receive(blocking=blocking, timeout=timeout, interruption=interruption)
         message = message_of(packet)
         return message if size < 0 else message[:size]
@@ -578,7 +578,7 @@ class DuctDriver:
         self, blocking: bool, timeout: float | None, interruption: Interruption | None = None
     ) -> Wait:
         self._check_open()
-        _check_timeout(timeout)
+        check_timeout(timeout)
         if not blocking or timeout == 0:
             return Wait(blocking=False)
         deadline = None if timeout is None else self._controller.runtime.now() + timeout
@@ -589,11 +589,13 @@ class DuctDriver:
             raise ClosedError("the driver was closed; open the card again")
 
 
-def _check_whole(value: object, what: str) -> None:
+def check_whole(value: object, what: str) -> None:
+    """Raises `TypeError` unless it is a whole number."""
     if not hasattr(value, "__index__"):
         raise TypeError(f"{what} is a whole number, not {value!r}")
 
 
-def _check_timeout(timeout: float | None) -> None:
+def check_timeout(timeout: float | None) -> None:
+    """Raises `InvalidArgumentError` unless it is a time that a call may wait."""
     if timeout is not None and not timeout >= 0:
         raise InvalidArgumentError(f"a timeout is 0 seconds or more, not {timeout}")

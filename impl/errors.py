@@ -22,6 +22,7 @@ __all__ = [
     "NoSuchFilterError",
     "NotPermittedError",
     "NotSetUpError",
+    "NotSupportedError",
     "PacketTooLongError",
     "SpecificationError",
     "UnknownAddressError",
@@ -183,6 +184,16 @@ class NotSetUpError(DuctError):
     """
 
     code = errno.ENXIO
+
+
+class NotSupportedError(DuctError):
+    """A device file cannot do this (EOPNOTSUPP).
+
+    Views and interruptions, settings and monitor are for those who reach the card themselves: open
+    it by SCHEME:REST. The message says what to use instead.
+    """
+
+    code = errno.EOPNOTSUPP
 
 
 class NotPermittedError(DuctError, PermissionError):

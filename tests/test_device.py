@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cuse import Call, Server
-from impl.device_calls import ADD_MCAST, GET_INFO, RM_MCAST
+from impl.device_calls import ADD_MCAST, CANCEL, GET_INFO, GET_READY, RM_MCAST, SET_TIMEOUT
 from impl.settings import Monitoring
 from model.layout import ECHO, INFO, LIMITS, MULTICAST_FILTER, USER_HEADER
 from tests.background import Background, until
@@ -26,7 +26,7 @@ NOBODY = 0x0BAD_F00D
 LONGEST = USER_HEADER.size + LIMITS.max_packet
 NONBLOCK = os.O_RDWR | os.O_NONBLOCK
 PATIENCE = 30
-CALLS = {GET_INFO, ADD_MCAST, RM_MCAST}
+CALLS = {GET_INFO, ADD_MCAST, RM_MCAST, CANCEL, GET_READY, SET_TIMEOUT}
 SIZES = [0, 1, 4095, 4096, 4097, LIMITS.max_packet]
 
 

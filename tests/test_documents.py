@@ -36,7 +36,20 @@ DOTTED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?:\[\w+\]|\(\))?")
 PATH = re.compile(r"(?<![\w./*])(?:[\w*]+/)+[\w*]+\.py\b")
 FOLDER = re.compile(r"(?:[a-z_]+/)+")
 COMMAND = re.compile(r"python3? -m ([\w.]+)")
-ENDINGS = (".c", ".h", ".pc", ".json", ".xml", ".txt", ".svg", ".toml", ".md", ".py")
+ENDINGS = (
+    ".c",
+    ".h",
+    ".pc",
+    ".rules",
+    ".service",
+    ".json",
+    ".xml",
+    ".txt",
+    ".svg",
+    ".toml",
+    ".md",
+    ".py",
+)
 
 OBJECTS = {"call": "Call", "duct": "DuctDriver", "watch": "Watch", "s": "Recorder"}
 """What is an object in examples, and no module."""

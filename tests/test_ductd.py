@@ -16,7 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impl.device_calls import ADD_MCAST, GET_INFO, RM_MCAST
+from impl.device_calls import (
+    ADD_MCAST,
+    CANCEL,
+    GET_INFO,
+    GET_READY,
+    RM_MCAST,
+    SET_TIMEOUT,
+)
 from model.layout import INFO, LIMITS, MULTICAST_FILTER, USER_HEADER
 from userland import ductctl, ductd
 from userland.daemon import node, service
@@ -148,6 +155,23 @@ def test_the_file_of_a_daemon_that_runs_is_kept(tmp_path):
     assert path.read_text() == f"{os.getppid()}\n"
 
 
+# What is installed for systemd and udev
+
+
+def test_the_unit_calls_the_command_as_it_is():
+    unit = (ROOT / "userland/system/ductd@.service").read_text()
+    (command,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+    name, *arguments = command.replace("%i", "emulated:unit").split()
+    assert name == "ductd"
+    assert ductd.parse(arguments).name == "duct0"
+    assert "Type=notify\n" in unit
+
+
+def test_the_rule_gives_the_file_what_the_command_does():
+    rule = (ROOT / "userland/system/60-duct.rules").read_text()
+    assert f'GROUP="{node.GROUP}", MODE="{node.MODE:04o}"' in rule
+
+
 # The header for C
 
 
@@ -171,7 +195,8 @@ def test_every_file_of_the_header_is_installed():
     tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     patterns = tool["package-data"]["userland"]
     installed = {path for pattern in patterns for path in (ROOT / "userland").glob(pattern)}
-    assert {path for path in INCLUDE.rglob("*") if path.is_file()} <= installed
+    folders = INCLUDE, ROOT / "userland/system"
+    assert {path for it in folders for path in it.rglob("*") if path.is_file()} <= installed
 
 
 def test_the_header_has_the_structures_of_the_datasheet():
@@ -190,8 +215,10 @@ PROGRAM = r"""
 #include <stdio.h>
 int main(void)
 {
-    printf("%%lx %%lx %%lx %%d %%d %%d\n", (unsigned long)DUCTIOC_GET_INFO,
+    printf("%%lx %%lx %%lx %%lx %%lx %%lx %%d %%d %%d\n", (unsigned long)DUCTIOC_GET_INFO,
         (unsigned long)DUCTIOC_ADD_MCAST, (unsigned long)DUCTIOC_RM_MCAST,
+        (unsigned long)DUCTIOC_SET_TIMEOUT, (unsigned long)DUCTIOC_CANCEL,
+        (unsigned long)DUCTIOC_GET_READY,
         (int)sizeof(struct duct_info_arg), (int)sizeof(struct duct_mcast_arg),
         (int)sizeof(struct duct_packet_hdr));
     return 0;
@@ -210,7 +237,8 @@ def test_the_header_gives_c_the_numbers_and_sizes_that_the_daemon_has(tmp_path, 
         [COMPILER, *strict, f"-I{INCLUDE}", "-o", tmp_path / "program", source], check=True
     )
     told = subprocess.run([tmp_path / "program"], check=True, capture_output=True, text=True).stdout
-    assert told == f"{GET_INFO:x} {ADD_MCAST:x} {RM_MCAST:x} 12 8 16\n"
+    numbers = GET_INFO, ADD_MCAST, RM_MCAST, SET_TIMEOUT, CANCEL, GET_READY
+    assert told == f"{' '.join(f'{number:x}' for number in numbers)} 12 8 16\n"
 
 
 def test_the_command_starts_as_a_module():

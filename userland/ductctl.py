@@ -16,7 +16,7 @@ from typing import Final
 import attrs
 
 from impl.binding import Bus
-from impl.driver import DuctDriver
+from impl.duct import Duct, file_of
 from userland.cards import subcommands
 from userland.tool import Parser, binary, opened, read_packet, run, seconds
 
@@ -39,7 +39,11 @@ examples, with a card in software:
   printf hello | ductctl -d emulated: -s ec60   send a packet to address ec60
   ductctl -d emulated: -r -t 5 >packet        wait 5 seconds for a packet
 
-exit status: 0 done; 1 it cannot be done; 2 wrong usage; 128 + n ended by signal n"""
+exit status: 0 done; 1 it cannot be done; 2 wrong usage; 128 + n ended by signal n
+
+OpenBSD's ductctl prints what the card is on standard error, and ends with 1 when
+called wrongly. Here it is what was asked for, so on standard output, and scripts
+can tell the two ends apart."""
 
 
 @attrs.frozen
@@ -133,13 +137,14 @@ def _work(options: Options) -> None:
             _receive(duct, options.timeout)
         else:
             info = duct.info
+            device = file_of(options.device) or options.device
             print(
-                f"{options.device}: duct v{info.major}.{info.minor}, hwaddr: {info.hwaddr:08x}",
+                f"{device}: duct v{info.major}.{info.minor}, hwaddr: {info.hwaddr:08x}",
                 flush=True,
             )
 
 
-def _receive(duct: DuctDriver, timeout: float | None) -> None:
+def _receive(duct: Duct, timeout: float | None) -> None:
     output = binary(sys.stdout, "standard output")
     packet = duct.receive(timeout=timeout)
     print(

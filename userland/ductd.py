@@ -24,7 +24,7 @@ from userland.daemon.node import GROUP, MODE, Access, group_id, set_access, user
 from userland.daemon.service import Account, account, become, notify, pid_file
 from userland.tool import Parser, Problem, run
 
-__all__ = ["Lines", "main"]
+__all__ = ["Lines", "main", "parse"]
 
 NAME: Final = "ductd"
 DEVICE: Final = "duct0"
@@ -73,10 +73,11 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    return run(_parse, _work, NAME, arguments)
+    return run(parse, _work, NAME, arguments)
 
 
-def _parse(arguments: Sequence[str]) -> Options:
+def parse(arguments: Sequence[str]) -> Options:
+    """What the arguments ask for. Ends the process if they are wrong."""
     parser = Parser(NAME, DESCRIPTION, EPILOG, opens=False)
     parser.add_argument(
         "address",

@@ -5,12 +5,12 @@ import signal
 import pytest
 
 from lab.guest import Guest
-from lab.scenes.test_device import CHECKS, DEVICE, PATIENCE, compiler, served, waiting
+from lab.scenes.test_device import DATASHEET, DEVICE, PATIENCE, compiler, served, waiting
 
 __all__ = ["compiler"]
 
 
-@pytest.mark.parametrize("program", CHECKS)
+@pytest.mark.parametrize("program", DATASHEET)
 def test_a_card_in_software_is_served_as_well(compiler: Guest, program: str) -> None:
     with served(compiler, "emulated:", "--monitor"):
         printed = compiler.check(f"/tmp/{program}", DEVICE, seconds=PATIENCE)

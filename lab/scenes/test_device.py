@@ -12,9 +12,10 @@ from lab.bench import Bench
 from lab.guest import Guest, Process
 from lab.prepare import PROJECT
 from lab.scenes.conftest import Way
+from properties.conformance import CHECKS
 
 PROGRAMS = sorted(path.stem for path in (PROJECT / "lab/c").glob("*.c"))
-CHECKS = [name for name in PROGRAMS if name != "waits"]
+DATASHEET = [name for name in PROGRAMS if name != "waits"]
 DEVICE = "/dev/duct0"
 PATIENCE = 400.0
 
@@ -39,14 +40,17 @@ def compiler(one_guest: Bench) -> Guest:
 def served(guest: Guest, address: str, *options: str) -> Iterator[Process]:
     """A daemon that serves a card, ended by SIGTERM."""
     daemon = guest.start("ductd", address, *options)
-    daemon.wait_for(f"{DEVICE} is {address}")
-    yield daemon
-    if daemon.running:
-        daemon.signal(signal.SIGTERM)
-    ended = daemon.wait()
+    device = "/dev/duct1" if "duct1" in options else DEVICE
+    daemon.wait_for(f"{device} is {address}")
+    try:
+        yield daemon
+    finally:
+        if daemon.running:
+            daemon.signal(signal.SIGTERM)
+        ended = daemon.wait()
     assert ended.status == 0, ended.output
-    assert f"{DEVICE} is gone" in ended.output
-    assert guest.run("ls", DEVICE).status
+    assert f"{device} is gone" in ended.output
+    assert guest.run("ls", device).status
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +72,7 @@ def waiting(guest: Guest) -> Process:
 # The datasheet's table
 
 
-@pytest.mark.parametrize("program", CHECKS)
+@pytest.mark.parametrize("program", DATASHEET)
 def test_a_program_finds_the_device_as_the_datasheet_says(
     daemon: Process, compiler: Guest, program: str
 ) -> None:
@@ -93,6 +97,33 @@ def test_the_program_of_the_readme_does_what_it_says(daemon: Process, compiler: 
     build = "cat >/tmp/echo.c && tcc -I$(ductctl --include-dir) -o /tmp/echo /tmp/echo.c"
     compiler.check("sh", "-c", build, stdin=program)
     assert compiler.check("/tmp/echo") == shown
+
+
+# The driver's own calls over the file
+
+
+def test_the_tools_take_the_device_for_granted(daemon: Process, compiler: Guest) -> None:
+    for name in ([], ["-d", "duct0"], ["-d", "0"]):
+        assert compiler.check("ductctl", *name).startswith("/dev/duct0: duct v2.1, hwaddr: ")
+    assert compiler.check("ductclient", "-q").strip()
+    lines = "".join(f"line {number}\n" for number in range(20))
+    assert compiler.check("ductclient", "-e", stdin=lines) == lines
+
+
+def test_the_driver_s_calls_over_files_are_what_programs_rely_on(
+    way: Way, daemon: Process, compiler: Guest
+) -> None:
+    if way.kind != "vfio":
+        pytest.skip("it takes a minute, and what is below the daemon makes no difference to files")
+    seat, other = way.bench.seats
+    command = ("python3", "-m", "properties.conformance", DEVICE, "/dev/duct1")
+    with served(compiler, way.address(other), "--name", "duct1"):
+        printed = compiler.check(*command, "--control", seat.control, seconds=PATIENCE)
+    left_out = [check for check in CHECKS if check.needs == "views"]
+    assert left_out
+    ending = f"{len(CHECKS) - len(left_out)} holds, {len(left_out)} left out"
+    assert printed.splitlines()[-1] == ending
+    assert daemon.running
 
 
 # Signals and ends

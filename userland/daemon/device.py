@@ -9,11 +9,24 @@ import contextlib
 import errno
 import logging
 import os
+import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Final, final
 
 from cuse import Call, Device, Notifier, OpenFile
-from impl.device_calls import ADD_MCAST, GET_INFO, RM_MCAST
+from impl.device_calls import (
+    ADD_MCAST,
+    CANCEL,
+    FOREVER,
+    GET_INFO,
+    GET_READY,
+    NO_PACKET,
+    READY,
+    RM_MCAST,
+    SET_TIMEOUT,
+    TIMEOUT,
+)
 from impl.driver import DuctDriver
 from impl.errors import CallInterruptedError, DuctError, InvalidArgumentError, SpecificationError
 from impl.interruption import Interruption
@@ -68,6 +81,10 @@ class DuctFile(OpenFile):
         self._device = device
         self._duct = duct
         self._poller = pollers.poller(duct)
+        self._timeout: float | None = None
+        self._mutex = threading.Lock()
+        self._cancelled = False
+        self._under_way: weakref.WeakSet[Interruption] = weakref.WeakSet()
 
     def read(self, size: int, call: Call) -> bytes:
         """One packet, header first; what does not fit is lost."""
@@ -75,34 +92,50 @@ class DuctFile(OpenFile):
             # The packet has filled what the kernel asked for first: it ends there.
             return b""
         interruption = self._interruption(call)
-        with self._device.reporting():
-            return self._duct.read(size, blocking=call.blocking, interruption=interruption)
+        with self._waiting():
+            return self._duct.read(
+                size, blocking=call.blocking, timeout=self._timeout, interruption=interruption
+            )
 
     def write(self, data: bytes, call: Call) -> int:
         """One packet, header first. It is sent, or there is an error."""
         if call.offset:
             raise InvalidArgumentError("a message has at most 31 buffers")
         interruption = self._interruption(call)
-        try:
-            with self._device.reporting():
-                return self._duct.write(data, blocking=call.blocking, interruption=interruption)
-        except CallInterruptedError as error:
-            if error.handed_over:
-                # It will be sent, as with a call that may not wait: no error may be told.
-                return len(data)
-            raise
+        with self._waiting():
+            try:
+                return self._duct.write(
+                    data, blocking=call.blocking, timeout=self._timeout, interruption=interruption
+                )
+            except CallInterruptedError as error:
+                if error.handed_over:
+                    # It will be sent, as with a call that may not wait: no error may be told.
+                    return len(data)
+                raise
 
     def ioctl(self, command: int, data: bytes, call: Call) -> bytes:
         """What the card is, and its filters."""
         if command == GET_INFO:
             return pack(self._duct.info)
+        if command == GET_READY:
+            with self._device.reporting():
+                ready = self._duct.poll()
+            length = NO_PACKET if ready.next_length is None else ready.next_length
+            return READY.pack(length, ready.free_slots)
+        if command == SET_TIMEOUT:
+            (limit,) = TIMEOUT.unpack(data)
+            self._timeout = None if limit == FOREVER else limit / 1000
+            return b""
+        if command == CANCEL:
+            self._cancel()
+            return b""
         if command not in {ADD_MCAST, RM_MCAST}:
             raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
         mask, address = MULTICAST_FILTER.codec.unpack(data)
         change = self._duct.add_multicast if command == ADD_MCAST else self._duct.remove_multicast
         interruption = self._interruption(call)
-        with self._device.reporting():
-            change(mask, address, interruption=interruption)
+        with self._waiting():
+            change(mask, address, timeout=self._timeout, interruption=interruption)
         return b""
 
     def poll(self, notifier: Notifier | None, call: Call) -> int:
@@ -123,7 +156,30 @@ class DuctFile(OpenFile):
             return None
         interruption = self._duct.interruption()
         call.on_interrupt(interruption.strike)
+        with self._mutex:
+            self._under_way.add(interruption)
+            if self._cancelled:
+                interruption.strike()
         if call.interrupted:
             # Nothing may be taken for a caller that is gone.
             raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
         return interruption
+
+    def _cancel(self) -> None:
+        """End all calls that wait, now and later."""
+        with self._mutex:
+            self._cancelled = True
+            under_way = list(self._under_way)
+        for interruption in under_way:
+            interruption.strike()
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """A call of the driver's: what ends it is told, whether a signal or a cancellation."""
+        try:
+            with self._device.reporting():
+                yield
+        except CallInterruptedError as error:
+            if self._cancelled:
+                raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED)) from error
+            raise

@@ -12,7 +12,8 @@
  *           ENOSPC    the card has no room for another filter
  *           ENOENT    the card has no such filter
  *           ENOTTY    no call of this device
- *   each    EINTR     a signal came while the call waited; nothing was sent or taken
+ *   each    EINTR     a signal came while the call waited; nothing was sent or taken, but a filter may
+ *                     have been changed
  *           EIO       the card failed: close every file of it, and the next open resets it
  *           ENODEV, ENOTCONN, ECONNABORTED
  *                     whoever serves the device has ended
@@ -57,6 +58,28 @@ struct duct_mcast_arg {
 #define DUCTIOC_GET_INFO _IOR('z', 0, struct duct_info_arg)
 #define DUCTIOC_ADD_MCAST _IOW('z', 1, struct duct_mcast_arg)
 #define DUCTIOC_RM_MCAST _IOW('z', 2, struct duct_mcast_arg)
+
+/*
+ * Further calls, which OpenBSD's duct(4) does not have.
+ */
+
+/* What could be done at once. */
+struct duct_ready_arg {
+    uint32_t duct_next; /* bytes of the next packet's payload; DUCT_NO_PACKET if none waits */
+    uint32_t duct_free; /* packets that could be queued */
+};
+
+#define DUCT_NO_PACKET 0xffffffffU
+#define DUCT_FOREVER 0xffffffffU
+
+/*
+ * How many milliseconds calls on this open file may wait; then they end with ETIMEDOUT. A packet
+ * that the card has by then is still sent.
+ */
+#define DUCTIOC_SET_TIMEOUT _IOW('z', 128, uint32_t)
+/* End the calls on this open file that wait, now and later, with ECANCELED. */
+#define DUCTIOC_CANCEL _IO('z', 129)
+#define DUCTIOC_GET_READY _IOR('z', 130, struct duct_ready_arg)
 
 #ifdef __cplusplus
 }
