@@ -50,6 +50,7 @@ GUEST: Final = (
     *("pciutils", "procps", "python3", "python3-attr", "sed", "strace", "util-linux"),
     # For C programs: a small compiler, which is fast even here, and what BSD's programs need.
     *("libbsd-dev", "libc6-dev", "pkgconf", "tcc"),
+    "tcpdump",
 )
 _FORMAT: Final = 1
 """Raised when what this file makes of the packages changes."""

@@ -51,15 +51,16 @@ def refused(call, *arguments):
 class Machine:
     """A card, the daemon's device and a kernel, as long as a `with` block lasts."""
 
-    def __init__(self, **options):
+    def __init__(self, capture=None, **options):
         self.own = OwnCard(**options)
+        self._capture = capture
 
     def __enter__(self):
         self._stack = contextlib.ExitStack()
         self._stack.callback(self.own.power_off)
         monitoring = Monitoring() if self.own.options.get("monitor") else None
         self.own.attachments.join("emulated:", None, monitoring)
-        self.device = DuctDevice(self.own.open)
+        self.device = DuctDevice(self.own.open, self._capture)
         self._stack.callback(self.device.close)
         self.kernel, self.server = self._stack.enter_context(
             serving(lambda descriptor: Server(self.device, "duct0", descriptor), FakeKernel())

@@ -30,7 +30,7 @@ class May:
 # The most specific name that fits a module is the one that counts.
 RULES = {
     "engine": May(("engine",), None),
-    "examples": May(("examples", "engine"), ("attrs",)),
+    "examples": May(("examples", "engine"), ("attrs", "scapy")),
     "model": May(("model", "engine"), ("attrs",)),
     "model.layout": May((), ("attrs",)),
     "proofs": May(("proofs", "model", "engine"), None),

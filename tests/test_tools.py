@@ -284,7 +284,7 @@ def test_a_mistake_of_the_program_itself_is_told_with_its_place(call, monkeypatc
         (["ductctl", "--send=-1"], "argument -s/--send: 1 to 8 hexadecimal digits, not '-1'"),
         (["ductctl", "-s"], "argument -s/--send: expected one argument"),
         (["ductctl", "-i", "-r"], "argument -r/--receive: not allowed with argument -i/--info"),
-        (["ductctl", "-t", "1"], "-t is for -s and -r; nothing else waits"),
+        (["ductctl", "-t", "1"], "-t is for -s, -r and -w; nothing else waits"),
         (
             ["ductctl", "-r", "-t", "soon"],
             "argument -t/--timeout: a number of seconds from 0 on, not 'soon'",

@@ -6,6 +6,7 @@ Its subcommands, which are about the machine and open no card, are in `userland.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import re
 import sys
@@ -17,7 +18,9 @@ import attrs
 
 from impl.binding import Bus
 from impl.duct import Duct, file_of
+from impl.errors import WaitTimeoutError
 from userland.cards import subcommands
+from userland.pcapng import Capture, Direction
 from userland.tool import Parser, binary, opened, read_packet, run, seconds
 
 __all__ = ["main"]
@@ -48,12 +51,13 @@ can tell the two ends apart."""
 
 @attrs.frozen
 class Options:
-    """What was asked for: to send if there is a `destination`, to receive, or neither."""
+    """What was asked for: to send if there is a `destination`, to receive, to `write`, or none."""
 
     device: str
     monitor: bool
     destination: int | None
     receive: bool
+    write: Path | None
     timeout: float | None
 
 
@@ -90,12 +94,20 @@ def _parse(arguments: Sequence[str]) -> Options:
         help="wait for a packet: its addresses go to standard error, its payload to standard "
         "output",
     )
+    action.add_argument(
+        "-w",
+        "--write",
+        type=Path,
+        metavar="FILE",
+        help="receive packets until stopped, and write them to a file that tcpdump and Wireshark "
+        "read (pcapng)",
+    )
     parser.add_argument(
         "-t",
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="the longest to wait for the packet to come or go (default: as long as it takes)",
+        help="the longest to wait for a packet to come or go (default: as long as it takes)",
     )
     parser.add_argument(
         "--include-dir",
@@ -107,9 +119,12 @@ def _parse(arguments: Sequence[str]) -> Options:
     if arguments and not arguments[0].startswith("-"):
         parser.error(_no_command(arguments[0]))
     given = parser.parse_args(arguments)
-    if given.timeout is not None and given.send is None and not given.receive:
-        parser.error("-t is for -s and -r; nothing else waits")
-    return Options(given.device, given.monitor, given.send, given.receive, given.timeout)
+    waits = given.send is not None or given.receive or given.write is not None
+    if given.timeout is not None and not waits:
+        parser.error("-t is for -s, -r and -w; nothing else waits")
+    return Options(
+        given.device, given.monitor, given.send, given.receive, given.write, given.timeout
+    )
 
 
 def _no_command(word: str) -> str:
@@ -135,6 +150,8 @@ def _work(options: Options) -> None:
             duct.send(options.destination, payload, timeout=options.timeout)
         elif options.receive:
             _receive(duct, options.timeout)
+        elif options.write is not None:
+            _capture(duct, options.write, options.timeout)
         else:
             info = duct.info
             device = file_of(options.device) or options.device
@@ -142,6 +159,13 @@ def _work(options: Options) -> None:
                 f"{device}: duct v{info.major}.{info.minor}, hwaddr: {info.hwaddr:08x}",
                 flush=True,
             )
+
+
+def _capture(duct: Duct, path: Path, timeout: float | None) -> None:
+    """Write what comes to a file, until nothing comes for so long or a signal ends it."""
+    with Capture(path, "duct") as capture, contextlib.suppress(WaitTimeoutError):
+        while True:
+            capture.write(duct.read(timeout=timeout), Direction.RECEIVED)
 
 
 def _receive(duct: Duct, timeout: float | None) -> None:

@@ -22,6 +22,7 @@ from impl.settings import Monitoring
 from userland.daemon.device import DuctDevice
 from userland.daemon.node import GROUP, MODE, Access, group_id, set_access, user_id
 from userland.daemon.service import Account, account, become, notify, pid_file
+from userland.pcapng import Capture
 from userland.tool import Parser, Problem, run
 
 __all__ = ["Lines", "main", "parse"]
@@ -61,6 +62,8 @@ class Options:
         user: Whom to run as once everything is open; None: whoever runs this.
         monitor: Let the specification judge every access.
         pid_file: Where to write the number of the process.
+        capture: Where packets are written to.
+        capture_size: Bytes after which that file is begun anew.
     """
 
     address: str
@@ -69,6 +72,8 @@ class Options:
     user: Account | None = None
     monitor: bool = False
     pid_file: Path | None = None
+    capture: Path | None = None
+    capture_size: int | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,7 +121,22 @@ def parse(arguments: Sequence[str]) -> Options:
         help="let the specification judge every access to the card; after a deviation, which is "
         "logged, every call ends with EIO until ductd is started again",
     )
+    parser.add_argument(
+        "-w",
+        "--capture",
+        type=Path,
+        metavar="FILE",
+        help="write the packets of all programs to a file that tcpdump and Wireshark read (pcapng)",
+    )
+    parser.add_argument(
+        "--capture-size",
+        type=_size,
+        metavar="BYTES",
+        help="when the file gets longer, rename it to FILE.1 and begin anew (default: it grows)",
+    )
     given = parser.parse_args(arguments)
+    if given.capture_size is not None and given.capture is None:
+        parser.error("--capture-size is for --capture")
     if ":" not in given.address:
         parser.error(f"a card's address is SCHEME:REST, not {given.address!r}")
     if given.user and given.address.startswith("uio:"):
@@ -130,13 +150,28 @@ def parse(arguments: Sequence[str]) -> Options:
         user = None if given.user is None else account(given.user)
     except ValueError as error:
         parser.error(str(error))
-    return Options(given.address, given.name, access, user, given.monitor, given.pid_file)
+    return Options(
+        given.address,
+        given.name,
+        access,
+        user,
+        given.monitor,
+        given.pid_file,
+        given.capture,
+        given.capture_size,
+    )
 
 
 def _name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,62}", text):
         raise argparse.ArgumentTypeError(f"letters, digits, '.', '_' and '-', not {text!r}")
     return text
+
+
+def _size(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]*", text):
+        raise argparse.ArgumentTypeError(f"a number of bytes from 1 on, not {text!r}")
+    return int(text)
 
 
 def _mode(text: str) -> int:
@@ -162,7 +197,13 @@ def _work(options: Options) -> None:
         # The card stays the daemon's, whether somebody has the device open or not.
         ATTACHMENTS.join(options.address, None, monitoring)
         undo.callback(ATTACHMENTS.leave, options.address)
-        device = DuctDevice(lambda: DuctDriver.open(options.address, monitor=options.monitor))
+        capture = None
+        if options.capture is not None:
+            capture = Capture(options.capture, options.name, options.capture_size)
+            undo.callback(capture.close)
+        device = DuctDevice(
+            lambda: DuctDriver.open(options.address, monitor=options.monitor), capture
+        )
         undo.callback(device.close)
         _serve(options, device, undo)
 

@@ -19,7 +19,6 @@ static int checks;
 
 #define CHECK(what)                                                                               \
     do {                                                                                          \
-        errno = 0;                                                                                \
         if (!(what)) {                                                                            \
             fprintf(stderr, "%s:%d: %s does not hold (errno: %s)\n", __FILE__, __LINE__, #what,   \
                 strerror(errno));                                                                 \

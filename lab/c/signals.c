@@ -40,14 +40,14 @@ int main(int argc, char **argv)
         memcpy(message + HEADER, &i, 4);
         alarm_after(1 + i * 97 % 4000);
         while (write(fd, message, size) != (ssize_t)size) {
-            CHECK(errno == EINTR || errno == 0);
+            CHECK(errno == EINTR);
             interrupted++;
         }
         for (;;) {
             ssize_t length = read(fd, got, sizeof got);
             if (length == (ssize_t)size)
                 break;
-            CHECK(length == -1);
+            CHECK(length == -1 && errno == EINTR);
             interrupted++;
         }
         memcpy(&number, got + HEADER, 4);

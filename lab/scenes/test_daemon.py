@@ -4,8 +4,9 @@ import signal
 
 import pytest
 
+from lab.device import DEVICE, served
 from lab.guest import Guest
-from lab.scenes.test_device import DATASHEET, DEVICE, PATIENCE, compiler, served, waiting
+from lab.scenes.test_device import DATASHEET, PATIENCE, compiler, waiting
 
 __all__ = ["compiler"]
 
@@ -46,6 +47,13 @@ def test_whom_the_daemon_lets_open_the_device_is_an_option(compiler: Guest) -> N
         number = compiler.check("cat", "/run/d.pid").strip()
         assert compiler.check("readlink", f"/proc/{number}/exe").startswith("/usr/bin/python3")
     assert compiler.run("cat", "/run/d.pid").status
+
+
+def test_what_passes_is_captured_for_tcpdump(compiler: Guest) -> None:
+    with served(compiler, "emulated:", "--capture", "/tmp/duct.pcapng"):
+        compiler.check("/tmp/duct_echo", "hello")
+    told = compiler.check("tcpdump", "-Z", "root", "--count", "-r", "/tmp/duct.pcapng")
+    assert told.endswith("2 packets\n")
 
 
 def test_the_daemon_goes_on_as_another_user_without_privileges(compiler: Guest) -> None:

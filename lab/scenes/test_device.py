@@ -1,6 +1,5 @@
 """Programs in C on /dev/duct0, which ductd serves over the kernel's CUSE."""
 
-import contextlib
 import re
 import signal
 import time
@@ -9,54 +8,31 @@ from collections.abc import Iterator
 import pytest
 
 from lab.bench import Bench
+from lab.device import DEVICE, PID_FILE, PROGRAMS, compile_programs, memory, served
 from lab.guest import Guest, Process
 from lab.prepare import PROJECT
 from lab.scenes.conftest import Way
 from properties.conformance import CHECKS
 
-PROGRAMS = sorted(path.stem for path in (PROJECT / "lab/c").glob("*.c"))
-DATASHEET = [name for name in PROGRAMS if name != "waits"]
-DEVICE = "/dev/duct0"
+DATASHEET = [name for name in PROGRAMS if name not in {"load", "waits"}]
+LOAD = "15"
+"""Seconds that many processes are at work."""
+MEMORY = 4096
+"""Kilobytes that the daemon may grow by meanwhile: threads, and what Python keeps."""
 PATIENCE = 400.0
 
 
 @pytest.fixture(scope="session")
 def compiler(one_guest: Bench) -> Guest:
     """The guest, with the kernel's module and all programs compiled."""
-    guest = one_guest.guest
-    guest.check("modprobe", "cuse")
-    include = guest.check("ductctl", "--include-dir").strip()
-    lines = [
-        f"tcc -I{include} -o /tmp/{name} lab/c/{name}.c -lpthread || exit" for name in PROGRAMS
-    ]
-    # As a program of BSD's is built: by pkg-config, with libbsd.
-    flags = f"$(PKG_CONFIG_PATH={include}/pkgconfig pkg-config --cflags --libs libbsd-overlay duct)"
-    lines.append(f"tcc -o /tmp/duct_echo lab/c/bsd/duct_echo.c {flags}")
-    guest.check("sh", "-c", "\n".join(lines))
-    return guest
-
-
-@contextlib.contextmanager
-def served(guest: Guest, address: str, *options: str) -> Iterator[Process]:
-    """A daemon that serves a card, ended by SIGTERM."""
-    daemon = guest.start("ductd", address, *options)
-    device = "/dev/duct1" if "duct1" in options else DEVICE
-    daemon.wait_for(f"{device} is {address}")
-    try:
-        yield daemon
-    finally:
-        if daemon.running:
-            daemon.signal(signal.SIGTERM)
-        ended = daemon.wait()
-    assert ended.status == 0, ended.output
-    assert f"{device} is gone" in ended.output
-    assert guest.run("ls", device).status
+    compile_programs(one_guest.guest)
+    return one_guest.guest
 
 
 @pytest.fixture(scope="module")
 def daemon(way: Way, compiler: Guest) -> Iterator[Process]:
     """The daemon, which serves the first card."""
-    with served(compiler, way.address(way.bench.seats[0])) as daemon:
+    with served(compiler, way.address(way.bench.seats[0]), "--pid-file", PID_FILE) as daemon:
         yield daemon
 
 
@@ -99,6 +75,29 @@ def test_the_program_of_the_readme_does_what_it_says(daemon: Process, compiler: 
     assert compiler.check("/tmp/echo") == shown
 
 
+def test_one_thread_serves_many_packets_by_selectors_and_by_asyncio(
+    daemon: Process, compiler: Guest
+) -> None:
+    printed = compiler.check("python3", "/srv/examples/device_selectors.py", DEVICE, "9")
+    line = ", ".join(f"packet {number}" for number in range(9))
+    assert printed.splitlines() == [line, line]
+
+
+# Many at once
+
+
+def test_of_many_processes_signals_and_kills_nothing_acknowledged_is_lost(
+    daemon: Process, compiler: Guest
+) -> None:
+    load = ("/tmp/load", DEVICE)
+    compiler.check(*load, "2", "1", seconds=PATIENCE)  # whatever is made once is made
+    before = memory(compiler)
+    printed = compiler.check(*load, LOAD, "2", seconds=PATIENCE)
+    assert printed.endswith("checks hold\n")
+    assert memory(compiler) - before < MEMORY
+    assert daemon.running
+
+
 # The driver's own calls over the file
 
 
@@ -117,7 +116,7 @@ def test_the_driver_s_calls_over_files_are_what_programs_rely_on(
         pytest.skip("it takes a minute, and what is below the daemon makes no difference to files")
     seat, other = way.bench.seats
     command = ("python3", "-m", "properties.conformance", DEVICE, "/dev/duct1")
-    with served(compiler, way.address(other), "--name", "duct1"):
+    with served(compiler, way.address(other), name="duct1"):
         printed = compiler.check(*command, "--control", seat.control, seconds=PATIENCE)
     left_out = [check for check in CHECKS if check.needs == "views"]
     assert left_out

@@ -30,8 +30,9 @@ from impl.device_calls import (
 from impl.driver import DuctDriver
 from impl.errors import CallInterruptedError, DuctError, InvalidArgumentError, SpecificationError
 from impl.interruption import Interruption
-from model.layout import MULTICAST_FILTER, pack
+from model.layout import MULTICAST_FILTER, USER_HEADER, pack
 from userland.daemon.readiness import Pollers
+from userland.pcapng import Capture, Direction
 
 __all__ = ["DuctDevice"]
 
@@ -44,10 +45,12 @@ class DuctDevice(Device):
 
     Args:
         open_card: Opens the card once more.
+        capture: Where packets are written to; None: nowhere.
     """
 
-    def __init__(self, open_card: Callable[[], DuctDriver]) -> None:
+    def __init__(self, open_card: Callable[[], DuctDriver], capture: Capture | None = None) -> None:
         self._open_card = open_card
+        self._capture = capture
         self._pollers = Pollers()
         self._reported = False
 
@@ -68,6 +71,17 @@ class DuctDevice(Device):
                 _LOG.error("no call succeeds from now on: %s", error.strerror)
             raise
 
+    def passed(self, message: bytes, direction: Direction) -> None:
+        """A packet was received or sent. That it cannot be captured is no matter of its users."""
+        capture = self._capture
+        if capture is None:
+            return
+        try:
+            capture.write(message, direction)
+        except OSError as error:
+            self._capture = None
+            _LOG.error("nothing is captured from now on: %s: %s", capture.path, error.strerror)
+
     def close(self) -> None:
         """Nobody has the device open any more."""
         self._pollers.close()
@@ -80,6 +94,7 @@ class DuctFile(OpenFile):
     def __init__(self, device: DuctDevice, duct: DuctDriver, pollers: Pollers) -> None:
         self._device = device
         self._duct = duct
+        self._source = duct.info.hwaddr.to_bytes(USER_HEADER["source"].width, "little")
         self._poller = pollers.poller(duct)
         self._timeout: float | None = None
         self._mutex = threading.Lock()
@@ -93,9 +108,11 @@ class DuctFile(OpenFile):
             return b""
         interruption = self._interruption(call)
         with self._waiting():
-            return self._duct.read(
-                size, blocking=call.blocking, timeout=self._timeout, interruption=interruption
+            message = self._duct.read(
+                blocking=call.blocking, timeout=self._timeout, interruption=interruption
             )
+        self._device.passed(message, Direction.RECEIVED)
+        return message[:size]
 
     def write(self, data: bytes, call: Call) -> int:
         """One packet, header first. It is sent, or there is an error."""
@@ -104,14 +121,15 @@ class DuctFile(OpenFile):
         interruption = self._interruption(call)
         with self._waiting():
             try:
-                return self._duct.write(
+                self._duct.write(
                     data, blocking=call.blocking, timeout=self._timeout, interruption=interruption
                 )
             except CallInterruptedError as error:
-                if error.handed_over:
-                    # It will be sent, as with a call that may not wait: no error may be told.
-                    return len(data)
-                raise
+                # What the card has will be sent, as with a call that may not wait.
+                if not error.handed_over:
+                    raise
+        self._device.passed(self._source + data[len(self._source) :], Direction.SENT)
+        return len(data)
 
     def ioctl(self, command: int, data: bytes, call: Call) -> bytes:
         """What the card is, and its filters."""
