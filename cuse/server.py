@@ -54,6 +54,7 @@ MINOR: Final = 31
 LONGEST: Final = 1 << 15
 """Bytes of the longest read or write that comes as one request."""
 _BUFFER: Final = LONGEST + 4096
+_ERRNO_LIMIT: Final = 512
 _SPARE: Final = 4
 """Threads that are kept although they have nothing to do."""
 
@@ -288,7 +289,9 @@ class Server:
         """The errno that a caller gets."""
         if self._over and error.errno == errno.EINTR:
             return errno.ENODEV
-        return error.errno or errno.EIO
+        # The kernel takes no others, and a caller whose reply it refuses waits for ever.
+        number = error.errno or 0
+        return number if 0 < number < _ERRNO_LIMIT else errno.EIO
 
     def _interrupt(self, header: InHeader, body: InterruptIn) -> None:
         with self._mutex:

@@ -207,6 +207,40 @@ def test_a_device_s_own_bugs_are_the_caller_s_eio_and_logged(caplog):
     ]
 
 
+@pytest.mark.parametrize("number", [None, 0, -1, 512, 4095])
+def test_an_errno_that_the_kernel_would_not_take_is_eio(number):
+    class Odd(Pipe):
+        def read(self, size, call):
+            error = OSError("odd")
+            error.errno = number
+            raise error
+
+    device = PipeDevice(Odd)
+    with (
+        serving(lambda descriptor: Server(device, "odd", descriptor)) as (kernel, _),
+        kernel.open() as file,
+    ):
+        assert refused(file.read, 1) == errno.EIO
+
+
+def test_a_file_whose_opener_is_gone_is_released_at_once(device, monkeypatch):
+    writev = os.writev
+
+    def gone(descriptor, message):
+        if len(message) > 1 and len(message[1]) == m.OpenOut.FORMAT.size:
+            raise FileNotFoundError(errno.ENOENT, "")
+        return writev(descriptor, message)
+
+    with serving(lambda descriptor: Server(device, "pipe", descriptor)) as (kernel, _):
+        monkeypatch.setattr(os, "writev", gone)
+        kernel.begin(Opcode.OPEN, m.OpenIn(os.O_RDWR).encode())
+        until(lambda: device.released)
+        monkeypatch.undo()
+        assert device.released == device.opened
+        with kernel.open() as file:
+            assert file.write(b"x") == 1
+
+
 # Waiting
 
 
