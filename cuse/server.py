@@ -222,9 +222,9 @@ class Server:
                 # The request was withdrawn while it was being read.
                 if error.errno in {errno.EAGAIN, errno.ENOENT}:
                     continue
-                if error.errno == errno.ENODEV:
-                    return None
-                raise
+                if error.errno != errno.ENODEV:
+                    _LOG.error("%s: no request can be read any more: %s", self.name, error)
+                return None
             return message or None
 
     def _end(self) -> None:

@@ -443,6 +443,28 @@ def test_the_kernel_s_end_is_the_server_s(device):
     server.close()
 
 
+def test_a_kernel_that_cannot_be_read_is_the_end_and_told(device, monkeypatch, caplog):
+    with serving(lambda descriptor: Server(device, "pipe", descriptor)) as (kernel, _):
+        file = kernel.open()
+        reader = file.begin_read(9)
+        until(lambda: device.readers)
+        read = os.read
+
+        def unreadable(descriptor, size):
+            if descriptor == kernel.descriptor:
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            return read(descriptor, size)
+
+        monkeypatch.setattr(os, "read", unreadable)
+        file.begin_write(b"never read")
+        assert refused(reader.result) == errno.ENODEV
+        until(lambda: device.released)
+        monkeypatch.undo()
+    assert {record.message for record in caplog.records} == {
+        "pipe: no request can be read any more: [Errno 22] Invalid argument"
+    }
+
+
 def test_long_calls_are_cut_by_the_kernel_at_what_the_server_says(kernel):
     init = m.CuseInitOut.decode(kernel.log[0][m.OutHeader.FORMAT.size :])
     assert (init.max_read, init.max_write) == (LONGEST, LONGEST)
