@@ -51,8 +51,8 @@ fuzz: env ## look for deviations of the driver until stopped, with a dashboard
 mutation: env ## change the driver line by line, or with ARGS=model the rules: is it noticed?
 	$(RUN) $(if $(filter model,$(ARGS)),proofs.mutation,properties.mutation) $(ARGS)
 
-soak: env ## ten minutes of traffic, failures and closes, every packet accounted for
-	$(RUN) properties.soak $(ARGS)
+soak: env ## ten minutes of traffic, failures and closes; with ARGS=device over /dev/duct0 in the lab
+	$(RUN) $(if $(filter device,$(ARGS)),lab.soak,properties.soak) $(filter-out device,$(ARGS))
 
 format: env ## rewrite the source as make test wants it
 	$(RUN) ruff check --fix

@@ -17,6 +17,7 @@ import attrs
 
 from impl.dma import command_ring
 from impl.errors import (
+    CallInterruptedError,
     CardError,
     CardFailedError,
     ClosedError,
@@ -26,6 +27,7 @@ from impl.errors import (
     WaitTimeoutError,
     WouldBlockError,
 )
+from impl.interruption import Interruption
 from impl.memory import Device
 from impl.packet import Header, Outgoing
 from impl.request import Request
@@ -68,7 +70,8 @@ class Wait:
         blocking: It may wait at all.
         timeout: The seconds that it was given; None: as long as it takes.
         deadline: When they are over, on the runtime's clock.
-        handle: The handle that the call was made through; closing it ends the call.
+        handle: What ends the call: the driver object that it was made through, by being closed, or
+            an `Interruption` of it.
         conducts: The caller is the one who opens or closes the card, and goes on while it does.
     """
 
@@ -271,6 +274,9 @@ class Controller:
         except WouldBlockError:
             if not handed_over:
                 raise
+        except CallInterruptedError as error:
+            error.handed_over = handed_over
+            raise
         finally:
             try:
                 if unannounced:
@@ -282,6 +288,7 @@ class Controller:
                 finally:
                     # The next in line may go on.
                     self.runtime.wake(queue)
+        request.batch = handed_over
         if wait.blocking:
             self._wait_for_completion(ring, queue, slot, request, wait)
         return handed_over, request
@@ -310,8 +317,10 @@ class Controller:
             while not request.done:
                 self._check(wait)
                 self._sleep(queue, wait)
-        except BaseException:
+        except BaseException as error:
             ring.abandon(slot, request)
+            if isinstance(error, CallInterruptedError):
+                error.handed_over = request.batch
             raise
 
     # Entering, leaving, sleeping
@@ -355,6 +364,10 @@ class Controller:
         except ExpiredError:
             raise WaitTimeoutError(f"waited {wait.timeout:g} s for {queue.value}") from None
         except CancelledError:
+            if isinstance(wait.handle, Interruption) and not wait.handle.closed:
+                raise CallInterruptedError(
+                    f"the call was interrupted while it waited for {queue.value}"
+                ) from None
             raise ClosedError("the driver was closed while the call was waiting") from None
 
     @property

@@ -13,6 +13,7 @@ import contextlib
 import os
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Self, final
 
@@ -26,6 +27,7 @@ from impl.errors import (
     InvalidArgumentError,
     WouldBlockError,
 )
+from impl.interruption import Interruption
 from impl.loan import Loan
 from impl.memory import Data
 from impl.packet import (
@@ -42,7 +44,7 @@ from impl.settings import Monitoring, Settings
 from impl.watch import Watch
 from model.layout import Command, Info
 
-__all__ = ["DuctDriver", "PacketView", "Readiness"]
+__all__ = ["DuctDriver", "PacketView", "Readiness", "check_timeout", "check_whole"]
 
 
 @attrs.frozen
@@ -143,6 +145,7 @@ class DuctDriver:
         self._mutex = threading.Lock()
         self._closed = False
         self._views: dict[PacketView, int] = {}
+        self._interruptions: weakref.WeakSet[Interruption] = weakref.WeakSet()
         self._owed: list[Exception] = []
         self._descriptor: int | None = None
         self._poller: Poller | None = None
@@ -180,7 +183,7 @@ class DuctDriver:
             WaitTimeoutError: The time is over.
             OSError: The card cannot be reached.
         """
-        _check_timeout(timeout)
+        check_timeout(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         monitoring = Monitoring() if monitor is True else monitor or None
         attachment = attachments.join(address, settings, monitoring, timeout)
@@ -202,6 +205,7 @@ class DuctDriver:
         *,
         blocking: bool = True,
         timeout: float | None = None,
+        interruption: Interruption | None = None,
     ) -> None:
         """Send a packet. Returns when the card has sent it or, without blocking, has it queued.
 
@@ -210,6 +214,7 @@ class DuctDriver:
             payload: 0 to 16384 bytes, in one buffer or in several.
             blocking: Whether the call may wait.
             timeout: The longest that it may wait, in seconds; None: as long as it takes.
+            interruption: What may end it while it waits.
 
         Raises:
             InvalidArgumentError: The address does not fit 32 bits.
@@ -217,7 +222,7 @@ class DuctDriver:
             WouldBlockError, WaitTimeoutError, CardFailedError, ClosedError: See the class.
         """
         packet = outgoing(destination, payload)
-        self._controller.send([packet], self._wait(blocking, timeout))
+        self._controller.send([packet], self._wait(blocking, timeout, interruption))
 
     def send_batch(
         self,
@@ -225,6 +230,7 @@ class DuctDriver:
         *,
         blocking: bool = True,
         timeout: float | None = None,
+        interruption: Interruption | None = None,
     ) -> int:
         """Send several packets, in order and with as few doorbells as the ring allows.
 
@@ -232,6 +238,7 @@ class DuctDriver:
             packets: Destination and payload of each.
             blocking: Whether the call may wait.
             timeout: The longest that it may wait, in seconds; None: as long as it takes.
+            interruption: What may end it while it waits.
 
         Returns:
             How many were sent or, without blocking, queued: then maybe fewer than were given.
@@ -241,10 +248,17 @@ class DuctDriver:
             may not wait; otherwise a part may have been.
         """
         batch = [outgoing(destination, payload) for destination, payload in packets]
-        wait = self._wait(blocking, timeout)
+        wait = self._wait(blocking, timeout, interruption)
         return self._controller.send(batch, wait) if batch else 0
 
-    def write(self, message: Data, *, blocking: bool = True, timeout: float | None = None) -> int:
+    def write(
+        self,
+        message: Data,
+        *,
+        blocking: bool = True,
+        timeout: float | None = None,
+        interruption: Interruption | None = None,
+    ) -> int:
         """Send a packet as the character device takes it: a 16-byte header, then the payload.
 
         Returns the message's length in bytes.
@@ -253,12 +267,24 @@ class DuctDriver:
             InvalidArgumentError: It is shorter than a header, or the header names another length.
         """
         parsed = parse_message(message)
-        self.send(parsed.destination, parsed.payload, blocking=blocking, timeout=timeout)
+        self.send(
+            parsed.destination,
+            parsed.payload,
+            blocking=blocking,
+            timeout=timeout,
+            interruption=interruption,
+        )
         return memoryview(message).nbytes
 
     # Receiving
 
-    def receive(self, *, blocking: bool = True, timeout: float | None = None) -> Packet:
+    def receive(
+        self,
+        *,
+        blocking: bool = True,
+        timeout: float | None = None,
+        interruption: Interruption | None = None,
+    ) -> Packet:
         """Wait for a packet and return a copy of it.
 
         Raises:
@@ -266,21 +292,27 @@ class DuctDriver:
             WouldBlockError, WaitTimeoutError, CardFailedError, ClosedError: See the class.
         """
         controller = self._controller
-        slot, header = self._take_packet(self._wait(blocking, timeout))
+        slot, header = self._take_packet(self._wait(blocking, timeout, interruption))
         try:
             payload = controller.receive.copy(slot, header)
         finally:
             controller.repost(slot)
         return Packet(header.source, header.destination, payload)
 
-    def receive_view(self, *, blocking: bool = True, timeout: float | None = None) -> PacketView:
+    def receive_view(
+        self,
+        *,
+        blocking: bool = True,
+        timeout: float | None = None,
+        interruption: Interruption | None = None,
+    ) -> PacketView:
         """Wait for a packet and return it where it is, without a copy. Release it soon.
 
         Raises:
             The errors of `receive`.
         """
         controller = self._controller
-        slot, header = self._take_packet(self._wait(blocking, timeout))
+        slot, header = self._take_packet(self._wait(blocking, timeout, interruption))
         try:
             payload = controller.receive.borrow(slot, header)
             view = PacketView(self, header.source, header.destination, payload)
@@ -304,7 +336,7 @@ class DuctDriver:
             InvalidArgumentError: `most` is not 1 or more.
             The errors of `receive`.
         """
-        _check_whole(most, "the most packets of a batch")
+        check_whole(most, "the most packets of a batch")
         if most < 1:
             raise InvalidArgumentError(f"a batch has 1 packet or more, not {most}")
         packets = [self.receive(blocking=blocking, timeout=timeout)]
@@ -327,16 +359,25 @@ class DuctDriver:
             raise owed
         return self._controller.receive_packet(wait)
 
-    def read(self, size: int = -1, *, blocking: bool = True, timeout: float | None = None) -> bytes:
+    def read(
+        self,
+        size: int = -1,
+        *,
+        blocking: bool = True,
+        timeout: float | None = None,
+        interruption: Interruption | None = None,
+    ) -> bytes:
         """Receive a packet as the character device gives it: a 16-byte header, then the payload.
 
         Args:
             size: The most bytes to return; the rest of the packet is lost. Negative: all.
             blocking: Whether the call may wait.
             timeout: The longest that it may wait, in seconds.
+            interruption: What may end it while it waits.
         """
-        _check_whole(size, "the most bytes of a message")
-        message = message_of(self.receive(blocking=blocking, timeout=timeout))
+        check_whole(size, "the most bytes of a message")
+        packet = self.receive(blocking=blocking, timeout=timeout, interruption=interruption)
+        message = message_of(packet)
         return message if size < 0 else message[:size]
 
     def __iter__(self) -> Iterator[Packet]:
@@ -353,7 +394,14 @@ class DuctDriver:
 
     # Filters
 
-    def add_multicast(self, mask: int, address: int, *, timeout: float | None = None) -> None:
+    def add_multicast(
+        self,
+        mask: int,
+        address: int,
+        *,
+        timeout: float | None = None,
+        interruption: Interruption | None = None,
+    ) -> None:
         """Receive packets too whose destination agrees with `address` in the bits of `mask`.
 
         Bit 31 is set in both. The filter is the card's: it holds for all opens of it, until it is
@@ -365,9 +413,16 @@ class DuctDriver:
             CardError: The card refused it for another reason.
             WouldBlockError: The timeout is 0; the card was not asked, since its answer takes time.
         """
-        self._change_filter(Command.ADDFILT, mask, address, timeout)
+        self._change_filter(Command.ADDFILT, mask, address, timeout, interruption)
 
-    def remove_multicast(self, mask: int, address: int, *, timeout: float | None = None) -> None:
+    def remove_multicast(
+        self,
+        mask: int,
+        address: int,
+        *,
+        timeout: float | None = None,
+        interruption: Interruption | None = None,
+    ) -> None:
         """Undo one `add_multicast` with the same mask and address.
 
         Raises:
@@ -376,13 +431,19 @@ class DuctDriver:
             CardError: The card refused for another reason.
             WouldBlockError: The timeout is 0; the card was not asked, since its answer takes time.
         """
-        self._change_filter(Command.RMFILT, mask, address, timeout)
+        self._change_filter(Command.RMFILT, mask, address, timeout, interruption)
 
     def _change_filter(
-        self, command: Command, mask: int, address: int, timeout: float | None
+        self,
+        command: Command,
+        mask: int,
+        address: int,
+        timeout: float | None,
+        interruption: Interruption | None,
     ) -> None:
         check_filter(mask, address)
-        self._controller.change_filter(command, mask, address, self._wait(True, timeout))
+        wait = self._wait(True, timeout, interruption)
+        self._controller.change_filter(command, mask, address, wait)
 
     # Readiness
 
@@ -411,6 +472,20 @@ class DuctDriver:
             if self._descriptor is None:
                 self._descriptor = self._controller.runtime.fileno()
             return self._descriptor
+
+    # Interruption
+
+    def interruption(self) -> Interruption:
+        """A handle by which another thread ends calls of this object that wait.
+
+        Give it to the calls as `interruption`; `Interruption.strike` then ends them with
+        `CallInterruptedError`. Closing the driver ends them with `ClosedError`, as always.
+        """
+        interruption = Interruption(self._controller.runtime)
+        with self._mutex:
+            self._check_open()
+            self._interruptions.add(interruption)
+        return interruption
 
     # Asynchronous calls
 
@@ -465,6 +540,7 @@ class DuctDriver:
                 return
             self._closed = True
             views, self._views = self._views, {}
+            interruptions = list(self._interruptions)
         # From the last to the first, each of them whatever becomes of the others.
         with contextlib.ExitStack() as steps:
             if self._leave is not None:
@@ -473,6 +549,8 @@ class DuctDriver:
             if self._descriptor is not None:
                 steps.callback(os.close, self._descriptor)
             steps.callback(self._lifecycle.close, self)
+            for interruption in interruptions:
+                steps.callback(interruption.close)
             if self._poller is not None:
                 steps.callback(self._poller.close)
             for view, slot in views.items():
@@ -496,24 +574,28 @@ class DuctDriver:
         if slot is not None:
             self._controller.repost(slot)
 
-    def _wait(self, blocking: bool, timeout: float | None) -> Wait:
+    def _wait(
+        self, blocking: bool, timeout: float | None, interruption: Interruption | None = None
+    ) -> Wait:
         self._check_open()
-        _check_timeout(timeout)
+        check_timeout(timeout)
         if not blocking or timeout == 0:
             return Wait(blocking=False)
         deadline = None if timeout is None else self._controller.runtime.now() + timeout
-        return Wait(timeout=timeout, deadline=deadline, handle=self)
+        return Wait(timeout=timeout, deadline=deadline, handle=interruption or self)
 
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("the driver was closed; open the card again")
 
 
-def _check_whole(value: object, what: str) -> None:
+def check_whole(value: object, what: str) -> None:
+    """Raises `TypeError` unless it is a whole number."""
     if not hasattr(value, "__index__"):
         raise TypeError(f"{what} is a whole number, not {value!r}")
 
 
-def _check_timeout(timeout: float | None) -> None:
+def check_timeout(timeout: float | None) -> None:
+    """Raises `InvalidArgumentError` unless it is a time that a call may wait."""
     if timeout is not None and not timeout >= 0:
         raise InvalidArgumentError(f"a timeout is 0 seconds or more, not {timeout}")

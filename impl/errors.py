@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 
 __all__ = [
+    "CallInterruptedError",
     "CardError",
     "CardFailedError",
     "CardInUseError",
@@ -21,6 +22,7 @@ __all__ = [
     "NoSuchFilterError",
     "NotPermittedError",
     "NotSetUpError",
+    "NotSupportedError",
     "PacketTooLongError",
     "SpecificationError",
     "UnknownAddressError",
@@ -72,6 +74,18 @@ class SpecificationError(DuctError):
     as always. If the card did it, do not trust what it wrote; if the driver did it, please report
     it, with the run that the monitor saves on request.
     """
+
+
+class CallInterruptedError(DuctError, InterruptedError):
+    """Another thread ended the call while it waited, by `Interruption.strike` (EINTR).
+
+    Attributes:
+        handed_over: How many packets the card had been given before. They are still sent; only
+            nobody waits for it.
+    """
+
+    code = errno.EINTR
+    handed_over = 0
 
 
 class ClosedError(DuctError):
@@ -170,6 +184,16 @@ class NotSetUpError(DuctError):
     """
 
     code = errno.ENXIO
+
+
+class NotSupportedError(DuctError):
+    """A device file cannot do this (EOPNOTSUPP).
+
+    Views and interruptions, settings and monitor are for those who reach the card themselves: open
+    it by SCHEME:REST. The message says what to use instead.
+    """
+
+    code = errno.EOPNOTSUPP
 
 
 class NotPermittedError(DuctError, PermissionError):

@@ -14,7 +14,9 @@ class Request:
     Attributes:
         done: The card returned the slot, and the driver took it back.
         result: The error byte that the card answered with; 0 for a packet.
+        batch: Slots that the caller handed over in one turn, of which this is the last.
     """
 
     done: bool = False
     result: int = 0
+    batch: int = 1

@@ -27,7 +27,7 @@ class ExpiredError(Exception):
 
 
 class CancelledError(Exception):
-    """A sleep was ended because the handle that it belongs to was closed."""
+    """A sleep was ended because the handle that it belongs to was closed or interrupted."""
 
 
 class Runtime(abc.ABC):
@@ -58,7 +58,7 @@ class Runtime(abc.ABC):
 
         Raises:
             ExpiredError: The deadline passed.
-            CancelledError: `cancel` was called for `handle`.
+            CancelledError: `cancel` or `interrupt` was called for `handle`.
             BaseException: Whatever a signal handler raises. The lock is held in every case.
         """
 
@@ -69,6 +69,10 @@ class Runtime(abc.ABC):
     @abc.abstractmethod
     def cancel(self, handle: object) -> None:
         """End all sleeps on behalf of `handle`, now and later. The caller holds the lock."""
+
+    @abc.abstractmethod
+    def interrupt(self, handle: object) -> None:
+        """The same as `cancel`, from a thread that does not hold the lock and makes no call."""
 
     @abc.abstractmethod
     def now(self) -> float:

@@ -136,6 +136,15 @@ class ThreadRuntime(Runtime):
                 sleeper.alarm.release()
                 sleepers.remove(sleeper)
 
+    def interrupt(self, handle: object) -> None:
+        interruption = self._lock.acquire()
+        try:
+            self.cancel(handle)
+        finally:
+            self._lock.release()
+        if interruption is not None:
+            raise interruption
+
     def now(self) -> float:
         return time.monotonic()
 

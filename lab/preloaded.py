@@ -25,6 +25,7 @@ __all__ = ["Started", "module_of", "start"]
 TOOLS: Final[Mapping[str, str]] = {
     "ductctl": "userland.ductctl",
     "ductclient": "userland.ductclient",
+    "ductd": "userland.ductd",
 }
 """Commands of the project, and the modules that they are."""
 _PYTHON: Final = ("python3", "-m")

@@ -27,6 +27,7 @@ __all__ = ["PROJECT", "Parts", "prepare"]
 PROJECT: Final = Path(__file__).resolve().parent.parent
 PACKAGES: Final = (
     *("engine", "model", "judge", "impl", "monitor", "emulator", "properties", "userland", "lab"),
+    "cuse",
 )
 """What the guest may import."""
 """The checkout."""
@@ -47,6 +48,9 @@ GUEST: Final = (
         "nano",
     ),
     *("pciutils", "procps", "python3", "python3-attr", "sed", "strace", "util-linux"),
+    # For C programs: a small compiler, which is fast even here, and what BSD's programs need.
+    *("libbsd-dev", "libc6-dev", "pkgconf", "tcc"),
+    "tcpdump",
 )
 _FORMAT: Final = 1
 """Raised when what this file makes of the packages changes."""

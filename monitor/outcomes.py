@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from impl.errors import (
+    CallInterruptedError,
     CardError,
     CardFailedError,
     ClosedError,
@@ -21,7 +22,7 @@ __all__ = ["ERRORS"]
 ERRORS: Final[Mapping[Result, tuple[type[BaseException], ...]]] = {
     Result.EIO: (CardFailedError, CardError),
     Result.EAGAIN: (WouldBlockError,),
-    Result.EINTR: (WaitTimeoutError, ClosedError),
+    Result.EINTR: (WaitTimeoutError, ClosedError, CallInterruptedError),
     Result.ENOSPC: (FilterTableFullError,),
     Result.ENOENT: (NoSuchFilterError,),
     Result.EBADF: (ClosedError,),

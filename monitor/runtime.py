@@ -81,6 +81,12 @@ class WatchedRuntime(Runtime):
             self._observer.tell(self._observer.cancelled, handle)
         self._inner.cancel(handle)
 
+    def interrupt(self, handle: object) -> None:
+        """The same, from a thread that does not hold the lock and makes no call."""
+        with self._observer.mutex:
+            self._observer.tell(self._observer.cancelled, handle)
+        self._inner.interrupt(handle)
+
     def now(self) -> float:
         """The time in seconds since some moment."""
         return self._inner.now()

@@ -112,7 +112,9 @@ class OneThread(Runtime):
     def nothing(self, *_):
         pass
 
-    lock = unlock = wake = cancel = set_readable = set_writable = fileno = close = nothing
+    lock = unlock = wake = cancel = interrupt = set_readable = set_writable = fileno = close = (
+        nothing
+    )
 
 
 class World:

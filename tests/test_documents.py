@@ -23,7 +23,7 @@ from tests.test_imports import PROJECT
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"]
 DOCUMENTS += sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
-DOCUMENTS.append("examples/mailbox/README.md")
+DOCUMENTS += ["examples/mailbox/README.md", "cuse/README.md"]
 MOST_LINES = {"README.md": 250, "ARCHITECTURE.md": 150}
 LONGEST_PURPOSE = 100
 MOST_FILES = 6
@@ -36,11 +36,25 @@ DOTTED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?:\[\w+\]|\(\))?")
 PATH = re.compile(r"(?<![\w./*])(?:[\w*]+/)+[\w*]+\.py\b")
 FOLDER = re.compile(r"(?:[a-z_]+/)+")
 COMMAND = re.compile(r"python3? -m ([\w.]+)")
-ENDINGS = (".json", ".xml", ".txt", ".svg", ".toml", ".md", ".py", ".cat")
+ENDINGS = (
+    ".c",
+    ".h",
+    ".pc",
+    ".rules",
+    ".service",
+    ".json",
+    ".xml",
+    ".txt",
+    ".svg",
+    ".toml",
+    ".md",
+    ".py",
+    ".cat",
+)
 
-OBJECTS = {"duct": "DuctDriver", "watch": "Watch", "s": "Recorder"}
+OBJECTS = {"call": "Call", "duct": "DuctDriver", "watch": "Watch", "s": "Recorder"}
 """What is an object in examples, and no module."""
-OTHERS = {"sudo"}
+OTHERS = {"lspci", "sudo"}
 """Names of programs that the project does not call."""
 
 

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = (
     *("engine", "model", "judge", "impl", "monitor", "proofs", "emulator", "properties"),
-    *("userland", "bench", "tests", "lab", "examples"),
+    *("userland", "bench", "tests", "lab", "examples", "cuse"),
 )
 
 
@@ -30,13 +30,14 @@ class May:
 # The most specific name that fits a module is the one that counts.
 RULES = {
     "engine": May(("engine",), None),
-    "examples": May(("examples", "engine"), ("attrs",)),
+    "examples": May(("examples", "engine"), ("attrs", "scapy")),
     "model": May(("model", "engine"), ("attrs",)),
     "model.layout": May((), ("attrs",)),
     "proofs": May(("proofs", "model", "engine"), None),
     "judge": May(("judge", "impl", "model", "engine"), ("attrs",)),
     "impl": May(("impl", "model.layout"), ("attrs",)),
     "monitor": May(("monitor", "judge", "impl", "model", "engine"), ("attrs",)),
+    "cuse": May(("cuse",), ("attrs",)),
     "engine.needed": May((), ()),
     "emulator": May(
         ("emulator", "model.layout", "engine.needed", "model.state", "impl.memory"), ("attrs",)
@@ -44,7 +45,7 @@ RULES = {
     "properties": May(
         ("properties", "emulator", "impl", "monitor", "judge", "model", "engine"), None
     ),
-    "userland": May(("userland", "impl", "model.layout", "engine.needed"), ("attrs",)),
+    "userland": May(("userland", "cuse", "impl", "model.layout", "engine.needed"), ("attrs",)),
     "lab": May(("lab", "properties", "model.layout", "engine.needed"), None),
     "lab.agent": May(("lab.preloaded",), ("attrs",)),
     "lab.preloaded": May((), None),

@@ -28,6 +28,8 @@ LINE = "in which order threads stand in line for the lock shows only in the line
 ALLOWED = {
     ("properties/monitored_bench.py", "_line"): LINE,
     ("properties/monitored_bench.py", "_lock"): LINE,
+    ("tests/test_device.py", "_cards"): CARDS,
+    ("tests/test_device.py", "_sleepers"): ASLEEP,
     ("tests/test_driver_api.py", "_cards"): CARDS,
     ("tests/test_driver_api.py", "_controller"): CONTROLLER,
     ("tests/test_driver_promises.py", "_cards"): CARDS,
@@ -54,6 +56,8 @@ ALLOWED = {
     ("tests/test_garbage.py", "_interrupts"): INTERRUPT,
     ("tests/test_garbage.py", "_sleepers"): ASLEEP,
     ("tests/own_card.py", "_cards"): CARDS,
+    ("tests/test_interruption.py", "_controller"): CONTROLLER,
+    ("tests/test_interruption.py", "_sleepers"): ASLEEP,
     ("tests/test_loan.py", "_KEPT"): KEPT,
     ("tests/test_monitor.py", "_controller"): CONTROLLER,
     ("tests/test_monitor.py", "_gone"): "a handler forgets that it was told to end: a fault",

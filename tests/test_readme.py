@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```(console|python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PATIENCE = 120
 
-NEEDS_HARDWARE = ("lspci -d 3301:2000",)
+NEEDS_HARDWARE = ("sudo modprobe cuse && sudo ductd vfio:0000:00:05.0 --mode 0666 &",)
 """What a console block begins with that takes physical hardware; it is not run."""
 ENDS_WITH_1 = (
     ".venv/bin/python -m properties.replay ",

@@ -211,7 +211,18 @@ def test_a_card_that_is_not_there_is_told_in_one_line(call, arguments, message):
     assert call(*arguments) == (1, b"", message)
 
 
-@pytest.mark.parametrize("address", ["nowhere:", "duct0", ""])
+@pytest.mark.parametrize("device", ["duct7", "7", "/dev/duct7"])
+def test_a_file_that_nobody_serves_is_told_with_who_would(call, device):
+    message = "ductctl: nothing serves /dev/duct7; ductd does, and has to be started\n"
+    assert call("ductctl", "-d", device) == (1, b"", message)
+
+
+def test_a_file_has_no_monitor(call):
+    message = "ductctl: /dev/duct7 is a file; its monitor is that of ductd --monitor\n"
+    assert call("ductctl", "-m", "-d", "7") == (1, b"", message)
+
+
+@pytest.mark.parametrize("address", ["nowhere:", "duct", ""])
 def test_an_address_that_names_no_card_is_told_with_the_schemes_that_do(call, address):
     status, output, error = call("ductctl", "-d", address)
     assert (status, output) == (1, b"")
@@ -245,7 +256,7 @@ def test_whatever_goes_wrong_is_told_in_one_line(call, monkeypatch, error, line)
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(tool.DuctDriver, "open", fail)
+    monkeypatch.setattr(tool, "open_duct", fail)
     assert call("ductctl") == (1, b"", f"ductctl: {line}\n")
 
 
@@ -253,7 +264,7 @@ def test_a_mistake_of_the_program_itself_is_told_with_its_place(call, monkeypatc
     def fail(*_, **__):
         raise LookupError("oh")
 
-    monkeypatch.setattr(tool.DuctDriver, "open", fail)
+    monkeypatch.setattr(tool, "open_duct", fail)
     status, output, error = call("ductctl")
     assert (status, output) == (1, b"")
     assert re.fullmatch(r"ductctl: failed: LookupError: oh \(test_tools\.py:\d+\)\n", error)
@@ -273,7 +284,7 @@ def test_a_mistake_of_the_program_itself_is_told_with_its_place(call, monkeypatc
         (["ductctl", "--send=-1"], "argument -s/--send: 1 to 8 hexadecimal digits, not '-1'"),
         (["ductctl", "-s"], "argument -s/--send: expected one argument"),
         (["ductctl", "-i", "-r"], "argument -r/--receive: not allowed with argument -i/--info"),
-        (["ductctl", "-t", "1"], "-t is for -s and -r; nothing else waits"),
+        (["ductctl", "-t", "1"], "-t is for -s, -r and -w; nothing else waits"),
         (
             ["ductctl", "-r", "-t", "soon"],
             "argument -t/--timeout: a number of seconds from 0 on, not 'soon'",

@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from impl.driver import DuctDriver
+from impl.duct import Duct
 from impl.errors import WaitTimeoutError, WouldBlockError
 from model.layout import ECHO, LIMITS, QUOTE, Service
 from userland.tool import Parser, Problem, binary, opened, run, seconds
@@ -93,7 +93,7 @@ def _work(options: Options) -> None:
             output.flush()
 
 
-def _ask(duct: DuctDriver, service: Service, payload: bytes, timeout: float) -> bytes:
+def _ask(duct: Duct, service: Service, payload: bytes, timeout: float) -> bytes:
     """Send a packet to a service and wait for its answer; whatever else comes is skipped."""
     deadline = time.monotonic() + timeout
     try:

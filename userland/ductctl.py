@@ -6,22 +6,28 @@ Its subcommands, which are about the machine and open no card, are in `userland.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import attrs
 
 from impl.binding import Bus
-from impl.driver import DuctDriver
+from impl.duct import Duct, file_of
+from impl.errors import WaitTimeoutError
 from userland.cards import subcommands
+from userland.pcapng import Capture, Direction
 from userland.tool import Parser, binary, opened, read_packet, run, seconds
 
 __all__ = ["main"]
 
 NAME: Final = "ductctl"
+INCLUDE: Final = Path(__file__).resolve().parent / "include"
+"""The folder of the header for C."""
 SUGGESTION: Final = "ductctl -d emulated:"
 DESCRIPTION: Final = """\
 Say what a duct card is, or send or receive one packet with it.
@@ -36,17 +42,22 @@ examples, with a card in software:
   printf hello | ductctl -d emulated: -s ec60   send a packet to address ec60
   ductctl -d emulated: -r -t 5 >packet        wait 5 seconds for a packet
 
-exit status: 0 done; 1 it cannot be done; 2 wrong usage; 128 + n ended by signal n"""
+exit status: 0 done; 1 it cannot be done; 2 wrong usage; 128 + n ended by signal n
+
+OpenBSD's ductctl prints what the card is on standard error, and ends with 1 when
+called wrongly. Here it is what was asked for, so on standard output, and scripts
+can tell the two ends apart."""
 
 
 @attrs.frozen
 class Options:
-    """What was asked for: to send if there is a `destination`, to receive, or neither."""
+    """What was asked for: to send if there is a `destination`, to receive, to `write`, or none."""
 
     device: str
     monitor: bool
     destination: int | None
     receive: bool
+    write: Path | None
     timeout: float | None
 
 
@@ -83,19 +94,37 @@ def _parse(arguments: Sequence[str]) -> Options:
         help="wait for a packet: its addresses go to standard error, its payload to standard "
         "output",
     )
+    action.add_argument(
+        "-w",
+        "--write",
+        type=Path,
+        metavar="FILE",
+        help="receive packets until stopped, and write them to a file that tcpdump and Wireshark "
+        "read (pcapng)",
+    )
     parser.add_argument(
         "-t",
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="the longest to wait for the packet to come or go (default: as long as it takes)",
+        help="the longest to wait for a packet to come or go (default: as long as it takes)",
+    )
+    parser.add_argument(
+        "--include-dir",
+        action="version",
+        version=str(INCLUDE),
+        help="print the folder of duct.h, for C programs that use the device file: "
+        "cc -I$(ductctl --include-dir) FILE; duct.pc for pkg-config is in pkgconfig below it",
     )
     if arguments and not arguments[0].startswith("-"):
         parser.error(_no_command(arguments[0]))
     given = parser.parse_args(arguments)
-    if given.timeout is not None and given.send is None and not given.receive:
-        parser.error("-t is for -s and -r; nothing else waits")
-    return Options(given.device, given.monitor, given.send, given.receive, given.timeout)
+    waits = given.send is not None or given.receive or given.write is not None
+    if given.timeout is not None and not waits:
+        parser.error("-t is for -s, -r and -w; nothing else waits")
+    return Options(
+        given.device, given.monitor, given.send, given.receive, given.write, given.timeout
+    )
 
 
 def _no_command(word: str) -> str:
@@ -121,15 +150,25 @@ def _work(options: Options) -> None:
             duct.send(options.destination, payload, timeout=options.timeout)
         elif options.receive:
             _receive(duct, options.timeout)
+        elif options.write is not None:
+            _capture(duct, options.write, options.timeout)
         else:
             info = duct.info
+            device = file_of(options.device) or options.device
             print(
-                f"{options.device}: duct v{info.major}.{info.minor}, hwaddr: {info.hwaddr:08x}",
+                f"{device}: duct v{info.major}.{info.minor}, hwaddr: {info.hwaddr:08x}",
                 flush=True,
             )
 
 
-def _receive(duct: DuctDriver, timeout: float | None) -> None:
+def _capture(duct: Duct, path: Path, timeout: float | None) -> None:
+    """Write what comes to a file, until nothing comes for so long or a signal ends it."""
+    with Capture(path, "duct") as capture, contextlib.suppress(WaitTimeoutError):
+        while True:
+            capture.write(duct.read(timeout=timeout), Direction.RECEIVED)
+
+
+def _receive(duct: Duct, timeout: float | None) -> None:
     output = binary(sys.stdout, "standard output")
     packet = duct.receive(timeout=timeout)
     print(

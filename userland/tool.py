@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import BinaryIO, Final, NoReturn, TypeVar
 
-from impl.driver import DuctDriver
-from impl.errors import DuctError, SpecificationError, UnknownAddressError
+from impl.duct import Duct, open_duct
+from impl.errors import DuctError, NoSuchCardError, SpecificationError
 from model.layout import LIMITS
 
 __all__ = ["Parser", "Problem", "binary", "opened", "read_packet", "run", "seconds"]
@@ -75,8 +75,8 @@ class Parser(argparse.ArgumentParser):
                 "--device",
                 default=DEFAULT_DEVICE,
                 metavar="DEVICE",
-                help='the card: SCHEME:REST, such as "emulated:" or "vfio:0000:00:05.0" '
-                "(default: %(default)s)",
+                help='the card: SCHEME:REST, such as "emulated:" or "vfio:0000:00:05.0"; or the '
+                "file that ductd serves: a path, a name such as duct0, or 0 (default: %(default)s)",
             )
             self.add_argument(
                 "-m",
@@ -114,7 +114,7 @@ def seconds(text: str) -> float:
 
 
 @contextlib.contextmanager
-def opened(device: str, suggestion: str, *, monitor: bool) -> Iterator[DuctDriver]:
+def opened(device: str, suggestion: str, *, monitor: bool) -> Iterator[Duct]:
     """The card, open as long as this lasts.
 
     Args:
@@ -123,8 +123,8 @@ def opened(device: str, suggestion: str, *, monitor: bool) -> Iterator[DuctDrive
         suggestion: What to try if nobody named a card and there is none.
     """
     try:
-        driver = DuctDriver.open(device, monitor=monitor)
-    except UnknownAddressError as error:
+        driver = open_duct(device, monitor=monitor)
+    except NoSuchCardError as error:
         if device == DEFAULT_DEVICE:
             raise Problem(f"there is no card at {device}; try: {suggestion}") from error
         raise

@@ -3,7 +3,7 @@ export PATH=/run/bin:/usr/sbin:/usr/bin HOME=/root TERM=linux LANG=C.UTF-8
 export PYTHONPATH=/srv PYTHONPYCACHEPREFIX=/var/cache/python PYTHONSAFEPATH=1
 cd /srv
 mkdir -p /run/bin /dev/virtio-ports
-for tool in ductctl ductclient; do
+for tool in ductctl ductclient ductd; do
     printf '#!/bin/sh\nexec /usr/bin/python3 -m userland.%s "$@"\n' "$tool" >"/run/bin/$tool"
     chmod +x "/run/bin/$tool"
 done

@@ -7,11 +7,13 @@ import errno
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import cast
 
 import attrs
 
 from impl.attach import ATTACHMENTS, Attachments
 from impl.driver import DuctDriver
+from impl.duct import file_of, open_duct
 from impl.errors import (
     CardInUseError,
     NoSuchCardError,
@@ -60,6 +62,7 @@ class Backend:
         make_clogged: Opens the card and clogs it.
         make_pair: Opens two cards on one net.
         fail: Makes the open card report a fatal error.
+        views: Packets can be looked at where the card wrote them; None: they cannot.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Backend:
     make_clogged: Callable[[], Clogged] | None = None
     make_pair: Callable[[], tuple[DuctDriver, DuctDriver]] | None = None
     fail: Callable[[], None] | None = None
+    views: bool | None = True
 
 
 BackendMaker = Callable[[], AbstractContextManager[Backend]]
@@ -103,9 +107,7 @@ class Opener:
         deadline = time.monotonic() + SOON
         while True:
             try:
-                duct = DuctDriver.open(
-                    address, monitor=self._monitor, attachments=self._attachments
-                )
+                duct = self._open(address)
             except OSError as error:
                 if error.errno != errno.EBUSY or time.monotonic() >= deadline:
                     if isinstance(error, _NO_CARD):
@@ -116,6 +118,12 @@ class Opener:
                 if duct.watch is not None:
                     self._watches.append(duct.watch)
                 return duct
+
+    def _open(self, address: str) -> DuctDriver:
+        if file_of(address) is not None:
+            # It has the calls of a driver, which is all that checks know.
+            return cast(DuctDriver, open_duct(address, monitor=self._monitor))
+        return DuctDriver.open(address, monitor=self._monitor, attachments=self._attachments)
 
     def check(self) -> None:
         """Whatever was judged was right, and all of it was judged."""
@@ -152,15 +160,15 @@ def at_address(
         return make(), make(other)
 
     pair = make_pair if other is not None else None
+    views = True if file_of(address) is None else None
     if control is None:
-        yield Backend(address, make, make_pair=pair)
+        yield Backend(address, make, make_pair=pair, views=views)
         opener.check()
         return
     _leave_alone(control)  # whoever had the channel before may have ended in the middle of a check
     try:
-        yield Backend(
-            address, make, clogging(make, control.stand_still, control.go_on), pair, control.fail
-        )
+        clogged = clogging(make, control.stand_still, control.go_on)
+        yield Backend(address, make, clogged, pair, control.fail, views)
         opener.check()
     finally:
         _leave_alone(control)

@@ -9,7 +9,7 @@ import attrs
 from impl.driver import DuctDriver
 from properties.conformance.backends import Backend, Clogged
 
-__all__ = ["Check", "check", "clogged_check", "failure_check", "pair_check"]
+__all__ = ["Check", "check", "clogged_check", "failure_check", "pair_check", "view_check"]
 
 
 @attrs.frozen
@@ -34,6 +34,11 @@ class Check:
 def check(body: Callable[[Backend], None]) -> Check:
     """A check that every backend can make."""
     return Check(body.__name__, body)
+
+
+def view_check(body: Callable[[Backend], None]) -> Check:
+    """A check of packets where the card wrote them."""
+    return Check(body.__name__, body, "views")
 
 
 def clogged_check(body: Callable[[Clogged], None]) -> Check:

@@ -47,7 +47,7 @@ class Ending:
     NOTIFIED = "notified"
     SPURIOUS = "spuriously"
     EXPIRED = "at its deadline"
-    CANCELLED = "because its handle was closed"
+    CANCELLED = "because its handle was closed or interrupted"
     SIGNAL = "by a signal"
 
 
@@ -515,6 +515,9 @@ class Host(Device, Runtime):
         for thread in self.threads:
             if thread.sleep is not None and thread.sleep.handle is handle:
                 thread.sleep.cancelled = True
+
+    def interrupt(self, handle: object) -> None:
+        self.cancel(handle)
 
     def _ask_for_lock(self, thread: HostThread) -> None:
         lock = self.lock_line

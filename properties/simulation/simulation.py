@@ -20,6 +20,7 @@ from emulator.receive import Arrival
 from impl.errors import (
     ClosedError,
 )
+from impl.interruption import Interruption
 from impl.memory import Purpose
 from impl.settings import Settings
 from judge.judge import Deviation, Judge, Specification
@@ -223,6 +224,8 @@ class Simulation:
                 yield "up", thread.number, Ending.EXPIRED
             if thread.number >= HANDLERS and self._may_interrupt(thread.number):
                 yield "up", thread.number, Ending.SIGNAL
+            if isinstance(sleep.handle, Interruption) and not sleep.handle.struck:
+                yield "strike", thread.number
         if self.card.bus_master and not self.card.vector0:
             yield ("spurious",)
         if self.card.may_withdraw():
@@ -288,6 +291,13 @@ class Simulation:
 
     def _do_up(self, t: int, ending: str) -> None:
         self.host.get_up(self.host.threads[t], ending)
+
+    def _do_strike(self, t: int) -> None:
+        """Somebody ends the call that a thread sleeps in."""
+        sleep = self.host.threads[t].sleep
+        assert sleep is not None
+        assert isinstance(sleep.handle, Interruption)
+        sleep.handle.strike()
 
     def _do_early(self, t: int, word: str, slot: int) -> None:
         self.host.load_early(self.host.threads[t], word, slot)
@@ -362,12 +372,14 @@ class Simulation:
         for size in sizes:
             self._serial += 1
             packets.append((destination, self._payload(size)))
+        interruption = self._interruption(handle)
         self._call(
             "send",
             lambda: handle.send_batch(
                 [(to, _scattered(payload)) for to, payload in packets],
                 blocking=blocking,
                 timeout=1.0,
+                interruption=interruption,
             ),
             tuple(packets),
             "begin_write",
@@ -380,9 +392,10 @@ class Simulation:
     def _do_receive(self, index: int, blocking: bool, view: bool) -> None:
         handle = self.handles[index]
         receive = handle.receive_view if view else handle.receive
+        interruption = self._interruption(handle)
         self._call(
             "view" if view else "receive",
-            lambda: receive(blocking=blocking, timeout=1.0),
+            lambda: receive(blocking=blocking, timeout=1.0, interruption=interruption),
             (),
             "begin_read",
             int(not blocking),
@@ -398,15 +411,21 @@ class Simulation:
         handle = self.handles[index]
         mask, address = FILTERS[key]
         change = handle.remove_multicast if remove else handle.add_multicast
+        interruption = self._interruption(handle)
         self._call(
             "filter",
-            lambda: change(mask, address, timeout=1.0),
+            lambda: change(mask, address, timeout=1.0, interruption=interruption),
             (),
             "begin_filter",
             int(remove),
             key,
             handle=handle,
         )
+
+    def _interruption(self, handle: Any) -> Interruption | None:
+        """By which the next call may be ended: that of every other user may."""
+        thread = self.idle()
+        return handle.interruption() if thread is not None and thread.number % 2 else None
 
     def _do_release(self, index: int) -> None:
         view, _, _ = self.views.pop(index)

@@ -8,7 +8,7 @@ import struct
 from impl.errors import WouldBlockError
 from model.layout import ECHO, LIMITS
 from properties.conformance.backends import Backend
-from properties.conformance.check import check
+from properties.conformance.check import view_check
 from properties.conformance.helpers import (
     FLIGHT,
     SLOTS,
@@ -23,7 +23,7 @@ from properties.conformance.helpers import (
 )
 
 
-@check
+@view_check
 def a_view_shows_the_packet_and_cannot_be_written(backend: Backend) -> None:
     with backend.make() as duct:
         for size in (0, 1, 4096, 4097, LIMITS.max_packet):
@@ -35,7 +35,7 @@ def a_view_shows_the_packet_and_cannot_be_written(backend: Backend) -> None:
                 assert view.payload.readonly
 
 
-@check
+@view_check
 def a_view_cannot_be_used_after_its_release(backend: Backend) -> None:
     with backend.make() as duct:
         view = view_of(duct, b"on loan")
@@ -45,7 +45,7 @@ def a_view_cannot_be_used_after_its_release(backend: Backend) -> None:
             bytes(view.payload)
 
 
-@check
+@view_check
 def a_view_is_not_released_while_something_refers_to_its_payload(backend: Backend) -> None:
     with backend.make() as duct:
         for refer in (lambda view: view[3:], memoryview, lambda view: view.cast("H")):
@@ -61,7 +61,7 @@ def a_view_is_not_released_while_something_refers_to_its_payload(backend: Backen
         assert echo(duct, b"the slots are back").payload == b"the slots are back"
 
 
-@check
+@view_check
 def slots_come_back_however_packets_are_taken(backend: Backend) -> None:
     with backend.make() as duct:
         for number in range(3 * SLOTS):
@@ -78,7 +78,7 @@ def slots_come_back_however_packets_are_taken(backend: Backend) -> None:
                 ]
 
 
-@check
+@view_check
 def views_may_be_released_in_any_order(backend: Backend) -> None:
     chance = random.Random(7)
     with backend.make() as duct:
@@ -91,7 +91,7 @@ def views_may_be_released_in_any_order(backend: Backend) -> None:
                 view.release()
 
 
-@check
+@view_check
 def a_card_whose_slots_are_all_on_loan_goes_on_when_one_is_released(backend: Backend) -> None:
     with backend.make() as duct:
         views = [view_of(duct, bytes([number])) for number in range(SLOTS)]
@@ -106,7 +106,7 @@ def a_card_whose_slots_are_all_on_loan_goes_on_when_one_is_released(backend: Bac
             pass  # the other one may have waited on the net meanwhile
 
 
-@check
+@view_check
 def close_takes_views_back(backend: Backend) -> None:
     with backend.make() as other:
         duct = backend.make()

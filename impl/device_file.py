@@ -1,0 +1,511 @@
+"""The driver's calls over a device file: another process, `ductd`, has the card.
+
+A `DeviceFile` is to programs what a `DuctDriver` is. Underneath, each call that may wait has an
+open file of its own for as long as it lasts, with its own time limit, and closing ends it; calls
+that may not wait share one, which is what is polled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import math
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Final, NoReturn, Protocol, Self, TypeVar, final
+
+import attrs
+
+from impl.device_calls import (
+    ADD_MCAST,
+    CANCEL,
+    FOREVER,
+    GET_INFO,
+    GET_READY,
+    NO_PACKET,
+    READY,
+    RM_MCAST,
+    SET_TIMEOUT,
+    TIMEOUT,
+)
+from impl.driver import Readiness, check_timeout, check_whole
+from impl.errors import (
+    CallInterruptedError,
+    CardFailedError,
+    ClosedError,
+    DuctError,
+    FilterTableFullError,
+    InvalidArgumentError,
+    NoSuchCardError,
+    NoSuchFilterError,
+    NotPermittedError,
+    NotSupportedError,
+    PacketTooLongError,
+    WaitTimeoutError,
+    WouldBlockError,
+)
+from impl.memory import Data
+from impl.packet import Outgoing, Packet, Payload, check_filter, outgoing, parse_message
+from impl.polling import Direction, Poller
+from model.layout import INFO, LIMITS, MULTICAST_FILTER, USER_HEADER, Info
+
+__all__ = ["LINUX", "DeviceFile", "SystemCalls"]
+
+_LONGEST: Final = USER_HEADER.size + LIMITS.max_packet
+_GONE: Final = frozenset({errno.ENODEV, errno.ENOTCONN, errno.ECONNABORTED})
+"""What calls on a file end with whose server has ended."""
+_ERRORS: Final[dict[int, tuple[type[DuctError], str]]] = {
+    errno.EAGAIN: (WouldBlockError, "it would have to wait"),
+    errno.ETIMEDOUT: (WaitTimeoutError, "its time is over"),
+    errno.ECANCELED: (ClosedError, "the driver was closed while the call was waiting"),
+    errno.EINTR: (CallInterruptedError, "a signal came; a filter may have been changed"),
+    errno.EBADF: (ClosedError, "the driver was closed; open the card again"),
+    errno.EIO: (CardFailedError, "the card failed; close every open of it and open it again"),
+    errno.EINVAL: (InvalidArgumentError, "it is refused"),
+    errno.EMSGSIZE: (PacketTooLongError, "the packet is too long"),
+    errno.ENOSPC: (FilterTableFullError, "the card's filter table is full"),
+    errno.ENOENT: (NoSuchFilterError, "the card has no such filter"),
+    **dict.fromkeys(_GONE, (CardFailedError, "whoever served it has ended; open it again")),
+}
+
+Result = TypeVar("Result")
+
+
+class SystemCalls(Protocol):
+    """The system calls that a device file takes, so that tests can stand behind them."""
+
+    def open(self, path: str, flags: int) -> int:
+        """The system call open."""
+
+    def close(self, descriptor: int) -> None:
+        """The system call close."""
+
+    def read(self, descriptor: int, size: int) -> bytes:
+        """The system call read."""
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """The system call write."""
+
+    def ioctl(self, descriptor: int, request: int, argument: bytes) -> bytes:
+        """The system call ioctl."""
+
+
+@final
+class _Linux:
+    """The kernel's."""
+
+    def open(self, path: str, flags: int) -> int:
+        return os.open(path, flags | os.O_CLOEXEC)
+
+    def close(self, descriptor: int) -> None:
+        os.close(descriptor)
+
+    def read(self, descriptor: int, size: int) -> bytes:
+        return os.read(descriptor, size)
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        return os.write(descriptor, data)
+
+    def ioctl(self, descriptor: int, request: int, argument: bytes) -> bytes:
+        return fcntl.ioctl(descriptor, request, argument)
+
+
+LINUX: Final = _Linux()
+
+
+@attrs.define(eq=False)
+class _Waiting:
+    """An open file for one call at a time, which may wait."""
+
+    descriptor: int
+    limit: int = FOREVER
+
+
+@final
+class DeviceFile:
+    """One open of a card that another process serves; see `DuctDriver` for the calls.
+
+    What a file cannot give is refused with `NotSupportedError`: views, interruptions.
+
+    Args:
+        path: The device file.
+        calls: The system calls.
+
+    Attributes:
+        info: Version and hardware address of the card.
+        watch: None: whoever serves the file has the monitor.
+
+    Raises:
+        NoSuchCardError: There is no such file, or it is no duct device.
+        NotPermittedError: This process may not open it.
+        CardFailedError: The card does not start, or failed and is still open elsewhere.
+    """
+
+    watch: None = None
+
+    def __init__(self, path: str, calls: SystemCalls = LINUX) -> None:
+        self.path = path
+        self._calls = calls
+        self._mutex = threading.Condition()
+        self._closed = False
+        self._idle: list[_Waiting] = []
+        self._busy: set[_Waiting] = set()
+        self._users = 0
+        self._poller: Poller | None = None
+        self._shared = self._open(os.O_NONBLOCK)
+        try:
+            told = self._translated(lambda: calls.ioctl(self._shared, GET_INFO, bytes(INFO.size)))
+            self.info = Info(*INFO.codec.unpack(told))
+        except OSError as error:
+            calls.close(self._shared)
+            if error.errno == errno.ENOTTY:
+                raise NoSuchCardError(f"{path} is no duct device") from error
+            raise
+
+    # Sending
+
+    def send(
+        self,
+        destination: int,
+        payload: Payload,
+        *,
+        blocking: bool = True,
+        timeout: float | None = None,
+        interruption: None = None,
+    ) -> None:
+        """Send a packet; see `DuctDriver.send`."""
+        self._refuse_interruption(interruption)
+        self._send(outgoing(destination, payload), blocking, timeout)
+
+    def send_batch(
+        self,
+        packets: Iterable[tuple[int, Payload]],
+        *,
+        blocking: bool = True,
+        timeout: float | None = None,
+        interruption: None = None,
+    ) -> int:
+        """Send several packets, in order; see `DuctDriver.send_batch`.
+
+        Each is a system call. Others' packets may come in between.
+        """
+        self._refuse_interruption(interruption)
+        batch = [outgoing(destination, payload) for destination, payload in packets]
+        waits = self._waits(blocking, timeout)
+        for number, packet in enumerate(batch):
+            last = number + 1 == len(batch)
+            try:
+                # Whoever waits for the last one's end has waited for all.
+                self._send(packet, blocking=waits and last, timeout=timeout)
+            except WouldBlockError:
+                if not waits:
+                    if number:
+                        return number
+                    raise
+                self._send(packet, blocking=True, timeout=timeout)
+        return len(batch)
+
+    def write(
+        self,
+        message: Data,
+        *,
+        blocking: bool = True,
+        timeout: float | None = None,
+        interruption: None = None,
+    ) -> int:
+        """Send a packet with its 16-byte header; see `DuctDriver.write`."""
+        parsed = parse_message(message)
+        self.send(
+            parsed.destination,
+            parsed.payload,
+            blocking=blocking,
+            timeout=timeout,
+            interruption=interruption,
+        )
+        return memoryview(message).nbytes
+
+    def _send(self, packet: Outgoing, blocking: bool, timeout: float | None) -> None:
+        header = USER_HEADER.codec.pack(0, packet.destination, packet.size)
+        message = b"".join((header, *packet.buffers))
+        self._call(lambda file: self._calls.write(file, message), blocking, timeout)
+
+    # Receiving
+
+    def receive(
+        self,
+        *,
+        blocking: bool = True,
+        timeout: float | None = None,
+        interruption: None = None,
+    ) -> Packet:
+        """Wait for a packet and return it; see `DuctDriver.receive`."""
+        message = self.read(blocking=blocking, timeout=timeout, interruption=interruption)
+        source, destination, _ = USER_HEADER.codec.unpack(message[: USER_HEADER.size])
+        return Packet(source, destination, message[USER_HEADER.size :])
+
+    def receive_view(self, **_: object) -> NoReturn:
+        """A file copies what it gives.
+
+        Raises:
+            NotSupportedError: Always.
+        """
+        raise NotSupportedError(
+            f"{self.path} is a file, and what a file gives is copied: use receive, or open the "
+            "card by SCHEME:REST"
+        )
+
+    def receive_batch(
+        self, most: int, *, blocking: bool = True, timeout: float | None = None
+    ) -> list[Packet]:
+        """Wait for a packet and take those behind it too; see `DuctDriver.receive_batch`."""
+        check_whole(most, "the most packets of a batch")
+        if most < 1:
+            raise InvalidArgumentError(f"a batch has 1 packet or more, not {most}")
+        packets = [self.receive(blocking=blocking, timeout=timeout)]
+        # What goes wrong with a file goes wrong again.
+        with contextlib.suppress(DuctError):
+            while len(packets) < most:
+                packets.append(self.receive(blocking=False))
+        return packets
+
+    def read(
+        self,
+        size: int = -1,
+        *,
+        blocking: bool = True,
+        timeout: float | None = None,
+        interruption: None = None,
+    ) -> bytes:
+        """Receive a packet with its 16-byte header; see `DuctDriver.read`."""
+        self._refuse_interruption(interruption)
+        check_whole(size, "the most bytes of a message")
+        # A read of no bytes asks for no packet: the kernel does not even pass it on.
+        most = _LONGEST if size < 0 else min(max(size, 1), _LONGEST)
+        message = self._call(lambda file: self._calls.read(file, most), blocking, timeout)
+        return message if size else b""
+
+    def __iter__(self) -> Iterator[Packet]:
+        """Packets as they come; ends when the driver is closed."""
+        while True:
+            try:
+                packet = self.receive()
+            except (CardFailedError, ClosedError):
+                if self._closed:
+                    return
+                raise
+            yield packet
+
+    # Filters
+
+    def add_multicast(
+        self, mask: int, address: int, *, timeout: float | None = None, interruption: None = None
+    ) -> None:
+        """Receive packets for a multicast address too; see `DuctDriver.add_multicast`."""
+        self._change_filter(ADD_MCAST, mask, address, timeout, interruption)
+
+    def remove_multicast(
+        self, mask: int, address: int, *, timeout: float | None = None, interruption: None = None
+    ) -> None:
+        """Undo one `add_multicast`; see `DuctDriver.remove_multicast`."""
+        self._change_filter(RM_MCAST, mask, address, timeout, interruption)
+
+    def _change_filter(
+        self, call: int, mask: int, address: int, timeout: float | None, interruption: None
+    ) -> None:
+        self._refuse_interruption(interruption)
+        check_filter(mask, address)
+        argument = MULTICAST_FILTER.codec.pack(mask, address)
+        if not self._waits(blocking=True, timeout=timeout):
+            raise WouldBlockError("the card's answer has to be waited for; no filter was changed")
+        self._call(lambda file: self._calls.ioctl(file, call, argument), True, timeout)
+
+    # Readiness
+
+    def poll(self) -> Readiness:
+        """How long the next packet is, and how many could be queued; see `DuctDriver.poll`."""
+        told = self._call(
+            lambda file: self._calls.ioctl(file, GET_READY, bytes(READY.size)), False, None
+        )
+        length, free = READY.unpack(told)
+        return Readiness(None if length == NO_PACKET else length, free)
+
+    def fileno(self) -> int:
+        """The file's descriptor, for select, poll and epoll; do not read or write it."""
+        with self._mutex:
+            self._check_open()
+            return self._shared
+
+    def interruption(self) -> NoReturn:
+        """Calls over a file are ended by signals.
+
+        Raises:
+            NotSupportedError: Always.
+        """
+        raise NotSupportedError(f"{self.path} is a file, whose calls are ended by signals only")
+
+    # Asynchronous calls
+
+    async def send_async(self, destination: int, payload: Payload) -> None:
+        """Queue a packet, waiting for a free slot without blocking the event loop."""
+        while True:
+            try:
+                return self.send(destination, payload, blocking=False)
+            except WouldBlockError:
+                await self._ready(Direction.WRITABLE)
+
+    async def receive_async(self) -> Packet:
+        """Receive a packet, waiting for it without blocking the event loop."""
+        while True:
+            try:
+                return self.receive(blocking=False)
+            except WouldBlockError:
+                await self._ready(Direction.READABLE)
+
+    async def __aiter__(self) -> AsyncIterator[Packet]:
+        """Packets as they come; ends when the driver is closed."""
+        while True:
+            try:
+                packet = await self.receive_async()
+            except (CardFailedError, ClosedError):
+                if self._closed:
+                    return
+                raise
+            yield packet
+
+    async def _ready(self, direction: Direction) -> None:
+        with self._mutex:
+            self._check_open()
+            if self._poller is None:
+                self._poller = Poller(self._shared)
+            poller = self._poller
+        await poller.wait(direction)
+
+    # Closing
+
+    def close(self) -> None:
+        """End this open; calls that wait in it end with `ClosedError`. Twice is allowed."""
+        with self._mutex:
+            if self._closed:
+                return
+            self._closed = True
+            for file in (*self._idle, *self._busy):
+                # One whose server has ended has no calls that wait.
+                with contextlib.suppress(OSError):
+                    self._calls.ioctl(file.descriptor, CANCEL, b"")
+            self._mutex.wait_for(lambda: not self._users)
+            files, self._idle = self._idle, []
+        if self._poller is not None:
+            self._poller.close()
+        for file in files:
+            self._calls.close(file.descriptor)
+        self._calls.close(self._shared)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    # System calls
+
+    def _open(self, flags: int = 0) -> int:
+        try:
+            return self._calls.open(self.path, os.O_RDWR | flags)
+        except OSError as error:
+            if error.errno in {errno.ENOENT, errno.ENXIO, *_GONE}:
+                raise NoSuchCardError(
+                    f"nothing serves {self.path}; ductd does, and has to be started"
+                ) from error
+            if error.errno in {errno.EACCES, errno.EPERM}:
+                raise NotPermittedError(
+                    f"{self.path} may not be opened: {error.strerror}; ductd has --mode and --group"
+                ) from error
+            if error.errno == errno.EIO:
+                raise CardFailedError(
+                    f"{self.path}: the card does not start, or it failed and is still open"
+                ) from error
+            raise
+
+    def _call(self, call: Callable[[int], Result], blocking: bool, timeout: float | None) -> Result:
+        if not self._waits(blocking, timeout):
+            with self._mutex:
+                self._check_open()
+                self._users += 1
+            try:
+                return self._translated(lambda: call(self._shared))
+            finally:
+                self._leave()
+        with self._waiting(timeout) as descriptor:
+            try:
+                return self._translated(lambda: call(descriptor))
+            except WaitTimeoutError as error:
+                raise WaitTimeoutError(f"waited {timeout:g} s for {self.path}") from error.__cause__
+
+    @contextlib.contextmanager
+    def _waiting(self, timeout: float | None) -> Iterator[int]:
+        """An open file for a call that may wait so long."""
+        limit = FOREVER
+        if timeout is not None and timeout * 1000 < FOREVER:
+            limit = math.ceil(timeout * 1000)
+        with self._mutex:
+            self._check_open()
+            self._users += 1
+            file = self._idle.pop() if self._idle else None
+            if file is not None:
+                self._busy.add(file)
+        try:
+            if file is None:
+                file = _Waiting(self._open())
+                with self._mutex:
+                    self._busy.add(file)
+                    # Closing has cancelled those that it knew.
+                    late = self._closed
+                if late:
+                    raise ClosedError("the driver was closed while the call was waiting")
+            if file.limit != limit:
+                given = TIMEOUT.pack(limit)
+                descriptor = file.descriptor
+                self._translated(lambda: self._calls.ioctl(descriptor, SET_TIMEOUT, given))
+                file.limit = limit
+            yield file.descriptor
+        finally:
+            self._leave(file)
+
+    def _leave(self, file: _Waiting | None = None) -> None:
+        with self._mutex:
+            self._users -= 1
+            if file is not None:
+                self._busy.discard(file)
+                self._idle.append(file)
+            self._mutex.notify_all()
+
+    def _waits(self, blocking: bool, timeout: float | None) -> bool:
+        self._check_open()
+        check_timeout(timeout)
+        return blocking and timeout != 0
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the driver was closed; open the card again")
+
+    def _translated(self, call: Callable[[], Result]) -> Result:
+        try:
+            return call()
+        except DuctError:
+            raise
+        except OSError as error:
+            kind, message = _ERRORS.get(error.errno or 0, (None, ""))
+            if kind is None:
+                raise
+            raise kind(f"{self.path}: {message}") from error
+
+    def _refuse_interruption(self, interruption: None) -> None:
+        if interruption is not None:
+            self.interruption()

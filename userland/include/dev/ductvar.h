@@ -1,0 +1,18 @@
+/*
+ * For programs that were written for OpenBSD's duct(4): duct.h under the name that they include.
+ *
+ * What else they need is in libbsd: cc $(pkg-config --cflags --libs libbsd-overlay duct) FILE.
+ */
+#ifndef DUCT_DEV_DUCTVAR_H
+#define DUCT_DEV_DUCTVAR_H
+
+#include <sys/types.h>
+
+#include "../duct.h"
+
+/* What BSD's sys/cdefs.h, and no other, calls a function that does not return. */
+#ifndef __dead
+#define __dead __attribute__((__noreturn__))
+#endif
+
+#endif
