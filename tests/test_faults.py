@@ -79,6 +79,7 @@ CLASSICS = {
     "batch-sleeps-unrung",
     "batch-waits-for-first",
     "rebased-without-reset",
+    "no-flush-before-start",
     "bus-master-before-reset",
     "indices-kept-over-reset",
     "rxcomp-only",

@@ -112,7 +112,7 @@ def test_a_run_is_shown_where_only_ascii_can_be(environment):
         check=False,
     )
     assert (done.returncode, done.stderr) == (1, b"")
-    assert b"\n  87 | user 2: calls write " in done.stdout
+    assert b"\n  90 | user 2: calls write " in done.stdout
     assert done.stdout.isascii()
 
 
