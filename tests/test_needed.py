@@ -55,7 +55,7 @@ def test_every_package_that_is_named_exists():
 
 def test_every_package_with_commands_asks_for_what_they_need():
     runnable = re.compile(r'^if __name__ == "__main__":', re.MULTILINE)
-    paths = [path for path in ROOT.glob("*/**/*.py") if runnable.search(path.read_text())]
+    paths = [path for path in ROOT.glob("[!.]*/**/*.py") if runnable.search(path.read_text())]
     parts = {path.relative_to(ROOT).parts[0] for path in paths} - {"docs", "tests", ".venv"}
     assert {"proofs", "properties", "lab"} <= parts
     for part in parts:
