@@ -187,13 +187,13 @@ class NotSetUpError(DuctError):
 
 
 class NotSupportedError(DuctError):
-    """A device file cannot do this (EOPNOTSUPP).
+    """A device file cannot do this (ENOTSUP).
 
     Views and interruptions, settings and monitor are for those who reach the card themselves: open
     it by SCHEME:REST. The message says what to use instead.
     """
 
-    code = errno.EOPNOTSUPP
+    code = errno.ENOTSUP
 
 
 class NotPermittedError(DuctError, PermissionError):

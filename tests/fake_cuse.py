@@ -11,7 +11,6 @@ import itertools
 import os
 import select
 import socket
-import struct
 import threading
 import time
 
@@ -251,6 +250,3 @@ def serving(server_of, kernel=None):
 def ioctl_number(direction, group, number, size):
     """An ioctl's number as Linux makes them (include/uapi/asm-generic/ioctl.h)."""
     return direction << 30 | size << 16 | ord(group) << 8 | number
-
-
-HEADER = struct.Struct("<IIII")

@@ -13,6 +13,7 @@ from impl.errors import DuctError
 
 MEANINGS = {
     "DuctError": (errno.EIO, OSError),
+    "CallInterruptedError": (errno.EINTR, InterruptedError),
     "CardError": (errno.EIO, OSError),
     "CardFailedError": (errno.EIO, OSError),
     "SpecificationError": (errno.EIO, OSError),
@@ -25,6 +26,7 @@ MEANINGS = {
     "NoSuchFilterError": (errno.ENOENT, OSError),
     "UnknownAddressError": (errno.ENODEV, ValueError),
     "NoSuchCardError": (errno.ENODEV, OSError),
+    "NotSupportedError": (errno.EOPNOTSUPP, OSError),
     "NotSetUpError": (errno.ENXIO, OSError),
     "NotPermittedError": (errno.EACCES, PermissionError),
     "CardInUseError": (errno.EBUSY, OSError),

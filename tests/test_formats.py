@@ -8,14 +8,20 @@ import pytest
 from tests.test_imports import FILES, ROOT
 
 OTHERS = {
+    "cuse/messages.py": "messages of CUSE",
+    "examples/device_selectors.py": "an example without the project's packages",
+    "impl/device_calls.py": "what ioctls of the device file take beyond the datasheet",
     "impl/vfio.py": "what ioctls of the kernel take",
     "emulator/vfio_user/": "messages of vfio-user, and PCI configuration space",
     "emulator/shared_net/": "records of the net's socket, and an option of it",
     "lab/inside/exchange.py": "what its own packets carry",
     "properties/soak.py": "what its own packets carry",
     "properties/conformance/checks/": "what its own packets carry",
+    "userland/pcapng.py": "blocks of pcapng",
     "tests/fake_machine.py": "what ioctls of the kernel take",
+    "tests/test_capture.py": "blocks of pcapng",
     "tests/test_check.py": "the size of a terminal",
+    "tests/test_cuse_messages.py": "messages of CUSE",
     "tests/test_trace.py": "the size of a terminal",
     "tests/vfio_user/": "messages of vfio-user",
 }
