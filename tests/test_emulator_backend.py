@@ -403,6 +403,7 @@ def test_close_twice_is_close_once(laboratory):
     device.close()
     again = laboratory.open()
     device.close()
+    again.enable_bus_master()
     again.write(DBELL, 0)
     assert again.wait_for_interrupt(FATAL)
 
