@@ -103,7 +103,9 @@ class Pair:
         self.card = Card(dma=self.memory, transmit=self.sent.append)
         self.rings = {}
         self.buffers = {}
-        self.state = executor().initial()
+        self.state = executor().changed(
+            executor().initial(), card__bus_master=True, card__was_reset=True
+        )
         for ring, purpose in (
             (COMMAND_RING, Purpose.COMMAND_RING),
             (TRANSMIT_RING, Purpose.TRANSMIT_RING),

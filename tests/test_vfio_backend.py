@@ -122,6 +122,7 @@ def test_addresses_that_could_not_be_mapped_are_not_lost(here):
 def test_at_close_the_card_is_stopped_before_anything_is_taken_from_it(here):
     device = here.open(CARD)
     device.allocate(4096, Purpose.TRANSMIT_BUFFERS)
+    device.enable_bus_master()
     here.kernel.journal.clear()
     device.close()
     assert here.kernel.journal == [
@@ -153,6 +154,8 @@ def test_eventfds_are_closed_when_vectors_cannot_be_had(here, monkeypatch):
 def test_the_card_is_reset_when_it_is_opened_and_when_it_is_closed(here):
     device = here.open(CARD)
     assert here.slot.resets == 1
+    assert not here.slot.bus_master
+    device.enable_bus_master()
     assert here.slot.bus_master
     device.close()
     assert here.slot.resets == 2
