@@ -13,7 +13,7 @@ import fcntl
 import math
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NoReturn, Protocol, Self, TypeVar, final
 
 import attrs
@@ -30,7 +30,7 @@ from impl.device_calls import (
     SET_TIMEOUT,
     TIMEOUT,
 )
-from impl.driver import Readiness, check_timeout, check_whole
+from impl.driver import Readiness
 from impl.errors import (
     CallInterruptedError,
     CardFailedError,
@@ -48,6 +48,7 @@ from impl.errors import (
 )
 from impl.memory import Data
 from impl.packet import Outgoing, Packet, Payload, check_filter, outgoing, parse_message
+from impl.packet_calls import PacketCalls, check_timeout, check_whole
 from impl.polling import Direction, Poller
 from model.layout import INFO, LIMITS, MULTICAST_FILTER, USER_HEADER, Info
 
@@ -124,7 +125,7 @@ class _Waiting:
 
 
 @final
-class DeviceFile:
+class DeviceFile(PacketCalls):
     """One open of a card that another process serves; see `DuctDriver` for the calls.
 
     What a file cannot give is refused with `NotSupportedError`: views, interruptions.
@@ -146,6 +147,7 @@ class DeviceFile:
     watch: None = None
 
     def __init__(self, path: str, calls: SystemCalls = LINUX) -> None:
+        super().__init__()
         self.path = path
         self._calls = calls
         self._mutex = threading.Condition()
@@ -256,20 +258,6 @@ class DeviceFile:
             "card by SCHEME:REST"
         )
 
-    def receive_batch(
-        self, most: int, *, blocking: bool = True, timeout: float | None = None
-    ) -> list[Packet]:
-        """Wait for a packet and take those behind it too; see `DuctDriver.receive_batch`."""
-        check_whole(most, "the most packets of a batch")
-        if most < 1:
-            raise InvalidArgumentError(f"a batch has 1 packet or more, not {most}")
-        packets = [self.receive(blocking=blocking, timeout=timeout)]
-        # What goes wrong with a file goes wrong again.
-        with contextlib.suppress(DuctError):
-            while len(packets) < most:
-                packets.append(self.receive(blocking=False))
-        return packets
-
     def read(
         self,
         size: int = -1,
@@ -281,21 +269,12 @@ class DeviceFile:
         """Receive a packet with its 16-byte header; see `DuctDriver.read`."""
         self._refuse_interruption(interruption)
         check_whole(size, "the most bytes of a message")
+        self._check_open()
+        self._raise_owed()
         # A read of no bytes asks for no packet: the kernel does not even pass it on.
         most = _LONGEST if size < 0 else min(max(size, 1), _LONGEST)
         message = self._call(lambda file: self._calls.read(file, most), blocking, timeout)
         return message if size else b""
-
-    def __iter__(self) -> Iterator[Packet]:
-        """Packets as they come; ends when the driver is closed."""
-        while True:
-            try:
-                packet = self.receive()
-            except (CardFailedError, ClosedError):
-                if self._closed:
-                    return
-                raise
-            yield packet
 
     # Filters
 
@@ -346,33 +325,6 @@ class DeviceFile:
         raise NotSupportedError(f"{self.path} is a file, whose calls are ended by signals only")
 
     # Asynchronous calls
-
-    async def send_async(self, destination: int, payload: Payload) -> None:
-        """Queue a packet, waiting for a free slot without blocking the event loop."""
-        while True:
-            try:
-                return self.send(destination, payload, blocking=False)
-            except WouldBlockError:
-                await self._ready(Direction.WRITABLE)
-
-    async def receive_async(self) -> Packet:
-        """Receive a packet, waiting for it without blocking the event loop."""
-        while True:
-            try:
-                return self.receive(blocking=False)
-            except WouldBlockError:
-                await self._ready(Direction.READABLE)
-
-    async def __aiter__(self) -> AsyncIterator[Packet]:
-        """Packets as they come; ends when the driver is closed."""
-        while True:
-            try:
-                packet = await self.receive_async()
-            except (CardFailedError, ClosedError):
-                if self._closed:
-                    return
-                raise
-            yield packet
 
     async def _ready(self, direction: Direction) -> None:
         with self._mutex:

@@ -14,7 +14,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Self, final
 
 import attrs
@@ -22,9 +22,7 @@ import attrs
 from impl.attach import ATTACHMENTS, Attachment, Attachments
 from impl.controller import Wait
 from impl.errors import (
-    CardFailedError,
     ClosedError,
-    InvalidArgumentError,
     WouldBlockError,
 )
 from impl.interruption import Interruption
@@ -39,12 +37,13 @@ from impl.packet import (
     outgoing,
     parse_message,
 )
+from impl.packet_calls import PacketCalls, check_timeout, check_whole
 from impl.polling import Direction, Poller
 from impl.settings import Monitoring, Settings
 from impl.watch import Watch
 from model.layout import Command, Info
 
-__all__ = ["DuctDriver", "PacketView", "Readiness", "check_timeout", "check_whole"]
+__all__ = ["DuctDriver", "PacketView", "Readiness"]
 
 
 @attrs.frozen
@@ -120,7 +119,7 @@ class PacketView:
 
 
 @final
-class DuctDriver:
+class DuctDriver(PacketCalls):
     """One open of a card. Close it, or use it in a `with` block.
 
     A call that may not wait (`blocking=False`) raises `WouldBlockError` where it would have to; one
@@ -139,6 +138,7 @@ class DuctDriver:
             raise TypeError(
                 f"a card is opened by DuctDriver.open({given!r}), not by DuctDriver({given!r})"
             )
+        super().__init__()
         self._controller = attachment.controller
         self._lifecycle = attachment.lifecycle
         self._leave: tuple[Attachments, str] | None = None
@@ -146,7 +146,6 @@ class DuctDriver:
         self._closed = False
         self._views: dict[PacketView, int] = {}
         self._interruptions: weakref.WeakSet[Interruption] = weakref.WeakSet()
-        self._owed: list[Exception] = []
         self._descriptor: int | None = None
         self._poller: Poller | None = None
         self.info: Info = self._controller.info
@@ -324,39 +323,8 @@ class DuctDriver:
             raise
         return view
 
-    def receive_batch(
-        self, most: int, *, blocking: bool = True, timeout: float | None = None
-    ) -> list[Packet]:
-        """Wait for a packet; return it and those that are there behind it, `most` at the most.
-
-        An error behind the first packet ends the batch. What was received before is returned, and
-        the next call that receives raises the error.
-
-        Raises:
-            InvalidArgumentError: `most` is not 1 or more.
-            The errors of `receive`.
-        """
-        check_whole(most, "the most packets of a batch")
-        if most < 1:
-            raise InvalidArgumentError(f"a batch has 1 packet or more, not {most}")
-        packets = [self.receive(blocking=blocking, timeout=timeout)]
-        while len(packets) < most:
-            try:
-                packets.append(self.receive(blocking=False))
-            except WouldBlockError:
-                break
-            except Exception as error:
-                # It may be about a packet that is lost with it, so that nobody meets it again.
-                with self._mutex:
-                    self._owed.append(error)
-                break
-        return packets
-
     def _take_packet(self, wait: Wait) -> tuple[int, Header]:
-        with self._mutex:
-            owed = self._owed.pop(0) if self._owed else None
-        if owed is not None:
-            raise owed
+        self._raise_owed()
         return self._controller.receive_packet(wait)
 
     def read(
@@ -379,18 +347,6 @@ class DuctDriver:
         packet = self.receive(blocking=blocking, timeout=timeout, interruption=interruption)
         message = message_of(packet)
         return message if size < 0 else message[:size]
-
-    def __iter__(self) -> Iterator[Packet]:
-        """Packets as they come; ends when the driver is closed."""
-        while True:
-            try:
-                packet = self.receive()
-            except (CardFailedError, ClosedError):
-                # A call that begins while the driver is being closed may see that of the card.
-                if self._closed:
-                    return
-                raise
-            yield packet
 
     # Filters
 
@@ -489,33 +445,6 @@ class DuctDriver:
 
     # Asynchronous calls
 
-    async def send_async(self, destination: int, payload: Payload) -> None:
-        """Queue a packet, waiting for a free slot without blocking the event loop."""
-        while True:
-            try:
-                return self.send(destination, payload, blocking=False)
-            except WouldBlockError:
-                await self._ready(Direction.WRITABLE)
-
-    async def receive_async(self) -> Packet:
-        """Receive a packet, waiting for it without blocking the event loop."""
-        while True:
-            try:
-                return self.receive(blocking=False)
-            except WouldBlockError:
-                await self._ready(Direction.READABLE)
-
-    async def __aiter__(self) -> AsyncIterator[Packet]:
-        """Packets as they come; ends when the driver is closed."""
-        while True:
-            try:
-                packet = await self.receive_async()
-            except (CardFailedError, ClosedError):
-                if self._closed:
-                    return
-                raise
-            yield packet
-
     async def _ready(self, direction: Direction) -> None:
         descriptor = self.fileno()
         with self._mutex:
@@ -587,15 +516,3 @@ class DuctDriver:
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("the driver was closed; open the card again")
-
-
-def check_whole(value: object, what: str) -> None:
-    """Raises `TypeError` unless it is a whole number."""
-    if not hasattr(value, "__index__"):
-        raise TypeError(f"{what} is a whole number, not {value!r}")
-
-
-def check_timeout(timeout: float | None) -> None:
-    """Raises `InvalidArgumentError` unless it is a time that a call may wait."""
-    if timeout is not None and not timeout >= 0:
-        raise InvalidArgumentError(f"a timeout is 0 seconds or more, not {timeout}")

@@ -156,7 +156,11 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     ),
     "waits-for-another": _CONTROLLER(
         "            while not request.done:\n",
-        "            while (slot - ring._consumed) % ring.slots < ring.outstanding:\n",
+        "            while (\n"
+        "                not request.done\n"
+        "                if ring is self.commands\n"
+        "                else (slot - ring._consumed) % ring.slots < ring.outstanding\n"
+        "            ):\n",
     ),
     "wake-before-advance": _CONTROLLER(
         _TAKE_BACK,

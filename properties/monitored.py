@@ -25,7 +25,7 @@ from impl.settings import Settings
 from model.layout import ECHO, Command
 from model.state import Flags
 from properties.driver_source import PRESENT, DriverCode
-from properties.monitored_bench import SOON, STRAYS, MonitoredBench, attempt
+from properties.monitored_bench import MEETING, SOON, STRAYS, MonitoredBench, attempt
 
 __all__ = ["MonitoredRun", "play"]
 
@@ -213,7 +213,7 @@ def _packets_are_left(stage: MonitoredBench) -> None:
 def _a_slot_is_used_again(stage: MonitoredBench) -> None:
     """A slot that came back is filled again before the one who sent with it before wakes."""
     with stage.open() as duct, stage.standing_still():
-        stage.beside(lambda: duct.send(NOBODY, b"1", timeout=SOON))
+        stage.beside(lambda: duct.send(NOBODY, b"1", timeout=MEETING))
         stage.sleeping(1)
         attempt(lambda: duct.send(NOBODY, b"2", blocking=False))
         stage.woken_last(stage.card.go_on, lambda: duct.send(NOBODY, b"newcomer", blocking=False))
@@ -227,7 +227,7 @@ def _a_newcomer_finds_room(stage: MonitoredBench) -> None:
             with contextlib.suppress(WouldBlockError):
                 while True:
                     duct.send(NOBODY, b"x", blocking=False)
-            stage.beside(lambda: duct.send(NOBODY, b"y", timeout=SOON))
+            stage.beside(lambda: duct.send(NOBODY, b"y", timeout=MEETING))
             stage.sleeping(1)
             stage.woken_last(stage.card.go_on, lambda: duct.send(NOBODY, b"newcomer", timeout=SOON))
         stage.joined()
@@ -237,9 +237,9 @@ def _answers_come_together(stage: MonitoredBench) -> None:
     """Two commands are answered, one with an error, before either caller wakes."""
     with stage.open() as duct:
         with stage.standing_still():
-            stage.beside(lambda: duct.add_multicast(EXACT, GROUP, timeout=SOON))
+            stage.beside(lambda: duct.add_multicast(EXACT, GROUP, timeout=MEETING))
             stage.sleeping(1)
-            stage.beside(lambda: duct.remove_multicast(EXACT, GROUP + 1, timeout=SOON))
+            stage.beside(lambda: duct.remove_multicast(EXACT, GROUP + 1, timeout=MEETING))
             stage.sleeping(2)
             stage.woken_last(stage.card.go_on, duct.poll)
         stage.joined()
@@ -250,7 +250,7 @@ def _commands_wait_for_slots(stage: MonitoredBench) -> None:
     with stage.open() as duct:
         with stage.standing_still():
             for number in range(4):
-                add = functools.partial(duct.add_multicast, EXACT, GROUP + number, timeout=SOON)
+                add = functools.partial(duct.add_multicast, EXACT, GROUP + number, timeout=MEETING)
                 stage.beside(add)
                 stage.sleeping(number + 1)
         stage.joined()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -23,10 +24,12 @@ from model.state import Stage
 from monitor.watch import watch
 from properties.driver_source import DriverCode
 
-__all__ = ["SOON", "STRAYS", "MonitoredBench", "attempt"]
+__all__ = ["MEETING", "SOON", "STRAYS", "MonitoredBench", "attempt"]
 
 SOON: Final = 1.0
 """Seconds after which what does not come is not waited for any more."""
+MEETING: Final = 10.0
+"""Seconds within which threads that are to meet have met, however busy the machine is."""
 STRAYS: Final = (DuctError, AssertionError, AttributeError, IndexError, TypeError, ValueError)
 """What a driver with a fault may raise, besides what it should."""
 
@@ -192,10 +195,9 @@ class MonitoredBench:
         self._until(lambda: len(line) >= number)
 
     def _until(self, true: Callable[[], bool]) -> None:
-        for _ in range(200):
-            if true() or self.watch.finding:
-                return
-            threading.Event().wait(0.005)
+        end = time.monotonic() + MEETING
+        while not true() and not self.watch.finding and time.monotonic() < end:
+            threading.Event().wait(0.002)
 
 
 def attempt(*bodies: Callable[[], Any]) -> None:

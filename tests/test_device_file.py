@@ -133,6 +133,25 @@ def test_both_have_the_same_calls_with_the_same_arguments():
 # Calls
 
 
+def test_an_error_behind_the_packets_of_a_batch_is_raised_by_the_next_call(machine, duct):
+    for payload in (b"one", b"lost", b"three"):
+        duct.send(ECHO.address, payload)
+    until(lambda: duct.poll().next_length == 3)
+    reads, read = [], machine.calls.read
+
+    def loses_the_second(number, size):
+        reads.append(read(number, size))
+        if len(reads) == 2:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return reads[-1]
+
+    machine.calls.read = loses_the_second
+    assert [packet.payload for packet in duct.receive_batch(3)] == [b"one"]
+    with pytest.raises(CardFailedError):
+        duct.receive()
+    assert duct.receive(timeout=PATIENCE).payload == b"three"
+
+
 @given(payload=st.binary(max_size=99) | st.sampled_from([b"", bytes(LIMITS.max_packet)]))
 @settings(max_examples=25)
 def test_packets_go_and_come(shared, payload):

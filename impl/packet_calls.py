@@ -1,0 +1,136 @@
+"""Calls that follow from sending and receiving one packet: batches, loops, asynchronous calls."""
+
+from __future__ import annotations
+
+import abc
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+
+from impl.errors import CardFailedError, ClosedError, InvalidArgumentError, WouldBlockError
+from impl.packet import Packet, Payload
+from impl.polling import Direction
+
+__all__ = ["PacketCalls", "check_timeout", "check_whole"]
+
+
+class PacketCalls(abc.ABC):
+    """The calls that a driver object and a device file have in common."""
+
+    def __init__(self) -> None:
+        self._owed: deque[Exception] = deque()
+
+    # What there must be
+
+    @abc.abstractmethod
+    def send(
+        self,
+        destination: int,
+        payload: Payload,
+        *,
+        blocking: bool = True,
+        timeout: float | None = None,
+    ) -> None:
+        """Send a packet."""
+
+    @abc.abstractmethod
+    def receive(self, *, blocking: bool = True, timeout: float | None = None) -> Packet:
+        """Wait for a packet and return it."""
+
+    @property
+    @abc.abstractmethod
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+
+    @abc.abstractmethod
+    async def _ready(self, direction: Direction) -> None:
+        """Wait until the card is readable or writable."""
+
+    def _raise_owed(self) -> None:
+        """Raise what a batch that was received met behind its packets, and has not raised."""
+        try:
+            owed = self._owed.popleft()
+        except IndexError:
+            return
+        raise owed
+
+    # Several packets
+
+    def receive_batch(
+        self, most: int, *, blocking: bool = True, timeout: float | None = None
+    ) -> list[Packet]:
+        """Wait for a packet; return it and those that are there behind it, `most` at the most.
+
+        An error behind the first packet ends the batch. What was received before is returned, and
+        the next call that receives raises the error.
+
+        Raises:
+            InvalidArgumentError: `most` is not 1 or more.
+            The errors of `receive`.
+        """
+        check_whole(most, "the most packets of a batch")
+        if most < 1:
+            raise InvalidArgumentError(f"a batch has 1 packet or more, not {most}")
+        packets = [self.receive(blocking=blocking, timeout=timeout)]
+        while len(packets) < most:
+            try:
+                packets.append(self.receive(blocking=False))
+            except WouldBlockError:
+                break
+            except Exception as error:
+                # It may be about a packet that is lost with it, so that nobody meets it again.
+                self._owed.append(error)
+                break
+        return packets
+
+    def __iter__(self) -> Iterator[Packet]:
+        """Packets as they come; ends when the driver is closed."""
+        while True:
+            try:
+                packet = self.receive()
+            except (CardFailedError, ClosedError):
+                # A call that begins while the driver is being closed may see that of the card.
+                if self.closed:
+                    return
+                raise
+            yield packet
+
+    # Asynchronous calls
+
+    async def send_async(self, destination: int, payload: Payload) -> None:
+        """Queue a packet, waiting for a free slot without blocking the event loop."""
+        while True:
+            try:
+                return self.send(destination, payload, blocking=False)
+            except WouldBlockError:
+                await self._ready(Direction.WRITABLE)
+
+    async def receive_async(self) -> Packet:
+        """Receive a packet, waiting for it without blocking the event loop."""
+        while True:
+            try:
+                return self.receive(blocking=False)
+            except WouldBlockError:
+                await self._ready(Direction.READABLE)
+
+    async def __aiter__(self) -> AsyncIterator[Packet]:
+        """Packets as they come; ends when the driver is closed."""
+        while True:
+            try:
+                packet = await self.receive_async()
+            except (CardFailedError, ClosedError):
+                if self.closed:
+                    return
+                raise
+            yield packet
+
+
+def check_whole(value: object, what: str) -> None:
+    """Raises `TypeError` unless it is a whole number."""
+    if not hasattr(value, "__index__"):
+        raise TypeError(f"{what} is a whole number, not {value!r}")
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Raises `InvalidArgumentError` unless it is a time that a call may wait."""
+    if timeout is not None and not timeout >= 0:
+        raise InvalidArgumentError(f"a timeout is 0 seconds or more, not {timeout}")
