@@ -98,6 +98,8 @@ def liveness(theory: Theory, system: System) -> Iterable[Entry]:
 
 def possibilities(theory: Theory, system: System) -> Iterable[Entry]:
     """What the world may do, may be done: `vacuity/possible/RULE/SITUATION`."""
+    for item in theory.possible:
+        theory.specification().named(item.rule)  # a fault may lack it, the specification may not
     there = {step.rule.name for step in system.transitions}
     items = [item for item in theory.possible if item.rule in there]
     return possible.obligations(system, items, theory.settings)

@@ -11,10 +11,10 @@ from engine.declarations import RuleError, place_of
 from engine.mutations import leads, leaves, only_when, pretends, then
 from engine.rules import SLOT as ANY_SLOT
 from engine.rules import THREAD, USER, Kind, Party, Rule, bind
-from engine.terms import TRUE
-from engine.weak_memory import speculation_rule, visible_rule
+from engine.terms import TRUE, constant
+from engine.weak_memory import lateness_rule, speculation_rule, visible_rule
 from engine.word_check import WordError
-from engine.words import Order, Word
+from engine.words import Lateness, Order, Word
 from examples.mailbox import spec
 from examples.mailbox.spec import (
     ANSWER,
@@ -511,6 +511,17 @@ def test_a_variable_that_goes_with_an_operation_is_not_changed_in_silence():
 # Words that are declared wrongly
 
 
+def late(*into):
+    """A load of the mailbox's answer that may be late."""
+    return Lateness(
+        into=into,
+        slot=lambda s, t: constant(0),
+        window=lambda s, t: at(s, t, Label.ANSWER),
+        barrier="answer before flag",
+        before=lambda s, t: s.box.flag_pending[constant(0)],
+    )
+
+
 def bad_word(**changes):
     """What is said of the mailbox with one more word."""
     usual = {"ring": "box", "name": "more", "holds": ("answer",)}
@@ -611,6 +622,19 @@ DECLARE = "declare it with numbers(Domain.SLOT, ...) or flags(Domain.SLOT, ...)"
             "speculation.holds= names seen, stage; it needs a variable for each of answer",
         ),
         (
+            {"lateness": late("threads.gott")},
+            "lateness.into= names threads.gott, which is no variable of the state; did you mean "
+            "threads.got?",
+        ),
+        (
+            {"lateness": late("box.answer")},
+            "lateness.into= names box.answer; declare it with numbers(Domain.THREAD, ...)",
+        ),
+        (
+            {"lateness": late("threads.got", "threads.pc")},
+            "lateness.into= names threads.got, threads.pc; it needs a variable for each of answer",
+        ),
+        (
             {"speculation": attrs.evolve(ANSWER.speculation, holds=("raised",))},
             "speculation.holds= names box.raised; declare it with number(...)",
         ),
@@ -619,6 +643,33 @@ DECLARE = "declare it with numbers(Domain.SLOT, ...) or flags(Domain.SLOT, ...)"
 )
 def test_a_word_that_is_declared_wrongly(changes, told):
     assert bad_word(**changes) == told
+
+
+def test_a_load_that_is_late_takes_the_value_that_the_word_has_then():
+    """The answer, until the driver stores the next request: a mailbox without a lock."""
+    word = attrs.evolve(ANSWER, speculation=None, lateness=late("threads.got"))
+    protocol = attrs.evolve(MAILBOX, words=(DATA, FLAG, word))
+
+    def looks(s):
+        s.threads.got[constant(0)] = s.load(word, SLOT)
+
+    with pytest.raises(WordError, match="no step satisfies its loads late; add lateness_rule"):
+        protocol.system([Rule("look", Party.HOST, spec.SECTION, (), "", looks)])
+    step = protocol.lift(lateness_rule(word, spec.SECTION))
+    assert step.rule.name == "box.answer_late"
+    assert [guard.name for guard in step.guards if guard.barrier] == ["answer before flag"]
+    assert [(item.kind, item.name) for item in step.operations] == [(Kind.LOAD, "box.answer")]
+    assert set(step.updates) == {"threads.got"}
+
+
+def test_a_store_may_wait_for_more_than_stores():
+    order = Order("doorbell before flag", until=lambda s, _: s.box.raised)
+    word = attrs.evolve(FLAG, after=(*FLAG.after, order))
+    protocol = attrs.evolve(MAILBOX, words=(DATA, word, ANSWER))
+    step = protocol.lift(visible_rule(word, spec.SECTION))
+    assert [guard.name for guard in step.guards if guard.barrier] == [
+        *("release: data before flag", "doorbell before flag")
+    ]
 
 
 def without(name):

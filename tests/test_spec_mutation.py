@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 
 import attrs
 import pytest
 
 from engine.discharge import answer_of
 from engine.hints import Hint
-from engine.mutants import changed, killer, mutants
+from engine.mutants import SAME, changed, does_the_same, killer, mutants
 from engine.obligations import Catalogue
 from engine.samples import Samples
 from engine.solvers import Answer
@@ -194,6 +195,54 @@ def test_a_rule_that_no_longer_says_what_it_does_is_noticed():
     assert (
         killer(THEORY, mutant, Samples(MAILBOX.specification(), ()), runs=False) == "declarations"
     )
+
+
+# Changes that change nothing
+
+
+@pytest.mark.parametrize(
+    ("rule", "place", "change", "same"),
+    [
+        # The card reports a broken protocol never, so what it would do then makes no difference.
+        ("cmd.execute", "card.flags", "or without its part 2", True),
+        ("write_reset", "guard 0", "and without its part 2", True),
+        ("tx.reclaim", "tx.cons", "1 becomes 2", False),
+        ("tx.claim", "guard 0", "dropped", False),
+    ],
+)
+def test_a_change_that_changes_nothing_is_proved_to(rule, place, change, same):
+    assert does_the_same(THEORY, named(THEORY, rule, place, change)) is same
+
+
+def test_a_change_of_what_is_declared_is_one():
+    mutant = named(THEORY, "close_last", "wake ", "dropped")
+    assert not does_the_same(THEORY, mutant)
+
+
+def test_mutants_that_are_the_same_are_not_counted(capsys):
+    found = {"a": "step/a", "b": SAME, "c": "", "d": SAME}
+    assert mutation._judge(found, {}) == 1
+    out = capsys.readouterr().out
+    assert "1 of 2 mutants are killed (50.0 %), 1 survive, 1 of these without a reason." in out
+    assert "2 more are proved to do the same" in out
+
+
+# Several processes
+
+
+def test_several_processes_find_what_one_finds():
+    chosen = selected("tx.claim", 4, seed=0)
+    work = mutation._Work(chosen, False, False, {})
+    alone = dict(work.results(range(4), 1))
+    assert dict(work.results(range(4), 2)) == alone
+    assert set(alone) == set(range(4))
+
+
+def test_a_process_that_ends_in_the_middle_is_told(monkeypatch):
+    monkeypatch.setattr(mutation, "killer", lambda *_, **__: os._exit(3))
+    work = mutation._Work(selected("tx.claim", 2, seed=0), False, False, {})
+    with pytest.raises(RuntimeError, match="a process ended before its mutants were tried"):
+        list(work.results(range(2), 2))
 
 
 # States that are reached, before a solver is asked
