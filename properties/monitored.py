@@ -216,6 +216,8 @@ def _a_slot_is_used_again(stage: MonitoredBench) -> None:
         stage.beside(lambda: duct.send(NOBODY, b"1", timeout=MEETING))
         stage.sleeping(1)
         attempt(lambda: duct.send(NOBODY, b"2", blocking=False))
+        # The second call woke the first one, which must not stand in the line now.
+        stage.sleeping(1)
         stage.woken_last(stage.card.go_on, lambda: duct.send(NOBODY, b"newcomer", blocking=False))
         stage.joined()
 

@@ -158,9 +158,11 @@ class MonitoredBench:
         self._background.clear()
 
     def sleeping(self, number: int) -> None:
-        """Wait until so many calls sleep; not for ever."""
+        """Wait until so many calls sleep, and were not woken meanwhile; not for ever."""
         observer = self.watch.observer  # type: ignore[attr-defined]
-        self._until(lambda: len(observer.asleep) >= number)
+        self._until(
+            lambda: sum(not sleep.told for sleep in list(observer.asleep.values())) >= number
+        )
 
     def waiting_for_answer(self, command: Command) -> None:
         """Wait until the card, stuck at this command, has fetched it; not for ever."""
