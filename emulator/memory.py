@@ -44,6 +44,7 @@ class SharedRegion(DmaRegion):
         window: The bus address at which its window starts.
         scattered: Every other page of the window is empty.
         content: Its bytes.
+        octets: The same bytes, by the host's name for them.
     """
 
     purpose: Purpose
@@ -51,10 +52,11 @@ class SharedRegion(DmaRegion):
     window: int
     scattered: bool = attrs.field(init=False)
     content: memoryview = attrs.field(init=False, repr=False)
+    octets: memoryview = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.scattered = self.purpose in _SCATTERED
-        self.content = memoryview(bytearray([GARBAGE]) * self.size)
+        self.content = self.octets = memoryview(bytearray([GARBAGE]) * self.size)
 
     # As the host sees it
 

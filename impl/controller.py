@@ -11,7 +11,7 @@ import enum
 import errno
 import functools
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -29,11 +29,12 @@ from impl.errors import (
 )
 from impl.interruption import Interruption
 from impl.memory import Device
-from impl.packet import Header, Outgoing
+from impl.packet import Header, Outgoing, Packet
 from impl.request import Request
 from impl.ring import CommandRing, ReceiveRing, RequestRing, TransmitRing
 from impl.runtime import CancelledError, ExpiredError, Runtime, WaitQueue
 from impl.settings import Settings
+from impl.turn import Turn
 from model.layout import (
     EVFLAGS,
     FLAGS,
@@ -48,9 +49,10 @@ from model.layout import (
     ring_slots,
 )
 
-__all__ = ["Controller", "Life", "Wait", "attempted"]
+__all__ = ["NO_WAIT", "Controller", "Life", "Wait", "attempted"]
 
 Result = TypeVar("Result")
+Wanted = TypeVar("Wanted")
 
 
 class Life(enum.Enum):
@@ -82,6 +84,8 @@ class Wait:
     conducts: bool = False
 
 
+NO_WAIT: Final = Wait(blocking=False)
+"""Of a call that may not wait."""
 _REFUSALS: Final[dict[int, tuple[type[DuctError], str]]] = {
     errno.ENOSPC: (FilterTableFullError, "the card's filter table is full"),
     errno.ENOENT: (NoSuchFilterError, "the card has no such filter"),
@@ -122,6 +126,13 @@ class Controller:
         self.inside = 0
         self._gone = False
         self._served: set[int] = set()
+        self._turn = Turn(
+            none_waits=self._show_that_none_waits,
+            unlock_soon=runtime.unlock_soon,
+            relock=runtime.relock,
+            next_call=self._next_call,
+            give_back=self._give_back_again,
+        )
 
     def start(self) -> None:
         """Have both interrupts served, each by a thread that ends when the device is closed.
@@ -150,8 +161,7 @@ class Controller:
         """
         self._enter(wait)
         try:
-            fill_in = [functools.partial(self.transmit.fill_in, packet) for packet in batch]
-            handed_over, _ = self.submit(self.transmit, fill_in, wait)
+            handed_over, _ = self.submit(self.transmit, batch, wait)
             return handed_over
         finally:
             self._leave()
@@ -169,6 +179,50 @@ class Controller:
             self.command(command, mask, address, wait)
         finally:
             self._leave()
+
+    def receive_packets(self, packets: list[Packet], most: int, wait: Wait) -> None:
+        """Wait for a packet, and take copies of it and of those that are there behind it.
+
+        Args:
+            packets: Takes them, those before an error too.
+            most: How many at the most.
+            wait: How long the first may be waited for.
+        """
+        self._enter(wait)
+        try:
+            self._wait_for_packet(wait)
+            self.receive.receive(packets, most, self._turn)
+        finally:
+            self._leave()
+
+    def _show_that_none_waits(self) -> None:
+        self._surely("that no packet waits behind one that was taken", self._unset_readable)
+
+    def _unset_readable(self) -> None:
+        self.runtime.set_readable(False)
+
+    def _next_call(self) -> None:
+        self._count_out()
+        self.runtime.unlock()
+        interruption = self.lock_at_all_costs()
+        self.inside += 1
+        if interruption is not None:
+            raise interruption
+        self._check(NO_WAIT)
+
+    def _give_back_again(self, slot: int) -> None:
+        """Give a slot back after something was raised on the way, with the lock again."""
+        problem = attempted(functools.partial(self.receive.refill, slot))
+        interruption = problem
+        try:
+            self.runtime.relock()
+        except BaseException as error:
+            interruption = error
+        if problem is not None:
+            self._surely("a receive slot", functools.partial(self.receive.refill, slot))
+        self._surely("a receive slot", functools.partial(self.receive.repost, slot))
+        if interruption is not None:
+            raise interruption
 
     def receive_packet(self, wait: Wait) -> tuple[int, Header]:
         """Wait for a packet and take it: its slot, held until `repost`, and its header."""
@@ -235,8 +289,7 @@ class Controller:
 
     def command(self, command: Command, mask: int, address: int, wait: Wait) -> Request:
         """Have the card execute a command. Raises what its answer means."""
-        fill_in = functools.partial(self.commands.fill_in, command, mask, address)
-        _, request = self.submit(self.commands, [fill_in], wait)
+        _, request = self.submit(self.commands, [(command, mask, address)], wait)
         code = errno_of(command, request.result)
         if code:
             kind, message = _REFUSALS.get(
@@ -246,9 +299,9 @@ class Controller:
         return request
 
     def submit(
-        self, ring: RequestRing, fill_in: Sequence[Callable[[], None]], wait: Wait
+        self, ring: RequestRing[Wanted], batch: Sequence[Wanted], wait: Wait
     ) -> tuple[int, Request]:
-        """Hand slots over, one for each function that fills one in, and wait for the last of them.
+        """Hand slots over, one for each item of a batch, and wait for the last of them.
 
         Returns:
             How many were handed over, and the request that was waited for.
@@ -260,17 +313,19 @@ class Controller:
         unannounced = False
         ring.waiters.append(place)
         try:
-            for fill_in_slot in fill_in:
+            while handed_over < len(batch):
                 if not ring.room and unannounced:
                     # The card must know of the others before anybody waits for it.
                     unannounced = False
-                    self._announce(ring, slot)
+                    self._announce(ring)
                 self._wait_for_turn(ring, queue, place, wait)
-                fill_in_slot()
-                last = handed_over + 1 == len(fill_in)
-                slot = ring.hand_over(request if last and wait.blocking else None)
-                handed_over += 1
-                unannounced = True
+                before = ring.produced
+                try:
+                    ring.produce(batch, handed_over, request if wait.blocking else None)
+                finally:
+                    handed_over += ring.produced - before
+                    unannounced = unannounced or ring.produced != before
+                slot = ring.last_slot
         except WouldBlockError:
             if not handed_over:
                 raise
@@ -280,7 +335,7 @@ class Controller:
         finally:
             try:
                 if unannounced:
-                    self._announce(ring, slot)
+                    self._announce(ring)
             finally:
                 ring.waiters.remove(place)
                 try:
@@ -293,12 +348,12 @@ class Controller:
             self._wait_for_completion(ring, queue, slot, request, wait)
         return handed_over, request
 
-    def _announce(self, ring: RequestRing, slot: int) -> None:
+    def _announce(self, ring: RequestRing[Any]) -> None:
         # What the card does not know of fills the ring, and nobody could send any more.
-        self._surely("a request to the card", functools.partial(ring.ring_doorbell, slot))
+        self._surely("a request to the card", ring.ring_doorbell)
 
     def _wait_for_turn(
-        self, ring: RequestRing, queue: WaitQueue, place: object, wait: Wait
+        self, ring: RequestRing[Any], queue: WaitQueue, place: object, wait: Wait
     ) -> None:
         while True:
             self._check(wait)
@@ -311,7 +366,7 @@ class Controller:
             self._sleep(queue, wait)
 
     def _wait_for_completion(
-        self, ring: RequestRing, queue: WaitQueue, slot: int, request: Request, wait: Wait
+        self, ring: RequestRing[Any], queue: WaitQueue, slot: int, request: Request, wait: Wait
     ) -> None:
         try:
             while not request.done:
@@ -346,10 +401,13 @@ class Controller:
                 return interruption
 
     def _leave(self) -> None:
+        self._count_out()
+        self.runtime.unlock()
+
+    def _count_out(self) -> None:
         self.inside -= 1
         if self.life is Life.CLOSING:
             self.runtime.wake(WaitQueue.LIFE)
-        self.runtime.unlock()
 
     def _check(self, wait: Wait) -> None:
         """The call may go on. Raises `CardFailedError` if the card failed or is not open."""
@@ -457,8 +515,7 @@ class Controller:
             (self.commands, WaitQueue.COMMANDS),
             (self.transmit, WaitQueue.SENDERS),
         ):
-            while ring.has_completion():
-                ring.reclaim()
+            if ring.reclaim_all():
                 self.runtime.wake(queue)
         self.show_writable()
         if self.receive.packet_ready():

@@ -20,7 +20,7 @@ from typing import Self, final
 import attrs
 
 from impl.attach import ATTACHMENTS, Attachment, Attachments
-from impl.controller import Wait
+from impl.controller import NO_WAIT, Wait
 from impl.errors import (
     ClosedError,
     WouldBlockError,
@@ -29,7 +29,6 @@ from impl.interruption import Interruption
 from impl.loan import Loan
 from impl.memory import Data
 from impl.packet import (
-    Header,
     Packet,
     Payload,
     check_filter,
@@ -37,7 +36,7 @@ from impl.packet import (
     outgoing,
     parse_message,
 )
-from impl.packet_calls import PacketCalls, check_timeout, check_whole
+from impl.packet_calls import PacketCalls, check_most, check_timeout, check_whole
 from impl.polling import Direction, Poller
 from impl.settings import Monitoring, Settings
 from impl.watch import Watch
@@ -146,6 +145,8 @@ class DuctDriver(PacketCalls):
         self._closed = False
         self._views: dict[PacketView, int] = {}
         self._interruptions: weakref.WeakSet[Interruption] = weakref.WeakSet()
+        # What most calls wait like, since one that is made for each call takes as long as the lock.
+        self._patient = Wait(handle=self)
         self._descriptor: int | None = None
         self._poller: Poller | None = None
         self.info: Info = self._controller.info
@@ -290,13 +291,36 @@ class DuctDriver(PacketCalls):
             CardError: The card announced more bytes than its buffers hold; that packet is lost.
             WouldBlockError, WaitTimeoutError, CardFailedError, ClosedError: See the class.
         """
-        controller = self._controller
-        slot, header = self._take_packet(self._wait(blocking, timeout, interruption))
+        packets: list[Packet] = []
+        self._receive(packets, 1, self._wait(blocking, timeout, interruption))
+        return packets[0]
+
+    def receive_batch(
+        self, most: int, *, blocking: bool = True, timeout: float | None = None
+    ) -> list[Packet]:
+        """Wait for a packet; return it and those that are there behind it, `most` at the most.
+
+        An error behind the first packet ends the batch. What was received before is returned, and
+        the next call that receives raises the error.
+
+        Raises:
+            InvalidArgumentError: `most` is not 1 or more.
+            The errors of `receive`.
+        """
+        check_most(most)
+        packets: list[Packet] = []
         try:
-            payload = controller.receive.copy(slot, header)
-        finally:
-            controller.repost(slot)
-        return Packet(header.source, header.destination, payload)
+            self._receive(packets, most, self._wait(blocking, timeout))
+        except Exception as error:
+            if not packets:
+                raise
+            # It may be about a packet that is lost with it, so that nobody meets it again.
+            self.owed.append(error)
+        return packets
+
+    def _receive(self, packets: list[Packet], most: int, wait: Wait) -> None:
+        self._raise_owed()
+        self._controller.receive_packets(packets, most, wait)
 
     def receive_view(
         self,
@@ -311,9 +335,11 @@ class DuctDriver(PacketCalls):
             The errors of `receive`.
         """
         controller = self._controller
-        slot, header = self._take_packet(self._wait(blocking, timeout, interruption))
+        wait = self._wait(blocking, timeout, interruption)
+        self._raise_owed()
+        slot, header = controller.receive_packet(wait)
         try:
-            payload = controller.receive.borrow(slot, header)
+            payload = controller.receive.borrow(slot, header.length)
             view = PacketView(self, header.source, header.destination, payload)
             with self._mutex:
                 self._check_open()
@@ -322,10 +348,6 @@ class DuctDriver(PacketCalls):
             controller.repost(slot)
             raise
         return view
-
-    def _take_packet(self, wait: Wait) -> tuple[int, Header]:
-        self._raise_owed()
-        return self._controller.receive_packet(wait)
 
     def read(
         self,
@@ -509,7 +531,9 @@ class DuctDriver(PacketCalls):
         self._check_open()
         check_timeout(timeout)
         if not blocking or timeout == 0:
-            return Wait(blocking=False)
+            return NO_WAIT
+        if timeout is None and interruption is None:
+            return self._patient
         deadline = None if timeout is None else self._controller.runtime.now() + timeout
         return Wait(timeout=timeout, deadline=deadline, handle=interruption or self)
 

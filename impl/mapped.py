@@ -32,7 +32,10 @@ class MappedRegion(DmaRegion):
         purpose: What it is for.
         size: Its bytes.
         addresses: The bus address of each piece.
+        octets: Its bytes.
     """
+
+    octets: memoryview
 
     def __init__(
         self, purpose: Purpose, size: int, memory: mmap.mmap, addresses: Sequence[int]
@@ -41,14 +44,14 @@ class MappedRegion(DmaRegion):
         self.size = size
         self.addresses = tuple(addresses)
         self._piece = len(memory) // len(self.addresses)
-        self._bytes = memoryview(memory)[:size]
+        self.octets = memoryview(memory)[:size]
         # An item of a cast view is loaded or stored in one access of its width; the only other way
         # that is, a struct, writes zeros first.
         self._words: dict[int, memoryview[int]] = {
-            1: self._bytes,
-            2: self._bytes.cast("H"),
-            4: self._bytes.cast("I"),
-            8: self._bytes.cast("Q"),
+            1: self.octets,
+            2: self.octets.cast("H"),
+            4: self.octets.cast("I"),
+            8: self.octets.cast("Q"),
         }
 
     def bus_address(self, offset: int = 0) -> int:
@@ -72,18 +75,18 @@ class MappedRegion(DmaRegion):
     def load_bulk(self, offset: int, size: int) -> bytes:
         """A copy of `size` bytes from `offset` on."""
         self._check(offset, size)
-        return bytes(self._bytes[offset : offset + size])
+        return bytes(self.octets[offset : offset + size])
 
     def store_bulk(self, offset: int, data: Data) -> None:
         """Store all of `data` from `offset` on."""
         data = memoryview(data).cast("B")
         self._check(offset, len(data))
-        self._bytes[offset : offset + len(data)] = data
+        self.octets[offset : offset + len(data)] = data
 
     def view(self, offset: int, size: int) -> memoryview:
         """`size` bytes from `offset` on as they are, not copied; read-only."""
         self._check(offset, size)
-        return self._bytes[offset : offset + size].toreadonly()
+        return self.octets[offset : offset + size].toreadonly()
 
     def _check(self, offset: int, size: int) -> None:
         if offset < 0 or size < 0 or offset + size > self.size:

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import abc
 import enum
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from model.layout import Register
 
-__all__ = ["Data", "Device", "DmaRegion", "Purpose"]
+__all__ = ["Data", "Device", "DmaRegion", "Octets", "Purpose"]
 
 Data: TypeAlias = bytes | bytearray | memoryview
 """Anything that holds bytes one after the other."""
@@ -33,6 +33,19 @@ class Purpose(enum.Enum):
     RECEIVE_BUFFERS = "receive buffers"
 
 
+class Octets(Protocol):
+    """The bytes of a region, in the fewest calls that Python has for an access.
+
+    An index loads or stores one byte, in one access. A slice is what the bulk words are: it loads
+    or stores any number of bytes, in no particular order. Where memory is mapped this is a
+    memoryview, and where accesses are judged it is an object that says each of them.
+    """
+
+    def __getitem__(self, place: Any, /) -> Any: ...
+
+    def __setitem__(self, place: Any, value: Any, /) -> None: ...
+
+
 class DmaRegion(abc.ABC):
     """Memory that host and card share: `size` bytes, page aligned, contents arbitrary at first.
 
@@ -40,10 +53,16 @@ class DmaRegion(abc.ABC):
     are little endian. A load or store of 1, 2, 4 or 8 bytes at a multiple of its width is one
     access: nobody sees half of it. The bulk words move any number of bytes, of one slot or of
     many, in no particular order.
+
+    Attributes:
+        purpose: What it is for.
+        size: Its bytes.
+        octets: The same bytes, one by one and in slices, for what is done for each packet.
     """
 
     purpose: Purpose
     size: int
+    octets: Octets
 
     @abc.abstractmethod
     def bus_address(self, offset: int = 0) -> int:

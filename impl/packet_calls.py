@@ -10,14 +10,18 @@ from impl.errors import CardFailedError, ClosedError, InvalidArgumentError, Woul
 from impl.packet import Packet, Payload
 from impl.polling import Direction
 
-__all__ = ["PacketCalls", "check_timeout", "check_whole"]
+__all__ = ["PacketCalls", "check_most", "check_timeout", "check_whole"]
 
 
 class PacketCalls(abc.ABC):
-    """The calls that a driver object and a device file have in common."""
+    """The calls that a driver object and a device file have in common.
+
+    Attributes:
+        owed: Errors that batches met behind their packets, and that the next calls raise.
+    """
 
     def __init__(self) -> None:
-        self._owed: deque[Exception] = deque()
+        self.owed: deque[Exception] = deque()
 
     # What there must be
 
@@ -47,9 +51,12 @@ class PacketCalls(abc.ABC):
 
     def _raise_owed(self) -> None:
         """Raise what a batch that was received met behind its packets, and has not raised."""
+        if not self.owed:
+            return
         try:
-            owed = self._owed.popleft()
+            owed = self.owed.popleft()
         except IndexError:
+            # Another thread raises it.
             return
         raise owed
 
@@ -67,9 +74,7 @@ class PacketCalls(abc.ABC):
             InvalidArgumentError: `most` is not 1 or more.
             The errors of `receive`.
         """
-        check_whole(most, "the most packets of a batch")
-        if most < 1:
-            raise InvalidArgumentError(f"a batch has 1 packet or more, not {most}")
+        check_most(most)
         packets = [self.receive(blocking=blocking, timeout=timeout)]
         while len(packets) < most:
             try:
@@ -78,7 +83,7 @@ class PacketCalls(abc.ABC):
                 break
             except Exception as error:
                 # It may be about a packet that is lost with it, so that nobody meets it again.
-                self._owed.append(error)
+                self.owed.append(error)
                 break
         return packets
 
@@ -128,6 +133,13 @@ def check_whole(value: object, what: str) -> None:
     """Raises `TypeError` unless it is a whole number."""
     if not hasattr(value, "__index__"):
         raise TypeError(f"{what} is a whole number, not {value!r}")
+
+
+def check_most(most: int) -> None:
+    """Raises `InvalidArgumentError` unless a batch can have so many packets at the most."""
+    check_whole(most, "the most packets of a batch")
+    if most < 1:
+        raise InvalidArgumentError(f"a batch has 1 packet or more, not {most}")
 
 
 def check_timeout(timeout: float | None) -> None:

@@ -15,22 +15,26 @@ Nothing here waits or locks: callers hold the driver's lock, except where a meth
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Generic, NoReturn, TypeVar, final
 
 from impl.dma import BUFFER_SIZE, PacketMemory
-from impl.memory import Device, DmaRegion
+from impl.memory import Device, DmaRegion, Octets
 from impl.packet import (
+    ADDRESSED,
     FIELDS,
     HEADER,
     Header,
     Outgoing,
+    Packet,
     check_received,
+    header_words,
     index_of,
+    pack_addressed,
     pack_fields,
-    split,
-    unpack_header,
 )
 from impl.request import Request
+from impl.turn import Turn
 from model.layout import (
     COMMAND_RING,
     COMMAND_SLOT,
@@ -48,17 +52,42 @@ from model.layout import (
 
 __all__ = ["CommandRing", "ReceiveRing", "RequestRing", "TransmitRing"]
 
-OWNER: Final = PACKET_SLOT["owner"]
+Wanted = TypeVar("Wanted")
+
+OWNER: Final = PACKET_SLOT["owner"].offset
+"""Where the owner byte is in a slot of any ring."""
+HOST: Final = int(Owner.HOST)
+DEVICE: Final = int(Owner.DEVICE)
 ERROR: Final = COMMAND_SLOT["error"]
+PACKET_SLOT_SIZE: Final = PACKET_SLOT.size
+FIELDS_BEGIN: Final = FIELDS.offset
+FIELDS_SIZE: Final = FIELDS.size
+HEADER_BEGIN: Final = HEADER.offset
+HEADER_SIZE: Final = HEADER.size
 PAGE_LENGTHS: Final = (LIMITS.page_size,) * LIMITS.buffers
 
 
-class RequestRing:
+@final
+class _Detached:
+    """What a ring has in place of memory when it has none."""
+
+    def __getitem__(self, _: object) -> NoReturn:
+        raise AssertionError("the ring is detached from memory")
+
+    def __setitem__(self, _: object, value: object) -> NoReturn:
+        raise AssertionError("the ring is detached from memory")
+
+
+DETACHED: Final = _Detached()
+
+
+class RequestRing(Generic[Wanted]):
     """A ring on which the host produces requests and the card returns them.
 
     Attributes:
         slots: Number of slots, a power of two.
         waiters: Callers that want a slot, in the order of arrival.
+        produced: Requests that were handed over.
     """
 
     slot_size: int
@@ -67,9 +96,10 @@ class RequestRing:
     def __init__(self, device: Device, slots: int) -> None:
         self.slots = slots
         self.waiters: deque[object] = deque()
+        self.produced = 0
         self._device = device
-        self._region: DmaRegion | None = None
-        self._produced = 0
+        self._octets: Octets = DETACHED
+        self._mask = slots - 1
         self._consumed = 0
         self._waiting: list[Request | None] = [None] * slots
 
@@ -77,29 +107,29 @@ class RequestRing:
 
     def restart(self, region: DmaRegion) -> None:
         """Begin at slot 0 of `region`, with nothing outstanding."""
-        self._region = region
+        self._octets = region.octets
         self._forget()
 
     def retire(self) -> None:
         """Detach from memory, with nothing outstanding."""
-        self._region = None
+        self._octets = DETACHED
         self._forget()
 
     def _forget(self) -> None:
-        self._produced = 0
+        self.produced = 0
         self._consumed = 0
         self._waiting = [None] * self.slots
 
     def initialise_slot(self, index: int) -> None:
         """Make the slot the host's."""
-        self._store_owner(index, Owner.HOST)
+        self._octets[index * self.slot_size + OWNER] = HOST
 
     # Producing
 
     @property
     def outstanding(self) -> int:
         """Number of requests that the driver has not taken back."""
-        return self._produced - self._consumed
+        return self.produced - self._consumed
 
     @property
     def room(self) -> int:
@@ -109,23 +139,40 @@ class RequestRing:
     @property
     def next_slot(self) -> int:
         """The slot that the next request goes to."""
-        return index_of(self._produced, self.slots)
+        return index_of(self.produced, self.slots)
 
-    def hand_over(self, request: Request | None) -> int:
-        """Make the slot that was filled in the card's; `request` is told when it is returned.
+    @property
+    def last_slot(self) -> int:
+        """The slot that was handed over last."""
+        return index_of(self.produced - 1, self.slots)
 
-        Returns the slot's index, for the doorbell.
+    def produce(self, batch: Sequence[Wanted], begin: int, request: Request | None) -> None:
+        """Put a batch from its item `begin` on into slots, as many as there is room for.
+
+        The slots are the card's then; it has to be told. `request` is told when the slot of the
+        last item of the batch is returned.
         """
-        slot = self.next_slot
+        last = len(batch) - 1
+        for number in range(begin, min(last + 1, begin + self.room)):
+            self.fill_in(batch[number])
+            self.hand_over(request if number == last else None)
+
+    def fill_in(self, wanted: Wanted, /) -> None:
+        """Store a request to the next slot."""
+        raise NotImplementedError
+
+    def hand_over(self, request: Request | None) -> None:
+        """Make the slot that was filled in the card's; `request` is told when it is returned."""
+        slot = self.produced & self._mask
         # All that was stored to the slot and its buffers is the card's when the owner byte is.
         self._device.release()
-        self._store_owner(slot, Owner.DEVICE)
+        self._octets[slot * self.slot_size + OWNER] = DEVICE
         self._waiting[slot] = request
-        self._produced += 1
-        return slot
+        self.produced += 1
 
-    def ring_doorbell(self, slot: int) -> None:
-        """Tell the card to look at the ring, up to `slot`."""
+    def ring_doorbell(self) -> None:
+        """Tell the card to look at the ring, up to the slot that was handed over last."""
+        slot = self.last_slot
         # The card must find the owner byte when it looks.
         self._device.before_register_write()
         self._device.write(DBELL, doorbell(self.kind, slot))
@@ -139,15 +186,21 @@ class RequestRing:
 
     def has_completion(self) -> bool:
         """The card returned the oldest request that is outstanding."""
-        if not self.outstanding:
+        if self._consumed == self.produced:
             return False
-        oldest = index_of(self._consumed, self.slots)
-        owner = self._memory.load(oldest * self.slot_size + OWNER.offset, OWNER.width)
-        return owner == Owner.HOST
+        oldest = self._consumed & self._mask
+        return bool(self._octets[oldest * self.slot_size + OWNER] == HOST)
+
+    def reclaim_all(self) -> bool:
+        """Free every slot that the card returned; whether there was one."""
+        before = self._consumed
+        while self.has_completion():
+            self.reclaim()
+        return self._consumed != before
 
     def reclaim(self) -> None:
         """Free the slot of the oldest request, and tell whoever waits for it."""
-        slot = index_of(self._consumed, self.slots)
+        slot = self._consumed & self._mask
         result = self._result(slot)
         request = self._waiting[slot]
         if request is not None:
@@ -159,61 +212,53 @@ class RequestRing:
     def _result(self, slot: int, /) -> int:
         raise NotImplementedError
 
-    # Memory
 
-    @property
-    def _memory(self) -> DmaRegion:
-        assert self._region is not None, "the ring is detached from memory"
-        return self._region
-
-    def _store_owner(self, slot: int, owner: Owner) -> None:
-        self._memory.store(slot * self.slot_size + OWNER.offset, OWNER.width, owner)
-
-
-class CommandRing(RequestRing):
+class CommandRing(RequestRing[tuple[Command, int, int]]):
     """The ring on which the card is told what to do."""
 
     slot_size = COMMAND_SLOT.size
     kind = COMMAND_RING
 
-    def fill_in(self, command: Command, mask: int, address: int) -> None:
-        """Store a command and its filter to the next slot."""
-        contents = pack(CommandSlot(Owner.HOST, command, 0, mask, address))
-        behind_owner = OWNER.offset + OWNER.size
-        self._memory.store_bulk(
-            self.next_slot * self.slot_size + behind_owner, contents[behind_owner:]
-        )
+    def fill_in(self, wanted: tuple[Command, int, int], /) -> None:
+        """Store a command and its filter, mask and address, to the next slot."""
+        contents = pack(CommandSlot(Owner.HOST, wanted[0], 0, *wanted[1:]))[OWNER + 1 :]
+        begin = self.next_slot * self.slot_size + OWNER + 1
+        self._octets[begin : begin + len(contents)] = contents
 
     def _result(self, slot: int, /) -> int:
         # What the card wrote to the slot is read after the owner byte.
         self._device.acquire()
-        return self._memory.load(slot * self.slot_size + ERROR.offset, ERROR.width)
+        return int(self._octets[slot * self.slot_size + ERROR.offset])
 
 
-class TransmitRing(RequestRing):
+class TransmitRing(RequestRing[Outgoing]):
     """The ring on which packets leave. Each slot has buffers of its own."""
 
     slot_size = PACKET_SLOT.size
     kind = TRANSMIT_RING
-    _buffers: DmaRegion
+    _buffers: Octets = DETACHED
+    _pointers: Sequence[bytes] = ()
 
     def start_over(self, memory: PacketMemory) -> None:
         """Begin at slot 0 of new memory, with nothing outstanding."""
         self.restart(memory.transmit_ring)
-        self._buffers = memory.transmit_buffers
+        self._buffers = memory.transmit_buffers.octets
+        self._pointers = [
+            fields_of(memory.transmit_buffers, slot)[ADDRESSED.size :] for slot in range(self.slots)
+        ]
 
-    def fill_in(self, packet: Outgoing) -> None:
+    def fill_in(self, packet: Outgoing, /) -> None:
         """Store a packet to the next slot and its buffers."""
-        slot = self.next_slot
+        slot = self.produced & self._mask
         offset = slot * BUFFER_SIZE
         for data in packet.buffers:
-            if len(data):
-                self._buffers.store_bulk(offset, data)
-                offset += len(data)
-        fields = pack_fields(
-            split(packet.size), packet.destination, page_addresses(self._buffers, slot)
-        )
-        self._memory.store_bulk(slot * self.slot_size + FIELDS.offset, fields)
+            size = len(data)
+            if size:
+                self._buffers[offset : offset + size] = data
+                offset += size
+        fields = pack_addressed(packet.size, packet.destination) + self._pointers[slot]
+        begin = slot * PACKET_SLOT_SIZE + FIELDS_BEGIN
+        self._octets[begin : begin + FIELDS_SIZE] = fields
 
     def _result(self, _slot: int, /) -> int:
         return 0
@@ -229,19 +274,27 @@ class ReceiveRing:
     def __init__(self, device: Device, slots: int) -> None:
         self.slots = slots
         self._device = device
-        self._memory: PacketMemory | None = None
+        self._octets: Octets = DETACHED
+        self._buffers: DmaRegion | None = None
+        self._payloads: Octets = DETACHED
+        self._restored = [b""] * slots
+        self._mask = slots - 1
         self._consumed = 0
-        self._held = [False] * slots
+        self._held = bytearray(slots)
 
     def start_over(self, memory: PacketMemory) -> None:
         """Begin at slot 0 of new memory, with no slot held."""
-        self._memory = memory
+        self._octets = memory.receive_ring.octets
+        self._buffers = memory.receive_buffers
+        self._payloads = memory.receive_buffers.octets
+        self._restored = [fields_of(memory.receive_buffers, slot) for slot in range(self.slots)]
         self._consumed = 0
-        self._held = [False] * self.slots
+        self._held = bytearray(self.slots)
 
     def retire(self) -> None:
         """Detach from memory."""
-        self._memory = None
+        self._octets = self._payloads = DETACHED
+        self._buffers = None
 
     def initialise_slot(self, slot: int) -> None:
         """Give the slot its buffers and make it the card's."""
@@ -250,55 +303,98 @@ class ReceiveRing:
 
     def packet_ready(self) -> bool:
         """The next packet is there. A ring that is detached from memory has none."""
-        if self._memory is None:
+        if self._buffers is None:
             return False
-        slot = index_of(self._consumed, self.slots)
+        slot = self._consumed & self._mask
         # A slot that a slow reader holds is the host's as well, but its packet was taken before.
         if self._held[slot]:
             return False
-        owner = self._ring.load(slot * PACKET_SLOT.size + OWNER.offset, OWNER.width)
-        return owner == Owner.HOST
+        return bool(self._octets[slot * PACKET_SLOT_SIZE + OWNER] == HOST)
 
     def consume(self) -> tuple[int, Header]:
         """Take the next packet: its slot, now held, and what the card says of it, unchecked."""
-        slot = index_of(self._consumed, self.slots)
+        slot, *header = self._take()
+        return slot, Header(*header)
+
+    def _take(self) -> tuple[int, int, int, int]:
+        slot = self._consumed & self._mask
         header = self._load_header(slot)
         self._held[slot] = True
         self._consumed += 1
-        return slot, header
+        return slot, *header
 
     def peek(self) -> Header:
         """What the card says of the next packet. Raises `CardError` if its length cannot be."""
-        return check_received(self._load_header(index_of(self._consumed, self.slots)))
+        header = Header(*self._load_header(index_of(self._consumed, self.slots)))
+        check_received(header.length)
+        return header
 
-    def _load_header(self, slot: int) -> Header:
+    def _load_header(self, slot: int) -> tuple[int, int, int]:
         # What the card wrote to the slot and its buffers is read after the owner byte.
         self._device.acquire()
         # Once: a card that does not keep to the rules could change it between two loads.
-        offset = slot * PACKET_SLOT.size + HEADER.offset
-        return unpack_header(self._ring.load_bulk(offset, HEADER.size))
+        begin = slot * PACKET_SLOT_SIZE + HEADER_BEGIN
+        return header_words(self._octets[begin : begin + HEADER_SIZE])
+
+    def receive(self, packets: list[Packet], most: int, turn: Turn) -> None:
+        """Take the next packet, which is there, and those behind it: copies, `most` at the most.
+
+        Each is taken as if by a call of its own: others may have the lock in between.
+
+        Raises:
+            CardError: The card announced more bytes than a slot holds. That packet is lost, and
+                those before it are in `packets`.
+        """
+        for number in range(1, most + 1):
+            slot, length, destination, source = self._take()
+            try:
+                more = self.packet_ready()
+                if not more:
+                    turn.none_waits()
+                turn.unlock_soon()
+                payload = self.copy(slot, length)
+                self.refill(slot)
+                others = turn.relock()
+                self.repost(slot)
+            except BaseException:
+                turn.give_back(slot)
+                raise
+            packets.append(Packet(source, destination, payload))
+            if not more or number == most:
+                return
+            if not others:
+                # What was seen then is still so: nobody else takes packets without the lock.
+                continue
+            turn.next_call()
+            if not self.packet_ready():
+                turn.none_waits()
+                return
 
     # Without the lock, by the reader that holds the slot
 
-    def copy(self, slot: int, header: Header) -> bytes:
+    def copy(self, slot: int, length: int) -> bytes:
         """The packet's payload. Raises `CardError` if its length is beyond the slot's buffers."""
-        size = check_received(header).length
+        size = check_received(length)
         if not size:
             return b""
-        return self._buffers.load_bulk(slot * BUFFER_SIZE, size)
+        begin = slot * BUFFER_SIZE
+        return bytes(self._payloads[begin : begin + size])
 
-    def borrow(self, slot: int, header: Header) -> memoryview:
+    def borrow(self, slot: int, length: int) -> memoryview:
         """The packet's payload where the card wrote it; good until the slot is given back.
 
         Raises `CardError` if its length is beyond the slot's buffers.
         """
-        size = check_received(header).length
-        return self._buffers.view(slot * BUFFER_SIZE, size) if size else memoryview(b"")
+        size = check_received(length)
+        if not size:
+            return memoryview(b"")
+        assert self._buffers is not None, "the ring is detached from memory"
+        return self._buffers.view(slot * BUFFER_SIZE, size)
 
     def refill(self, slot: int) -> None:
         """Store the slot's own buffers and their lengths, whatever stood there."""
-        fields = pack_fields(PAGE_LENGTHS, 0, page_addresses(self._buffers, slot))
-        self._ring.store_bulk(slot * PACKET_SLOT.size + FIELDS.offset, fields)
+        begin = slot * PACKET_SLOT_SIZE + FIELDS_BEGIN
+        self._octets[begin : begin + FIELDS_SIZE] = self._restored[slot]
 
     # With the lock again
 
@@ -312,22 +408,10 @@ class ReceiveRing:
     def _hand_over(self, slot: int) -> None:
         # The card must find the slot's own buffers when it finds the slot.
         self._device.release()
-        self._ring.store(slot * PACKET_SLOT.size + OWNER.offset, OWNER.width, Owner.DEVICE)
-
-    @property
-    def _ring(self) -> DmaRegion:
-        assert self._memory is not None, "the ring is detached from memory"
-        return self._memory.receive_ring
-
-    @property
-    def _buffers(self) -> DmaRegion:
-        assert self._memory is not None, "the ring is detached from memory"
-        return self._memory.receive_buffers
+        self._octets[slot * PACKET_SLOT_SIZE + OWNER] = DEVICE
 
 
-def page_addresses(buffers: DmaRegion, slot: int) -> tuple[int, ...]:
-    """The bus addresses of a slot's pages."""
-    return tuple(
-        buffers.bus_address(slot * BUFFER_SIZE + page * LIMITS.page_size)
-        for page in range(LIMITS.buffers)
-    )
+def fields_of(buffers: DmaRegion, slot: int) -> bytes:
+    """What stands in a receive slot: the lengths and the bus addresses of its own pages."""
+    pages = range(slot * BUFFER_SIZE, (slot + 1) * BUFFER_SIZE, LIMITS.page_size)
+    return pack_fields(PAGE_LENGTHS, 0, [buffers.bus_address(page) for page in pages])

@@ -16,6 +16,9 @@ __all__ = ["CancelledError", "ExpiredError", "Runtime", "WaitQueue"]
 class WaitQueue(enum.Enum):
     """What sleepers wait for. Whoever makes it true wakes all of them."""
 
+    # The hash of a member's name takes longer than all else that a wake-up of nobody does.
+    __hash__ = object.__hash__
+
     SENDERS = "a transmit slot, or the completion of a packet"
     COMMANDS = "a command slot, or the completion of a command"
     READERS = "a packet"
@@ -44,6 +47,23 @@ class Runtime(abc.ABC):
     @abc.abstractmethod
     def unlock(self) -> None:
         """Give the lock to the next in line."""
+
+    def unlock_soon(self) -> None:
+        """Give up the lock, as far as the caller is concerned, until `relock`.
+
+        Others may have it from here on. They may also have to wait until `relock` or `unlock`: then
+        they are slow, which they may be anyway.
+        """
+        self.unlock()
+
+    def relock(self) -> bool:
+        """Have the lock again, after all who asked for it before; whether any did.
+
+        Whoever asks while nobody else has had it asks a moment later, as far as anybody can tell.
+        Returns with the lock, and raises with it whatever a signal handler raises.
+        """
+        self.lock()
+        return True
 
     @abc.abstractmethod
     def sleep(self, queue: WaitQueue, deadline: float | None = None, handle: object = None) -> None:

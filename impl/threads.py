@@ -93,6 +93,19 @@ class ThreadRuntime(Runtime):
     def unlock(self) -> None:
         self._lock.release()
 
+    def unlock_soon(self) -> None:
+        # Nobody has it before `relock`, which costs the others a moment and this thread nothing.
+        pass
+
+    def relock(self) -> bool:
+        if not self._lock._line:
+            return False
+        self._lock.release()
+        interruption = self._lock.acquire()
+        if interruption is not None:
+            raise interruption
+        return True
+
     def sleep(self, queue: WaitQueue, deadline: float | None = None, handle: object = None) -> None:
         if handle is not None and handle in self._cancelled:
             raise CancelledError

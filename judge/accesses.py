@@ -69,9 +69,14 @@ class Accesses:
 
     # Calls
 
-    def begin(self, t: int, sizes: tuple[int, ...], *rule: Any) -> None:
-        """Thread t is about to make the call that begins with a rule."""
-        self.actors[t] = Actor(begins=rule, sizes=sizes)
+    def begin(
+        self, t: int, sizes: tuple[int, ...], *rule: Any, again: tuple[Any, ...] = ()
+    ) -> None:
+        """Thread t is about to make the call that begins with a rule.
+
+        Behind it come others that begin with the rule `again`, as many as it asks for the lock.
+        """
+        self.actors[t] = Actor(begins=rule, sizes=sizes, again=again)
         self.judge.expired(t, False)
 
     def began(self, t: int) -> bool:
@@ -80,7 +85,8 @@ class Accesses:
 
     def may_begin(self, t: int) -> bool:
         """False while the specification, at its finite size, has no room for one more call."""
-        begins = self.actors[t].begins
+        actor = self.actors[t]
+        begins = actor.begins or (self._pcs[t] == Label.IDLE and actor.again)
         return not begins or self.judge.enabled(*begins)
 
     def observe(self, t: int, seen: Seen, slot: int | None = None) -> str:
@@ -311,6 +317,9 @@ class Accesses:
             rule, actor.begins = actor.begins, None
             self.judge.accesses["lock"] += 1
             self.judge.fire(*rule)
+        elif actor.again and self._pcs[t] == Label.IDLE:
+            self.judge.accesses["lock"] += 1
+            self.judge.fire(*actor.again)
         else:
             raise self.judge.deviation(
                 f"{self.judge.who(t)}: asks for the lock at {self.judge.pc(t).name}"

@@ -21,6 +21,8 @@ class Actor:
         touched: The bytes of it that were accessed: begin and end of each piece.
         hidden: Words whose stores are all visible although more may follow.
         begins: The call that begins when it asks for the lock: a rule and its parameters.
+        again: The call that begins then, if none of its own is under way: those behind the first
+            of a batch.
         neutral: It has the lock for a purpose that the specification knows nothing of.
         refills: The receive slot whose pointers it has stored again.
         bases: The base and size registers that it has written.
@@ -33,6 +35,7 @@ class Actor:
     touched: list[tuple[int, int]] = attrs.field(factory=list)
     hidden: set[str] = attrs.field(factory=set)
     begins: tuple[Any, ...] | None = None
+    again: tuple[Any, ...] = ()
     neutral: bool = False
     refills: int | None = None
     bases: set[Register] = attrs.field(factory=set)

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import attrs
 
 from impl.controller import Controller, Wait
-from impl.errors import DuctError, SpecificationError
+from impl.errors import DuctError, SpecificationError, WouldBlockError
 from impl.lifecycle import Lifecycle
-from impl.packet import Header, Outgoing
+from impl.packet import Header, Outgoing, Packet
 from judge.judge import Deviation
 from model.layout import Command
 from model.state import UNICAST, Label, Result
@@ -207,6 +207,20 @@ class WatchedController(_Inner):
             with observer.mutex:
                 for key in keys:
                     observer.filters.forgo(key)
+
+    def receive_packets(self, packets: list[Packet], most: int, wait: Wait) -> None:
+        """Wait for a packet, and take those behind it; each is a call of its own here."""
+        while most:
+            if packets:
+                wait = Wait(blocking=False)
+            try:
+                with self._calls.begun("receive", "begin_read", int(not wait.blocking), 0):
+                    self._inner.receive_packets(packets, 1, wait)
+            except WouldBlockError:
+                if packets:
+                    return
+                raise
+            most -= 1
 
     def receive_packet(self, wait: Wait) -> tuple[int, Header]:
         """Wait for a packet and take it; see `Controller.receive_packet`."""

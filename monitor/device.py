@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Self, final, overload
 
 from impl.memory import Data, Device, DmaRegion, Purpose
 from model.layout import Register
@@ -26,6 +26,30 @@ class WatchedRegion(DmaRegion):
         self.size = inner.size
         self.freed = False
         self._observer = observer
+
+    @property
+    def octets(self) -> Self:  # type: ignore[override]
+        """Its bytes, each access of which is told."""
+        return self
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> bytes: ...
+
+    def __getitem__(self, place: int | slice) -> int | bytes:
+        if isinstance(place, slice):
+            return self.load_bulk(place.start, place.stop - place.start)
+        return self.load(place, 1)
+
+    def __setitem__(self, place: int | slice, value: int | Data) -> None:
+        if isinstance(value, int):
+            assert isinstance(place, int)
+            self.store(place, 1, value)
+        else:
+            assert isinstance(place, slice)
+            self.store_bulk(place.start, value)
 
     def bus_address(self, offset: int = 0) -> int:
         """The address by which the card knows the byte at `offset`."""

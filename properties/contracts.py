@@ -23,6 +23,7 @@ import attrs
 from engine.terms import Sort, evaluate, next_index, symbol
 from impl.errors import CardError, InvalidArgumentError, PacketTooLongError
 from impl.packet import (
+    ADDRESSED,
     FIELDS,
     HEADER,
     Header,
@@ -32,6 +33,7 @@ from impl.packet import (
     check_received,
     index_of,
     message_of,
+    pack_addressed,
     pack_fields,
     parse_message,
     split,
@@ -134,18 +136,17 @@ def payload_too_long_is_refused(excess: int) -> None:
 # What the card says
 
 
-def received_length_that_fits_is_accepted(size: int, dest: int, src: int) -> None:
+def received_length_that_fits_is_accepted(size: int) -> None:
     """What a slot's buffers hold is what the card may announce."""
     assert 0 <= size <= 16384
-    header = Header(size, dest, src)
-    assert check_received(header) is header
+    assert check_received(size) == size
 
 
-def received_length_beyond_is_refused(excess: int, dest: int, src: int) -> None:
+def received_length_beyond_is_refused(excess: int) -> None:
     """Nothing beyond the slot's buffers is ever looked at."""
     assert 1 <= excess < (1 << 32) - 16384
     try:
-        check_received(Header(16384 + excess, dest, src))
+        check_received(16384 + excess)
     except CardError:
         return
     raise AssertionError("it was accepted")
@@ -188,14 +189,20 @@ def fields_are_the_slot_behind_its_header(
     assert FIELDS.offset + FIELDS.size == len(slot)
 
 
+def addressed_is_where_the_fields_begin(size: int, dest: int) -> None:
+    """What differs from packet to packet is stored as the whole would be."""
+    assert 0 <= size <= 16384
+    assert _fit(32, dest)
+    fields = pack_fields(split(size), dest, (0, 0, 0, 0))
+    assert pack_addressed(size, dest) == fields[: ADDRESSED.size]
+
+
 def header_is_what_the_slot_says(slot: bytes) -> None:
     """Whatever a receive slot holds, the driver reads of it what the layout reads."""
     assert len(slot) == 64
     header = unpack_header(slot[HEADER.offset : HEADER.offset + HEADER.size])
     contents = unpack(PacketSlot, slot)
-    assert header.length == contents.pktlen
-    assert header.destination == contents.dest
-    assert header.source == contents.src
+    assert header == Header(contents.pktlen, contents.dest, contents.src)
 
 
 def header_comes_back(word: int, dest: int, src: int) -> None:
@@ -392,6 +399,7 @@ CONTRACTS: Final = (
     Contract(received_length_beyond_is_refused, SPELT_OUT),
     Contract(answer_means_what_the_datasheet_says),
     Contract(fields_are_the_slot_behind_its_header),
+    Contract(addressed_is_where_the_fields_begin),
     Contract(header_is_what_the_slot_says),
     Contract(header_comes_back),
     Contract(command_slot_comes_back),

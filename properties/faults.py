@@ -58,20 +58,25 @@ def _only_if(condition: str, lines: str) -> str:
 # Lines of the driver that faults are about
 
 _HOLD: Final = "        self._held[slot] = True\n"
-_COPY_SIZE: Final = "        size = check_received(header).length\n        if not size:\n"
-_COPY: Final = "        return self._buffers.load_bulk(slot * BUFFER_SIZE, size)\n"
-_RESTORE: Final = (
-    "        fields = pack_fields(PAGE_LENGTHS, 0, page_addresses(self._buffers, slot))\n"
+_COPY_SIZE: Final = (
+    '        size = check_received(length)\n        if not size:\n            return b""\n'
 )
-_RELEASE_REQUEST: Final = "        self._device.release()\n        self._store_owner(slot"
+_COPY: Final = "        return bytes(self._payloads[begin : begin + size])\n"
+_RESTORE: Final = "        self._octets[begin : begin + FIELDS_SIZE] = self._restored[slot]\n"
+_RELEASE_REQUEST: Final = (
+    "        self._device.release()\n        self._octets[slot * self.slot_size + OWNER]"
+)
+_RELEASE_SLOT: Final = (
+    "        self._device.release()\n        self._octets[slot * PACKET_SLOT_SIZE + OWNER]"
+)
 _BELL_BARRIER: Final = "        self._device.before_register_write()\n"
 _BELL: Final = "        self._device.write(DBELL, doorbell(self.kind, slot))\n"
-_RETURNED: Final = "        oldest = index_of(self._consumed, self.slots)\n"
+_RETURNED: Final = "        oldest = self._consumed & self._mask\n"
 _ACQUIRE_RESULT: Final = (
     "        # What the card wrote to the slot is read after the owner byte.\n"
     "        self._device.acquire()\n"
 )
-_FILLED_LOAD: Final = "        owner = self._ring.load(slot * PACKET_SLOT.size"
+_FILLED_LOAD: Final = "        return bool(self._octets[slot * PACKET_SLOT_SIZE + OWNER] == HOST)\n"
 _ACQUIRE_HEADER: Final = (
     "        # What the card wrote to the slot and its buffers is read after the owner byte.\n"
     "        self._device.acquire()\n"
@@ -84,7 +89,7 @@ _READ_EVENTS: Final = (
     + "        # Completions that the flags announced are looked for after the flags were read.\n"
     + _ACQUIRE_EVENTS
 )
-_TAKE_BACK: Final = "                ring.reclaim()\n                self.runtime.wake(queue)\n"
+_TAKE_BACK: Final = "            if ring.reclaim_all():\n                self.runtime.wake(queue)\n"
 _SHOW_PACKET: Final = "        if self.receive.packet_ready():\n"
 _SUBMIT_WAIT: Final = "            self._wait_for_completion(ring, queue, slot, request, wait)\n"
 _WAIT_IF_BLOCKING: Final = "        if wait.blocking:\n" + _SUBMIT_WAIT
@@ -94,21 +99,17 @@ _ROOM: Final = (
     "                if not ring.room and unannounced:\n"
     "                    # The card must know of the others before anybody waits for it.\n"
     "                    unannounced = False\n"
-    "                    self._announce(ring, slot)\n"
-)
-_HAND_OVER: Final = (
-    "                slot = ring.hand_over(request if last and wait.blocking else None)\n"
+    "                    self._announce(ring)\n"
 )
 _LOOK_AFTER: Final = (
     "            slot, header = self.receive.consume()\n"
     '            self._surely("the packet behind one that was taken", self._look_at_next)\n'
 )
-_RECEIVE: Final = (
-    "        try:\n"
-    "            payload = controller.receive.copy(slot, header)\n"
-    "        finally:\n"
-    "            controller.repost(slot)\n"
-    "        return Packet("
+_COPY_OUT: Final = "                payload = self.copy(slot, length)\n"
+_GIVE_BACK: Final = (
+    "                self.refill(slot)\n"
+    "                others = turn.relock()\n"
+    "                self.repost(slot)\n"
 )
 _CHECK: Final = "        while True:\n            self._check(wait)\n            if ring.waiters"
 _SHUT_DOWN: Final = (
@@ -133,7 +134,11 @@ _ALLOCATE_COMMANDS: Final = "        self.command_memory = command_ring(device, 
 _AWAIT_RESET: Final = "        evidence = self._await_reset()\n"
 _FAILED_NOW: Final = "            self.failed = True\n"
 _IMPORT_RINGS: Final = "from impl.ring import CommandRing, ReceiveRing, RequestRing, TransmitRing\n"
-_FILL_IN_TX: Final = "        slot = self.next_slot\n        offset = slot * BUFFER_SIZE\n"
+_FILL_IN_TX: Final = (
+    "        slot = self.produced & self._mask\n        offset = slot * BUFFER_SIZE\n"
+)
+_SUBMIT_ALL: Final = "            handed_over, _ = self.submit(self.transmit, batch, wait)\n"
+_AS_MANY: Final = "range(begin, min(last + 1, begin + self.room))"
 
 _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     # Defects of two real drivers
@@ -144,7 +149,12 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     "wild-pointer-recycle": (
         _RING(_COPY, "        self._index = slot\n" + _COPY),
         _RING(_HOLD, _HOLD + "        self._index = self.slots\n"),
-        _RING(_RESTORE, _RESTORE.replace(", slot))", ', getattr(self, "_index", slot)))')),
+        _RING(
+            _RESTORE,
+            _RESTORE.replace(
+                "self._restored[slot]", 'fields_of(self._buffers, getattr(self, "_index", slot))'
+            ),
+        ),
     ),
     "fatal-is-forever": _LIFECYCLE("        controller.failed = False\n", ""),
     "free-while-started": _LIFECYCLE(_UNDO, _FREE_UNASKED + "            undone = None\n"),
@@ -164,6 +174,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     ),
     "wake-before-advance": _CONTROLLER(
         _TAKE_BACK,
+        "            while ring.has_completion():\n"
         "                self.runtime.wake(queue)\n"
         "                self.runtime.unlock()\n"
         "                self.runtime.lock()\n"
@@ -220,13 +231,14 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     ),
     "double-fetch": _RING(
         _COPY_SIZE,
-        "        check_received(header)\n"
-        "        size = self._load_header(slot).length\n"
-        "        if not size:\n",
+        "        check_received(length)\n"
+        "        size = self._load_header(slot)[0]\n"
+        "        if not size:\n"
+        '            return b""\n',
     ),
     "unchecked-length": _RING(
         _COPY,
-        "        inside = self._buffers.load_bulk(slot * BUFFER_SIZE, min(size, 2))\n"
+        "        inside = bytes(self._payloads[begin : begin + min(size, 2)])\n"
         '        size = int.from_bytes(inside, "little")\n' + _COPY,
     ),
     "shared-result": (
@@ -246,7 +258,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "            elif controller.failed:\n                self._opens += 1\n",
     ),
     "stale-command-index": (
-        _CONTROLLER(_CHECK, "        noted = index_of(ring._produced, ring.slots)\n" + _CHECK),
+        _CONTROLLER(_CHECK, "        noted = index_of(ring.produced, ring.slots)\n" + _CHECK),
         _CONTROLLER(
             _MY_TURN + "                return\n",
             _MY_TURN
@@ -255,12 +267,15 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         ),
         _CONTROLLER(_IMPORT_RINGS, _IMPORT_RINGS + "from impl.ring import index_of\n"),
         _RING(
-            "        return index_of(self._produced, self.slots)\n\n    def hand_over",
+            "        return index_of(self.produced, self.slots)\n",
             "        if self.noted is not None:\n"
             "            return self.noted\n"
-            "        return index_of(self._produced, self.slots)\n\n"
-            "    noted = None\n\n"
-            "    def hand_over",
+            "        return index_of(self.produced, self.slots)\n\n"
+            "    noted = None\n",
+        ),
+        _RING(
+            "        slot = self.produced & self._mask\n        # All that",
+            "        slot = self.next_slot\n        # All that",
         ),
     ),
     "phantom-write": _CONTROLLER(
@@ -283,40 +298,42 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     # Classic mistakes
     # Handing over
     "owner-before-fields": _RING(
-        _FILL_IN_TX, _FILL_IN_TX + "        self._store_owner(slot, Owner.DEVICE)\n"
+        _FILL_IN_TX, _FILL_IN_TX + "        self._octets[slot * self.slot_size + OWNER] = DEVICE\n"
     ),
     "doorbell-before-owner": (
-        _RING(_RELEASE_REQUEST, "        self.ring_doorbell(slot)\n" + _RELEASE_REQUEST),
+        _RING(_RELEASE_REQUEST, _BELL_BARRIER + _BELL + _RELEASE_REQUEST),
         _CONTROLLER(
-            "                unannounced = True\n", "                unannounced = False\n"
+            "unannounced = unannounced or ring.produced != before\n", "unannounced = False\n"
         ),
     ),
     "doorbell-wrong-index": _RING(_BELL, _BELL.replace("slot", "self.next_slot")),
     "no-doorbell": _RING(_BELL, ""),
     "doorbell-wrong-ring": _RING(_BELL, _BELL.replace("self.kind", "COMMAND_RING")),
-    "producer-unbounded": _CONTROLLER(_MY_TURN, "            if ring.waiters[0] is place:\n"),
+    "producer-unbounded": (
+        _CONTROLLER(_MY_TURN, "            if ring.waiters[0] is place:\n"),
+        _RING(_AS_MANY, "range(begin, last + 1)"),
+    ),
     "batch-sleeps-unrung": _CONTROLLER(_ROOM, ""),
-    "batch-waits-for-first": _CONTROLLER(_HAND_OVER, _HAND_OVER.replace("last and ", "")),
+    "batch-waits-for-first": _RING("request if number == last else None", "request"),
     # Taking back
     "consumer-runs-ahead": _RING(_RETURNED, "        return True\n" + _RETURNED),
     "flags-after-scan": (
         _CONTROLLER(_READ_EVENTS, ""),
         _CONTROLLER(_SHOW_PACKET, _EVENTS + _ACQUIRE_EVENTS + _SHOW_PACKET),
     ),
-    "one-per-interrupt": _CONTROLLER(
-        "            while ring.has_completion():\n", "            if ring.has_completion():\n"
+    "one-per-interrupt": _RING(
+        "        while self.has_completion():\n", "        if self.has_completion():\n"
     ),
     "reclaim-starves": _CONTROLLER(
         _TAKE_BACK,
-        _TAKE_BACK + "                self.runtime.unlock()\n                self.runtime.lock()\n",
+        "            while ring.has_completion():\n"
+        "                ring.reclaim()\n"
+        "                self.runtime.wake(queue)\n"
+        "                self.runtime.unlock()\n"
+        "                self.runtime.lock()\n",
     ),
     # Receiving
-    "returned-before-copied": _DRIVER(
-        _RECEIVE,
-        "        controller.repost(slot)\n"
-        "        payload = controller.receive.copy(slot, header)\n"
-        "        return Packet(",
-    ),
+    "returned-before-copied": _RING(_COPY_OUT + _GIVE_BACK, _GIVE_BACK + _COPY_OUT),
     "peek-without-owner": _CONTROLLER(
         "            self._wait_for_packet(wait)\n            return self.receive.peek()\n",
         "            return self.receive.peek()\n",
@@ -343,14 +360,16 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "functools.partial(self.receive.repost, slot))\n",
     ),
     "looks-after-free": _RING(
-        '        """Detach from memory."""\n        self._memory = None\n',
+        '        """Detach from memory."""\n'
+        "        self._octets = self._payloads = DETACHED\n"
+        "        self._buffers = None\n",
         '        """Detach from memory."""\n',
     ),
     # Without the lock
     "submit-without-lock": (
         _CONTROLLER(
-            "        self._enter(wait)\n        try:\n            fill_in = [",
-            "        self._check(wait)\n        if True:\n            fill_in = [",
+            "        self._enter(wait)\n        try:\n" + _SUBMIT_ALL,
+            "        self._check(wait)\n        if True:\n" + _SUBMIT_ALL,
         ),
         _CONTROLLER(
             "            return handed_over\n        finally:\n            self._leave()\n",
@@ -371,8 +390,8 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         _ALLOCATE_COMMANDS, "        device.enable_bus_master()\n" + _ALLOCATE_COMMANDS
     ),
     "indices-kept-over-reset": _RING(
-        "        self._produced = 0\n        self._consumed = 0\n        self._waiting = [",
-        "        self._consumed = self._produced\n        self._waiting = [",
+        "        self.produced = 0\n        self._consumed = 0\n        self._waiting = [",
+        "        self._consumed = self.produced\n        self._waiting = [",
     ),
     # What callers are told
     "waits-anyway": _CONTROLLER(
@@ -385,7 +404,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "            ring.abandon(slot, request)\n"
         "        elif wait.blocking:\n" + _SUBMIT_WAIT,
     ),
-    "batch-stops-short": _CONTROLLER("for packet in batch]\n", "for packet in batch[:2]]\n"),
+    "batch-stops-short": _CONTROLLER(_SUBMIT_ALL, _SUBMIT_ALL.replace("batch", "batch[:2]")),
     "result-not-looked-at": _CONTROLLER(
         "        code = errno_of(command, request.result)\n", "        code = 0\n"
     ),
@@ -427,8 +446,8 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     # The removal of each single barrier, but those of SAME_LINE
     "no-barrier-tx-fields": (
         _RING(
-            "        fields = pack_fields(\n",
-            "        self._device.release()\n        fields = pack_fields(\n",
+            "        fields = pack_addressed(",
+            "        self._device.release()\n        fields = pack_addressed(",
         ),
         _RING(_RELEASE_REQUEST, _only_if("self.kind is COMMAND_RING", _RELEASE_REQUEST)),
     ),
@@ -456,20 +475,18 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         _ACQUIRE_EVENTS,
         _only_if("self.commands.outstanding or self.transmit.outstanding", _ACQUIRE_EVENTS),
     ),
-    "no-barrier-rx-pointer": _RING(
-        "        self._device.release()\n        self._ring", "        self._ring"
-    ),
+    "no-barrier-rx-pointer": _RING(_RELEASE_SLOT, _RELEASE_SLOT.partition("\n")[2]),
     "no-barrier-rx-first-load": _RING(_RELEASE_LOADS, ""),
     "no-barrier-rx-last-load": (
         _RING(_RELEASE_LOADS, ""),
         _RING(
             _COPY,
             "        half = -(-size // 2)\n"
-            "        first = self._buffers.load_bulk(slot * BUFFER_SIZE, half)\n"
+            "        first = bytes(self._payloads[begin : begin + half])\n"
             "        self._device.release_loads()\n"
-            "        begin = slot * BUFFER_SIZE + half\n"
-            "        rest = self._buffers.load_bulk(begin, size - half) if size > half else b''\n"
-            "        return first + rest\n",
+            "        if size == half:\n"
+            "            return first\n"
+            "        return first + bytes(self._payloads[begin + half : begin + size])\n",
         ),
     ),
     "no-barrier-start-read": _LIFECYCLE("        device.release_loads()\n", ""),
@@ -486,7 +503,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     "completion-not-woken": _left_out(
         "controller",
         "                self.runtime.wake(queue)\n",
-        after="                ring.reclaim()\n",
+        after="            if ring.reclaim_all():\n",
     ),
     "readers-not-woken": _left_out(
         "controller", "            self.runtime.wake(WaitQueue.READERS)\n"
@@ -516,7 +533,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     ),
     "close-cancels-nothing": _left_out("lifecycle", "            self._runtime.cancel(handle)\n"),
     # Indices and what is kept of a slot
-    "producer-stays": _left_out("ring", "        self._produced += 1\n"),
+    "producer-stays": _left_out("ring", "        self.produced += 1\n"),
     "consumer-stays": _left_out(
         "ring", "        self._consumed += 1\n", after="        self._waiting[slot] = None\n"
     ),
@@ -524,14 +541,16 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     "waiter-not-noted": _left_out("ring", "        self._waiting[slot] = request\n"),
     "held-not-noted": _left_out("ring", _HOLD),
     "held-for-ever": _left_out("ring", "        self._held[slot] = False\n"),
-    "batch-miscounted": _left_out("controller", "                handed_over += 1\n"),
+    "batch-miscounted": _CONTROLLER(
+        "handed_over += ring.produced - before\n", "handed_over = ring.produced - before\n"
+    ),
     # Checks
     "reclaims-nothing": _RING(
-        "        if not self.outstanding:\n            return False\n        oldest",
+        "        if self._consumed == self.produced:\n            return False\n        oldest",
         "        oldest",
     ),
     "held-not-asked": _RING("        if self._held[slot]:\n            return False\n", ""),
-    "retired-not-asked": _RING("        if self._memory is None:\n            return False\n", ""),
+    "retired-not-asked": _RING("        if self._buffers is None:\n            return False\n", ""),
     "overtakes-the-line": _CONTROLLER(_MY_TURN, "            if ring.room:\n"),
     "line-never-left": _left_out("controller", "            ring.waiters.remove(place)\n"),
     "ignores-close": _CONTROLLER(
@@ -541,11 +560,13 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "                self._check(wait)\n                self._sleep(queue, wait)\n",
         "                self._sleep(queue, wait)\n",
     ),
-    "entering-not-counted": _left_out("controller", "        self.inside += 1\n"),
+    "entering-not-counted": _left_out(
+        "controller", "        self.inside += 1\n", after="            raise\n"
+    ),
     "leaving-not-counted": _left_out("controller", "        self.inside -= 1\n"),
     # Receiving
     "length-not-checked": _PACKET(
-        "    if header.length > LIMITS.max_packet:\n        raise CardError",
+        "    if length > _MOST:\n        raise CardError",
         "    if False:\n        raise CardError",
     ),
     "peek-takes": _CONTROLLER(
@@ -568,18 +589,17 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     "free-slot-not-shown": _left_out(
         "controller", "        self.show_writable()\n", before=_SHOW_PACKET
     ),
-    "pointers-not-restored": _CONTROLLER(
-        "        problem = attempted(refill)\n",
-        "        problem = None\n",
+    "pointers-not-restored": _left_out(
+        "ring", "                self.refill(slot)\n", after=_COPY_OUT
     ),
     "owner-before-pointer": _RING(
         "        self.refill(slot)\n        self._hand_over(slot)\n",
         "        self._hand_over(slot)\n        self.refill(slot)\n",
     ),
-    "lengths-not-restored": _RING(_RESTORE, _RESTORE.replace("PAGE_LENGTHS", "(0,) * 4")),
-    "pages-overlap": _RING("BUFFER_SIZE + page * LIMITS.page_size)", "BUFFER_SIZE)"),
-    "copies-too-little": _RING(_COPY, _COPY.replace(", size)", ", size - 1)")),
-    "buffers-not-advanced": _RING("                offset += len(data)\n", ""),
+    "lengths-not-restored": _RING("pack_fields(PAGE_LENGTHS, 0,", "pack_fields((0,) * 4, 0,"),
+    "pages-overlap": _RING("buffers.bus_address(page)", "buffers.bus_address(pages[0])"),
+    "copies-too-little": _RING(_COPY, _COPY.replace("+ size]", "+ size - 1]")),
+    "buffers-not-advanced": _RING("                offset += size\n", ""),
     # Open and close
     "views-kept-at-close": _DRIVER(
         "                steps.callback(self._controller.repost, slot)\n",

@@ -132,7 +132,7 @@ def _can_be_taken(simulation: Simulation, decision: Decision) -> bool:
             return simulation.idle() is not None
         case "release":
             return simulation.idle(ends=True) is not None and about[0] < len(simulation.views)
-        case "close" | "send" | "receive" | "poll" | "filter":
+        case "close" | "send" | "receive" | "batch" | "poll" | "filter":
             idle = simulation.idle(ends=kind == "close")
             return idle is not None and about[0] < len(simulation.handles)
     return decision in {*simulation.options(), *simulation.extras(), *simulation.disturbances()}

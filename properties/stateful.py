@@ -49,6 +49,8 @@ def _calls() -> Iterator[Decision]:
             yield "send", index, destination, sizes, blocking
         for view in (False, True):
             yield from [("receive", index, blocking, view)] * 6
+        for most in (2, 5):
+            yield from [("batch", index, most, blocking)] * 2
     for destination, size in itertools.product(DESTINATIONS[1:], SIZES):
         yield from [("offer", destination, size)] * 3
     for index in range(2):

@@ -83,6 +83,8 @@ class Fallible:
 
     def __getattr__(self, name):
         inner = getattr(self._inner, name)
+        if name == "octets":
+            return FallibleOctets(inner, self._strikes)
         if name not in self._errors:
             return inner
 
@@ -98,6 +100,22 @@ class Fallible:
             return self._wrap.get(name, lambda result: result)(result)
 
         return operation
+
+
+class FallibleOctets:
+    """The bytes of a region, unless it is time to fail."""
+
+    def __init__(self, inner, strikes):
+        self._inner = inner
+        self._strikes = strikes
+
+    def __getitem__(self, place):
+        self._strikes.pass_by("load", errno.EIO)
+        return self._inner[place]
+
+    def __setitem__(self, place, value):
+        self._strikes.pass_by("store", errno.EIO)
+        self._inner[place] = value
 
 
 EIO, EMFILE, ENOMEM = errno.EIO, errno.EMFILE, errno.ENOMEM

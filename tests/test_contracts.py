@@ -145,7 +145,7 @@ def test_limit_that_is_one_too_high_has_a_counterexample(monkeypatch):
     message = refuted(
         monkeypatch,
         "received_length_beyond_is_refused",
-        check_received=lambda header: header if header.length <= 16385 else CHECK_RECEIVED(header),
+        check_received=lambda length: length if length <= 16385 else CHECK_RECEIVED(length),
     )
     assert "(1," in message
 

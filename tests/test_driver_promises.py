@@ -11,6 +11,7 @@ from emulator.backend import Laboratory
 from impl.attach import Attachments
 from impl.driver import DuctDriver
 from impl.errors import CardFailedError, ClosedError, InvalidArgumentError
+from impl.packet import Packet
 from impl.settings import Settings
 from model.layout import ECHO, USER_HEADER
 
@@ -236,18 +237,14 @@ def test_a_batch_of_none_takes_no_packet(duct, most):
 
 
 def test_a_batch_ends_at_an_error_and_keeps_what_was_received(duct, monkeypatch):
-    for _ in range(2):
-        duct.send(ECHO.address, b"packet")
-    receive, problems = duct.receive, [None, CardFailedError("meanwhile")]
+    def failing(packets, most, wait):
+        packets.append(Packet(1, 2, b"packet"))
+        raise CardFailedError("meanwhile")
 
-    def failing(**options):
-        problem = problems.pop(0)
-        if problem is not None:
-            raise problem
-        return receive(**options)
-
-    monkeypatch.setattr(duct, "receive", failing)
+    monkeypatch.setattr(duct._controller, "receive_packets", failing)
     assert [packet.payload for packet in duct.receive_batch(9, timeout=PATIENCE)] == [b"packet"]
+    with pytest.raises(CardFailedError):
+        duct.receive(timeout=PATIENCE)
 
 
 def test_a_message_may_be_cut_to_nothing_or_not_at_all(duct):

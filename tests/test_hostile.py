@@ -24,7 +24,8 @@ from properties.simulation.hostile_choices import Setup, decisions, setups
 
 PROFILE = chosen()
 PATIENCE = 30
-CHECKED_SIZE = "        size = check_received(header).length\n        if not size:"
+CHECKED_SIZE = '        size = check_received(length)\n        if not size:\n            return b""'
+CHECKED = "    if length > _MOST:\n        raise CardError"
 DRAINING = "sleep(WaitQueue.LIFE, deadline)\n        except ExpiredError:\n            return None"
 GO = ("go", bytes(64))
 
@@ -99,20 +100,16 @@ def test_card_that_takes_everything_leaves_senders_to_their_deadlines():
 
 BROKEN = {
     "the length that the card announces is not checked": (
-        SourceChange("packet", "    if header.length > LIMITS.max_packet:", "    if False:"),
+        SourceChange("packet", CHECKED, CHECKED.replace("length > _MOST", "False")),
         "bytes 0 to .* of the buffers of slot",
     ),
     "the limit of that check is one too high": (
-        SourceChange(
-            "packet",
-            "    if header.length > LIMITS.max_packet:",
-            "    if header.length > LIMITS.max_packet + 1:",
-        ),
+        SourceChange("packet", CHECKED, CHECKED.replace("_MOST", "_MOST + 1")),
         "bytes 0 to 16384 of the buffers of slot|of 16385 bytes",
     ),
     "the length is loaded again after its check": (
         SourceChange(
-            "ring", CHECKED_SIZE, CHECKED_SIZE.replace("header)", "self._load_header(slot))")
+            "ring", CHECKED_SIZE, CHECKED_SIZE.replace("(length)", "(self._load_header(slot)[0])")
         ),
         "the slot said",
     ),
@@ -135,7 +132,9 @@ BROKEN = {
         "a sleep that ends at",
     ),
     "slots are taken back that were never handed over": (
-        SourceChange("ring", "        if not self.outstanding:\n            return False\n", ""),
+        SourceChange(
+            "ring", "        if self._consumed == self.produced:\n            return False\n", ""
+        ),
         "not over after 1000 steps",
     ),
     "memory is forgotten when the card stops": (

@@ -304,7 +304,7 @@ def test_a_packet_that_was_taken_when_it_is_seen_does_not_hold_up_the_close(
 
     monkeypatch.setattr(controller, "receive_packet", take_and_see)
     with pytest.raises(SpecificationError):
-        duct.receive(timeout=30)
+        duct.receive_view(timeout=30)
     assert len(taken) == 1
     duct.close()
     assert not laboratory.card().card.started

@@ -30,6 +30,22 @@ class Region:
         self.purpose = purpose
         self.said = said
 
+    @property
+    def octets(self):
+        return self
+
+    def __getitem__(self, place):
+        if isinstance(place, slice):
+            return self.load_bulk(place.start, place.stop - place.start)
+        return self.load(place, 1)
+
+    def __setitem__(self, place, value):
+        if isinstance(place, slice):
+            assert len(value) == place.stop - place.start
+            self.store_bulk(place.start, value)
+        else:
+            self.store(place, 1, value)
+
     def bus_address(self, offset=0):
         return self.base + offset
 
@@ -114,8 +130,8 @@ def receive(device, memory):
 
 
 def send(ring, request=None, payload=b""):
-    ring.fill_in(outgoing(1, payload))
-    return ring.hand_over(request)
+    ring.produce([outgoing(1, payload)], 0, request)
+    return ring.last_slot
 
 
 def give_to_host(region, slot):
@@ -153,8 +169,10 @@ def test_a_ring_that_was_never_set_up_is_out_of_use(device, kind):
 def test_a_receive_ring_that_was_never_set_up_is_out_of_use(device):
     ring = ReceiveRing(device, SLOTS)
     assert not ring.packet_ready()
+    out_of_use(lambda: ring.initialise_slot(0))
     out_of_use(lambda: ring.refill(0))
-    out_of_use(lambda: ring.repost(0))
+    out_of_use(lambda: ring.copy(0, 1))
+    out_of_use(lambda: ring.borrow(0, 1))
 
 
 def test_a_transmit_ring_that_was_retired_is_out_of_use_and_has_nothing_outstanding(
@@ -260,7 +278,8 @@ def test_a_slot_is_filled_in_before_it_is_handed_over_and_the_bell_comes_last(
     transmit, memory, device
 ):
     del device.said[:]
-    transmit.ring_doorbell(send(transmit, payload=b"bytes"))
+    send(transmit, payload=b"bytes")
+    transmit.ring_doorbell()
     buffers, ring = memory.transmit_buffers.purpose, memory.transmit_ring.purpose
     assert device.said == [
         ("store", buffers, 0),
@@ -280,11 +299,12 @@ def test_a_command_is_filled_in_without_its_owner_and_its_result_is_the_cards(de
         ring.initialise_slot(slot)
     request = Request()
     for slot in range(2):
-        ring.fill_in(Command.ADDFILT, 0x80000000, 0x80000001)
+        ring.fill_in((Command.ADDFILT, 0x80000000, 0x80000001))
         begin = slot * COMMAND_SLOT.size
         assert region.data[begin] == Owner.HOST
         assert region.data[begin + COMMAND_SLOT["error"].offset] == 0
-        assert ring.hand_over(request) == slot
+        ring.hand_over(request)
+        assert ring.last_slot == slot
     region.data[COMMAND_SLOT["owner"].offset] = Owner.HOST
     region.data[COMMAND_SLOT["error"].offset] = 28
     assert ring.has_completion()
@@ -303,8 +323,8 @@ def test_packets_arrive_in_order_and_slots_come_back_in_any(receive, memory):
         assert receive.peek().length == number
         slot, header = receive.consume()
         assert (slot, header) == (number, Header(number, 2, 3))
-        assert receive.copy(slot, header) == bytes([number]) * number
-        assert receive.borrow(slot, header) == bytes([number]) * number
+        assert receive.copy(slot, header.length) == bytes([number]) * number
+        assert receive.borrow(slot, header.length) == bytes([number]) * number
         held.append(slot)
     # All slots are held; the next one is the host's, and yet no packet is in it.
     assert not receive.packet_ready()
@@ -345,7 +365,7 @@ def test_a_result_is_read_after_its_owner(device):
     memory = device.allocate(SLOTS * COMMAND_SLOT.size, ring)
     commands = CommandRing(device, SLOTS)
     commands.restart(memory)
-    commands.fill_in(Command.FLUSHFILT, 0, 0)
+    commands.fill_in((Command.FLUSHFILT, 0, 0))
     commands.hand_over(None)
     give_to_host(memory, 0)
     del device.said[:]

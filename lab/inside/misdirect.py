@@ -17,7 +17,7 @@ import attrs
 from impl.attach import Attachments, backends
 from impl.driver import DuctDriver
 from impl.errors import CardFailedError
-from impl.memory import Data, Device, DmaRegion, Purpose
+from impl.memory import Data, Device, DmaRegion, Octets, Purpose
 from model.layout import ECHO, FLAGS, FLTB, FLTR, RST, Bit, Register
 
 NOWHERE = 0x32_1000_0000
@@ -38,6 +38,10 @@ class Misplaced(DmaRegion):
     @property
     def size(self) -> int:  # type: ignore[override]
         return self.region.size
+
+    @property
+    def octets(self) -> Octets:  # type: ignore[override]
+        return self.region.octets
 
     def bus_address(self, offset: int = 0) -> int:
         return NOWHERE + offset

@@ -12,7 +12,7 @@ import abc
 import functools
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast, final
+from typing import Any, Final, TypeVar, cast, final, overload
 
 import attrs
 
@@ -172,6 +172,29 @@ class TestRegion(DmaRegion):
         self.size = len(region.visible)
         self.region = region
         self._host = host
+
+    @property
+    def octets(self) -> TestRegion:  # type: ignore[override]
+        return self
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> bytes: ...
+
+    def __getitem__(self, place: int | slice) -> int | bytes:
+        if isinstance(place, slice):
+            return self.load_bulk(place.start, place.stop - place.start)
+        return self.load(place, 1)
+
+    def __setitem__(self, place: int | slice, value: int | Data) -> None:
+        if isinstance(value, int):
+            assert isinstance(place, int)
+            self.store(place, 1, value)
+        else:
+            assert isinstance(place, slice)
+            self.store_bulk(place.start, value)
 
     def bus_address(self, offset: int = 0) -> int:
         return self.region.bus + offset

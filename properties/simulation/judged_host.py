@@ -31,6 +31,7 @@ from model.layout import (
     Register,
     split_doorbell,
 )
+from model.state import Label, Result
 from model.words import WORDS
 from properties.simulation.host import Ending, Host, JudgedHost, Posted
 from properties.simulation.threads import HostThread
@@ -89,11 +90,14 @@ class JudgingHost(JudgedHost):
     Attributes:
         judge: The specification beside the run.
         handed_over: The packets that were handed over, by number.
+        ends: How each call that a user's thread has begun ended, of a batch one after the other,
+            and the number of the packet that it received if it did.
     """
 
     def __init__(self, judge: Judge) -> None:
         self.judge = judge
         self.handed_over: dict[int, tuple[int, bytes]] = {}
+        self.ends: dict[int, list[tuple[Result, int]]] = {}
         self._packets: dict[int, tuple[tuple[int, bytes], ...]] = {}
         self._now = judge.now
         self._acts_for: dict[int, int] = {}
@@ -107,11 +111,19 @@ class JudgingHost(JudgedHost):
 
     # Calls
 
-    def begin(self, t: int, packets: tuple[tuple[int, bytes], ...], *rule: Any) -> None:
-        """Thread t is about to make the call that begins with a rule."""
+    def begin(
+        self,
+        t: int,
+        packets: tuple[tuple[int, bytes], ...],
+        *rule: Any,
+        again: tuple[Any, ...] = (),
+    ) -> None:
+        """Thread t is about to make the call that begins with a rule, and others behind it."""
         self._packets[t] = packets
-        self._accesses.begin(t, tuple(len(payload) for _, payload in packets), *rule)
+        sizes = tuple(len(payload) for _, payload in packets)
+        self._accesses.begin(t, sizes, *rule, again=again)
         self._acts_for.pop(t, None)
+        self.ends[t] = []
 
     def began(self, t: int) -> bool:
         """The call has asked for the lock."""
@@ -254,8 +266,11 @@ class JudgingHost(JudgedHost):
         self._accesses.granted(self._me(thread))
 
     def unlock(self, thread: HostThread) -> None:
-        self._accesses.unlock(self._me(thread))
+        t = self._me(thread)
+        self._accesses.unlock(t)
         self._acts_for.pop(thread.number, None)
+        if t in self.ends and self.judge.pc(t) is Label.IDLE:
+            self.ends[t].append((self.judge.result(t), self._now["threads_packet"][t]))
 
     def sleep(self, thread: HostThread, queue: WaitQueue) -> None:
         self._accesses.sleep(self._me(thread), queue)

@@ -403,6 +403,20 @@ class Simulation:
             handle=handle,
         )
 
+    def _do_batch(self, index: int, most: int, blocking: bool) -> None:
+        """A user receives several packets in one call."""
+        handle = self.handles[index]
+        self._call(
+            "batch",
+            lambda: handle.receive_batch(most, blocking=blocking, timeout=1.0),
+            (),
+            "begin_read",
+            int(not blocking),
+            0,
+            handle=handle,
+            again=("begin_read", 1, 0),
+        )
+
     def _do_poll(self, index: int) -> None:
         handle = self.handles[index]
         self._call("poll", handle.poll, (), "begin_read", 1, 1, handle=handle)
@@ -439,11 +453,14 @@ class Simulation:
         rule: str | None = None,
         *parameters: int,
         handle: Any = None,
+        again: tuple[Any, ...] = (),
     ) -> None:
         thread = self.idle(ends=kind in {"close", "release"})
         assert thread is not None, "too many calls under way"
         begins = () if rule is None else (rule, thread.number, *parameters)
-        self.judged_host.begin(thread.number, packets, *begins)
+        if again:
+            again = again[0], thread.number, *again[1:]
+        self.judged_host.begin(thread.number, packets, *begins, again=again)
         self.calls[thread.number] = PlannedCall(kind, thread, packets, handle)
         thread.begin(body)
 
@@ -482,6 +499,9 @@ class Simulation:
                 f"specification is at {judge.pc(t).name}"
             )
         outcome = judge.result(t)
+        if call.kind == "batch" and error is None:
+            self._check_received_batch(call, t, result)
+            return
         if call.kind == "poll" and error is None:
             self._check_polled(t, outcome, result)
             return
@@ -525,8 +545,29 @@ class Simulation:
                 f"sent, and the specification says {outcome.name} and counts {counted}"
             )
 
+    def _check_received_batch(self, call: PlannedCall, t: int, packets: Any) -> None:
+        """Each packet of a batch is one that a call of its own received; an error is owed."""
+        ends = self.judged_host.ends[t]
+        received = [number for outcome, number in ends if outcome is Result.OK]
+        if len(packets) != len(received):
+            raise Deviation(
+                f"{self.judge.who(t)}: received {len(packets)} packets in a batch, and the "
+                f"specification says {', '.join(outcome.name for outcome, _ in ends)}"
+            )
+        for number, packet in zip(received, packets, strict=True):
+            self._check_packet(t, number, packet)
+        last, owed = ends[-1][0], list(call.handle.owed)
+        call.handle.owed.clear()
+        right = OUTCOMES[last] if last not in {Result.OK, Result.EAGAIN} else ()
+        if len(owed) != bool(right) or not all(isinstance(error, right) for error in owed):
+            raise Deviation(
+                f"{self.judge.who(t)}: a batch that ended with {last.name} owes {owed or 'nothing'}"
+            )
+
     def _check_received(self, t: int, packet: Any) -> None:
-        number = self.judge.now["threads_packet"][t]
+        self._check_packet(t, self.judge.now["threads_packet"][t], packet)
+
+    def _check_packet(self, t: int, number: int, packet: Any) -> None:
         wanted = self._packets[number]
         got = (packet.source, packet.destination, bytes(packet.payload))
         if got != (wanted.source, wanted.destination, wanted.payload):

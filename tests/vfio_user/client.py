@@ -221,7 +221,8 @@ class GuestMemory(DmaRegion):
 
     def __init__(self, purpose, view, address):
         self.purpose, self.size = purpose, len(view)
-        self._view, self._address = view, address
+        self._view = self.octets = view
+        self._address = address
 
     def bus_address(self, offset=0):
         return self._address + offset

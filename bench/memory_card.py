@@ -1,0 +1,160 @@
+"""A card that costs nothing: ordinary memory, and whoever measures plays its part.
+
+The driver finds what it would find above real hardware: mapped memory, the barriers of this
+machine, registers. What the card does takes no time of the driver's, since it is done between two
+measured pieces.
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from typing import Final, final
+
+from impl.barriers import Barriers
+from impl.mapped import MappedRegion, whole_pages
+from impl.memory import Device, DmaRegion, Purpose
+from model.layout import (
+    COMMAND_RING,
+    COMMAND_SLOT,
+    DBELL,
+    EVFLAGS,
+    FLAGS,
+    HWADDR,
+    IDENTITY,
+    PACKET_SLOT,
+    VMAJ,
+    VMIN,
+    Owner,
+    Register,
+    split_doorbell,
+)
+
+__all__ = ["MemoryCard"]
+
+OWN: Final = 0x34565CAB
+SENDER: Final = 0xEC60
+LENGTH: Final = PACKET_SLOT["pktlen"]
+DESTINATION: Final = PACKET_SLOT["dest"]
+SOURCE: Final = PACKET_SLOT["src"]
+
+
+@final
+class MemoryCard(Device):
+    """The card. It answers commands when the doorbell rings, and the rest when it is told to."""
+
+    def __init__(self) -> None:
+        self._regions: dict[Purpose, MappedRegion] = {}
+        self._next = 1 << 32
+        self._vectors = [threading.Semaphore(0) for _ in range(IDENTITY.vectors)]
+        self._open = True
+        self._arrived = 0
+        self._returned = 0
+        self.doorbell = 0
+        barriers = Barriers.of_this_machine()
+        # As `impl.hardware` has them.
+        self.acquire = barriers.acquire  # type: ignore[method-assign]
+        self.release = barriers.release  # type: ignore[method-assign]
+        self.release_loads = barriers.release_loads  # type: ignore[method-assign]
+        self._barriers = barriers
+
+    # What is done between two measured pieces
+
+    def receives(self, count: int, size: int) -> None:
+        """Packets of `size` bytes come in, into slots that are the card's."""
+        ring = self._regions[Purpose.RECEIVE_RING]
+        for number in range(self._arrived, self._arrived + count):
+            at = number * PACKET_SLOT.size % ring.size
+            if ring.octets[at] != Owner.DEVICE:
+                raise RuntimeError("a packet comes in, and its slot is not the card's")
+            for field, value in ((LENGTH, size), (DESTINATION, OWN), (SOURCE, SENDER)):
+                ring.store(at + field.offset, field.width, value)
+            ring.octets[at] = Owner.HOST
+        self._arrived += count
+
+    def sends(self) -> int:
+        """All that was handed over is sent; returns how many packets that were."""
+        ring, before = self._regions[Purpose.TRANSMIT_RING], self._returned
+        while ring.octets[at := self._returned * PACKET_SLOT.size % ring.size] == Owner.DEVICE:
+            ring.octets[at] = Owner.HOST
+            self._returned += 1
+        return self._returned - before
+
+    # Memory
+
+    def allocate(self, size: int, purpose: Purpose) -> DmaRegion:
+        """A new region."""
+        whole = whole_pages(size, mmap.PAGESIZE)
+        memory = mmap.mmap(-1, whole, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory.write(bytes(whole))
+        if purpose is Purpose.RECEIVE_RING:
+            self._arrived = 0
+        elif purpose is Purpose.TRANSMIT_RING:
+            self._returned = 0
+        region = MappedRegion(purpose, size, memory, [self._next])
+        self._regions[purpose] = region
+        self._next += whole
+        return region
+
+    def free(self, region: DmaRegion) -> None:
+        """Nothing: memory ends with its last view."""
+
+    # Barriers
+
+    def acquire(self) -> None:
+        """That of this machine."""
+        self._barriers.acquire()
+
+    def release(self) -> None:
+        """That of this machine."""
+        self._barriers.release()
+
+    def release_loads(self) -> None:
+        """That of this machine."""
+        self._barriers.release_loads()
+
+    def before_register_write(self) -> None:
+        """That of this machine."""
+        self._barriers.before_register_write()
+
+    def fence(self) -> None:
+        """That of this machine."""
+        self._barriers.fence()
+
+    # Registers
+
+    def read(self, register: Register) -> int:
+        """Version and address; the others are 0."""
+        # By identity, since a hash of a register would take longer than what is measured.
+        for known, value in ((EVFLAGS, 0), (FLAGS, 0), (HWADDR, OWN), (VMAJ, 2), (VMIN, 1)):
+            if register is known:
+                return value
+        raise ValueError(f"{register.name} is not read")
+
+    def write(self, register: Register, value: int) -> None:
+        """A doorbell of the command ring is answered at once."""
+        if register is not DBELL:
+            return
+        self.doorbell = value
+        ring, slot = split_doorbell(value)
+        if ring is COMMAND_RING:
+            memory = self._regions[Purpose.COMMAND_RING].octets
+            memory[COMMAND_RING.offset(slot) + COMMAND_SLOT["error"].offset] = 0
+            memory[COMMAND_RING.offset(slot)] = Owner.HOST
+            self._vectors[IDENTITY.event_vector].release()
+
+    def enable_bus_master(self) -> None:
+        """Nothing."""
+
+    # Interrupts
+
+    def wait_for_interrupt(self, vector: int) -> bool:
+        """Wait for a command's answer, or the end."""
+        self._vectors[vector].acquire()
+        return self._open
+
+    def close(self) -> None:
+        """End all waits."""
+        self._open = False
+        for vector in self._vectors:
+            vector.release()
