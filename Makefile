@@ -38,7 +38,8 @@ lab: env ## try the driver on a real kernel with emulated cards, in a virtual ma
 lab-shell: env ## that virtual machine, to play in
 	$(RUN) lab shell $(ARGS)
 
-bench: env ## measure how fast the executor and the proofs are
+bench: env ## measure what a packet costs, and how fast the executor and the proofs are
+	$(RUN) bench.forward
 	$(RUN) bench $(ARGS)
 
 contracts: env ## let CrossHair look for counterexamples to the driver's contracts
@@ -60,7 +61,8 @@ format: env ## rewrite the source as make test wants it
 
 env: ## only make the environment
 	@sh bin/environment $(PYTHON)
+	@[ ! -d impl/datapath ] || $(RUN) impl.datapath.build
 
 clean: ## remove the environment and everything that was made
-	rm -rf $(VENV) $(VENV).before .lab .proof-answers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV).before .lab .proof-answers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info impl/datapath/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -28,12 +28,13 @@ import attrs
 from bench.memory_card import MemoryCard
 from impl.attach import Attachment
 from impl.controller import Controller
+from impl.datapath.loader import PYTHON, Datapath, chosen
 from impl.driver import DuctDriver
 from impl.settings import Settings
 from impl.threads import ThreadRuntime
 from model.layout import LIMITS
 
-__all__ = ["BATCHES", "RESULTS", "Cost", "Yardstick", "forwarding", "measured", "write_results"]
+__all__ = ["BATCHES", "RESULTS", "Cost", "Yardstick", "main", "measured", "write_results"]
 
 BATCHES: Final = (1, 32, 64, 256)
 RESULTS: Final = Path("bench/results.json")
@@ -52,18 +53,31 @@ class Cost:
 
     Attributes:
         batch: Packets in a batch.
-        api: By `receive_batch` and `send_batch`, with the interrupt that takes slots back.
+        scalar: By `receive_batch` and `send_batch` in Python, with the interrupt that takes slots
+            back.
+        kernel: The same over the C kernel; None if it is not built.
         c: By the ring in C; None if there is no compiler.
     """
 
     batch: int
-    api: float
+    scalar: float
+    kernel: float | None
     c: float | None
 
-    @property
-    def ratio(self) -> float | None:
-        """How many times the ring in C."""
-        return None if self.c is None else self.api / self.c
+    def ratio(self, cost: float | None) -> float | None:
+        """How many times the ring in C a cost is."""
+        return None if self.c is None or cost is None else cost / self.c
+
+    def figures(self) -> dict[str, float]:
+        """All that was measured, by the names in `bench/results.json`."""
+        named = {
+            "scalar_ns": self.scalar,
+            "kernel_api_ns": self.kernel,
+            "c_ns": self.c,
+            "scalar_ratio": self.ratio(self.scalar),
+            "kernel_api_ratio": self.ratio(self.kernel),
+        }
+        return {name: round(value, 1) for name, value in named.items() if value is not None}
 
 
 class Yardstick:
@@ -107,50 +121,59 @@ def forwarding(
     return forward
 
 
-def measured(batch: int, payload: int, seconds: float, yardstick: Yardstick | None) -> Cost:
-    """Forward batches for so many seconds."""
+def cost_of(datapath: Datapath, batch: int, payload: int, seconds: float) -> float:
+    """Nanoseconds a packet when batches are forwarded for so many seconds: the median."""
     card = MemoryCard()
-    runtime = ThreadRuntime()
     shift = slots_for(batch).bit_length() - 1
-    attachment = Attachment.to(card, runtime, Settings(ring_shift=shift))
-    c: list[float] = []
+    attachment = Attachment.to(card, ThreadRuntime(), Settings(ring_shift=shift), datapath)
     samples: list[float] = []
     try:
         with DuctDriver(attachment) as duct:
             forward = forwarding(duct, attachment.controller, card, batch, payload)
             for _ in range(2):
                 forward()
-            for _ in range(2):
-                if yardstick is not None:
-                    c.append(yardstick.measure(batch, payload, seconds / 4))
-                until = time.perf_counter() + seconds / 4
-                while time.perf_counter() < until or len(samples) < 3:
-                    samples.append(forward())
+            until = time.perf_counter() + seconds
+            while time.perf_counter() < until or len(samples) < 3:
+                samples.append(forward())
     finally:
         attachment.detach()
-    return Cost(batch, statistics.median(samples) / batch * 1e9, statistics.fmean(c) if c else None)
+    return statistics.median(samples) / batch * 1e9
+
+
+def measured(batch: int, payload: int, seconds: float, yardstick: Yardstick | None) -> Cost:
+    """What a packet of a batch costs, each way in its turn, twice, for so many seconds in all."""
+    kernel = chosen()
+    part = seconds / 6
+    costs: dict[str, list[float]] = {"scalar": [], "kernel": [], "c": []}
+    for _ in range(2):
+        if yardstick is not None:
+            costs["c"].append(yardstick.measure(batch, payload, part))
+        costs["scalar"].append(cost_of(PYTHON, batch, payload, part))
+        if kernel.kernel is not None:
+            costs["kernel"].append(cost_of(kernel, batch, payload, part))
+    means = {name: statistics.fmean(found) if found else None for name, found in costs.items()}
+    assert means["scalar"] is not None
+    return Cost(batch, means["scalar"], means["kernel"], means["c"])
 
 
 def write_results(costs: list[Cost], place: Path = RESULTS) -> None:
-    """Write what was found: `{"forward": {"64": {"api_ns": ..., "c_ns": ...}}}`."""
-    found = {
-        str(cost.batch): {
-            name: round(value, 1)
-            for name, value in (("api_ns", cost.api), ("c_ns", cost.c), ("ratio", cost.ratio))
-            if value is not None
-        }
-        for cost in costs
-    }
+    """Write what was found: `{"forward": {"64": {"scalar_ns": ..., "c_ns": ...}}}`."""
+    found = {str(cost.batch): cost.figures() for cost in costs}
     place.write_text(json.dumps({"forward": found}, indent=2) + "\n", encoding="utf-8")
 
 
 def print_costs(costs: list[Cost]) -> None:
     """A table of them."""
-    print(f"{'packets in a batch':<20} {'driver':>10} {'C':>8} {'ratio':>7}")
+    print(f"{'packets in a batch':<20} {'C':>10} {'Python':>19} {'C kernel':>19}")
     for cost in costs:
-        c = "-" if cost.c is None else f"{cost.c:,.1f}"
-        ratio = "-" if cost.ratio is None else f"{cost.ratio:,.0f}x"
-        print(f"{cost.batch:<20} {cost.api:>7,.0f} ns {c:>5} ns {ratio:>7}", flush=True)
+        c = "-" if cost.c is None else f"{cost.c:,.1f} ns"
+        cells = (_cell(value, cost.ratio(value)) for value in (cost.scalar, cost.kernel))
+        print(f"{cost.batch:<20} {c:>10}", *cells, flush=True)
+
+
+def _cell(value: float | None, ratio: float | None) -> str:
+    text = "-" if value is None else f"{value:,.0f} ns"
+    return f"{text:>10} {'' if ratio is None else f'{ratio:,.0f}x':>8}"
 
 
 def main() -> None:
@@ -162,7 +185,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.profile:
         with cProfile.Profile() as profile:
-            measured(options.profile, options.payload, options.seconds, None)
+            cost_of(PYTHON, options.profile, options.payload, options.seconds)
         pstats.Stats(profile).sort_stats("tottime").print_stats(25)
         return
     compiler = shutil.which("cc")

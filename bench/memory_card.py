@@ -80,6 +80,10 @@ class MemoryCard(Device):
             self._returned += 1
         return self._returned - before
 
+    def contents(self) -> dict[Purpose, bytes]:
+        """All that the memory holds."""
+        return {purpose: bytes(region.octets) for purpose, region in self._regions.items()}
+
     # Memory
 
     def allocate(self, size: int, purpose: Purpose) -> DmaRegion:

@@ -17,6 +17,7 @@ from typing import Final
 import attrs
 
 from impl.controller import Controller
+from impl.datapath.loader import PYTHON, Datapath, chosen
 from impl.errors import InvalidArgumentError, UnknownAddressError, WaitTimeoutError
 from impl.lifecycle import Lifecycle
 from impl.memory import Device
@@ -53,9 +54,15 @@ class Attachment:
     monitoring: Monitoring | None = None
 
     @classmethod
-    def to(cls, device: Device, runtime: Runtime, settings: Settings) -> Attachment:
+    def to(
+        cls,
+        device: Device,
+        runtime: Runtime,
+        settings: Settings,
+        datapath: Datapath = PYTHON,
+    ) -> Attachment:
         """Take hold of a card: its command ring is allocated, its interrupts are served."""
-        controller = Controller(device, runtime, settings)
+        controller = Controller(device, runtime, settings, datapath)
         controller.start()
         return cls(controller, Lifecycle(controller))
 
@@ -144,6 +151,7 @@ class Attachments:
         self, address: str, settings: Settings, monitoring: Monitoring | None
     ) -> Attachment:
         watch = None if monitoring is None else self._watch()(settings, monitoring)
+        datapath = PYTHON if watch is not None else chosen()
         with contextlib.ExitStack() as undo:
             runtime = ThreadRuntime()
             # It waits for the threads that serve interrupts, which end with the device.
@@ -151,7 +159,7 @@ class Attachments:
             device = self._reach(address)
             undo.callback(device.close)
             if watch is None:
-                attachment = Attachment.to(device, runtime, settings)
+                attachment = Attachment.to(device, runtime, settings, datapath)
             else:
                 attachment = Attachment.watched(device, runtime, settings, watch)
                 attachment.monitoring = monitoring

@@ -15,6 +15,8 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
+from impl.card_info import Info
+from impl.datapath.loader import PYTHON, Datapath
 from impl.dma import command_ring
 from impl.errors import (
     CallInterruptedError,
@@ -43,7 +45,6 @@ from model.layout import (
     VMAJ,
     VMIN,
     Command,
-    Info,
     errno_of,
     is_fatal,
     ring_slots,
@@ -104,22 +105,30 @@ class Controller:
     """A card and everything that its users share.
 
     Attributes:
-        info: Version and hardware address.
+        datapath: What moves packets.
+        info: Version and hardware address, and what moves packets.
         life: Whether the card is open.
         failed: A fatal error was seen; calls end with `CardFailedError`.
         failure: What it was.
     """
 
-    def __init__(self, device: Device, runtime: Runtime, settings: Settings) -> None:
+    def __init__(
+        self,
+        device: Device,
+        runtime: Runtime,
+        settings: Settings,
+        datapath: Datapath = PYTHON,
+    ) -> None:
         slots = ring_slots(settings.ring_shift)
         self.device = device
         self.runtime = runtime
         self.settings = settings
-        self.info = Info(device.read(VMAJ), device.read(VMIN), device.read(HWADDR))
+        self.datapath = datapath
+        self.info = Info(device.read(VMAJ), device.read(VMIN), device.read(HWADDR), datapath.name)
         self.command_memory = command_ring(device, slots)
         self.commands = CommandRing(device, slots)
-        self.transmit = TransmitRing(device, slots)
-        self.receive = ReceiveRing(device, slots)
+        self.transmit = TransmitRing(device, slots, datapath)
+        self.receive = ReceiveRing(device, slots, datapath)
         self.life = Life.CLOSED
         self.failed = False
         self.failure = ""

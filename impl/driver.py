@@ -20,6 +20,7 @@ from typing import Self, final
 import attrs
 
 from impl.attach import ATTACHMENTS, Attachment, Attachments
+from impl.card_info import Info
 from impl.controller import NO_WAIT, Wait
 from impl.errors import (
     ClosedError,
@@ -40,7 +41,7 @@ from impl.packet_calls import PacketCalls, check_most, check_timeout, check_whol
 from impl.polling import Direction, Poller
 from impl.settings import Monitoring, Settings
 from impl.watch import Watch
-from model.layout import Command, Info
+from model.layout import Command
 
 __all__ = ["DuctDriver", "PacketView", "Readiness"]
 
@@ -127,7 +128,8 @@ class DuctDriver(PacketCalls):
     `close` every call raises `ClosedError`. All of these are `OSError`s; see `impl.errors`.
 
     Attributes:
-        info: Version (`major`, `minor`) and hardware address (`hwaddr`) of the card.
+        info: Version (`major`, `minor`) and hardware address (`hwaddr`) of the card, and what moves
+            its packets (`datapath`).
         watch: What judges the accesses, if the card was opened with a monitor; otherwise None.
     """
 
@@ -247,7 +249,12 @@ class DuctDriver(PacketCalls):
             The errors of `send`. Nothing was sent if they are about what was given, or if the call
             may not wait; otherwise a part may have been.
         """
-        batch = [outgoing(destination, payload) for destination, payload in packets]
+        kernel = self._controller.datapath.kernel
+        batch = (
+            [outgoing(destination, payload) for destination, payload in packets]
+            if kernel is None
+            else kernel.checked(packets, outgoing)
+        )
         wait = self._wait(blocking, timeout, interruption)
         return self._controller.send(batch, wait) if batch else 0
 

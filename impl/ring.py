@@ -14,10 +14,13 @@ Nothing here waits or locks: callers hold the driver's lock, except where a meth
 
 from __future__ import annotations
 
+import functools
+from array import array
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Generic, NoReturn, TypeVar, final
+from typing import Any, Final, Generic, NoReturn, TypeVar, final
 
+from impl.datapath.loader import PYTHON, Datapath
 from impl.dma import BUFFER_SIZE, PacketMemory
 from impl.memory import Device, DmaRegion, Octets
 from impl.packet import (
@@ -236,16 +239,67 @@ class TransmitRing(RequestRing[Outgoing]):
 
     slot_size = PACKET_SLOT.size
     kind = TRANSMIT_RING
-    _buffers: Octets = DETACHED
-    _pointers: Sequence[bytes] = ()
+
+    def __init__(self, device: Device, slots: int, datapath: Datapath = PYTHON) -> None:
+        super().__init__(device, slots)
+        self._datapath = datapath
+        self._kernel: Any = None
+        self._buffers: Octets = DETACHED
+        self._pointers: Sequence[bytes] = ()
 
     def start_over(self, memory: PacketMemory) -> None:
         """Begin at slot 0 of new memory, with nothing outstanding."""
         self.restart(memory.transmit_ring)
         self._buffers = memory.transmit_buffers.octets
-        self._pointers = [
-            fields_of(memory.transmit_buffers, slot)[ADDRESSED.size :] for slot in range(self.slots)
-        ]
+        fields = [fields_of(memory.transmit_buffers, slot) for slot in range(self.slots)]
+        self._pointers = [whole[ADDRESSED.size :] for whole in fields]
+        kernel = self._datapath.kernel_for(self._octets, self._buffers)
+        if kernel is not None:
+            self._kernel = kernel.Transmit(
+                device=self._device,
+                bell=functools.partial(self._device.write, DBELL),
+                ring=self._octets,
+                payloads=self._buffers,
+                fields=b"".join(fields),
+            )
+
+    def retire(self) -> None:
+        """Detach from memory, with nothing outstanding."""
+        super().retire()
+        self._kernel = None
+        self._buffers = DETACHED
+
+    def produce(self, batch: Sequence[Outgoing], begin: int, request: Request | None) -> None:
+        """Put packets from item `begin` on into slots; see `RequestRing.produce`."""
+        if self._kernel is None:
+            super().produce(batch, begin, request)
+            return
+        done = self._kernel.produce(batch, begin, self.room, self.produced)
+        self.produced += done
+        if begin + done == len(batch):
+            self._waiting[self.last_slot] = request
+
+    def ring_doorbell(self) -> None:
+        """Tell the card to look at the ring, up to the slot that was handed over last."""
+        if self._kernel is None:
+            super().ring_doorbell()
+        else:
+            self._kernel.doorbell(doorbell(self.kind, self.last_slot))
+
+    def reclaim_all(self) -> bool:
+        """Free every slot that the card returned; whether there was one."""
+        if self._kernel is None:
+            return super().reclaim_all()
+        count: int = self._kernel.returned(self._consumed, self.outstanding)
+        begin = self._consumed & self._mask
+        beyond = max(0, begin + count - self.slots)
+        waiting = self._waiting[begin : begin + count] + self._waiting[:beyond]
+        for number, request in enumerate(waiting, self._consumed):
+            if request is not None:
+                request.done = True
+                self._waiting[number & self._mask] = None
+        self._consumed += count
+        return count > 0
 
     def fill_in(self, packet: Outgoing, /) -> None:
         """Store a packet to the next slot and its buffers."""
@@ -271,15 +325,18 @@ class ReceiveRing:
     slot back; readers may finish in any order.
     """
 
-    def __init__(self, device: Device, slots: int) -> None:
+    def __init__(self, device: Device, slots: int, datapath: Datapath = PYTHON) -> None:
         self.slots = slots
         self._device = device
+        self._datapath = datapath
+        self._kernel: Any = None
         self._octets: Octets = DETACHED
         self._buffers: DmaRegion | None = None
         self._payloads: Octets = DETACHED
         self._restored = [b""] * slots
         self._mask = slots - 1
-        self._consumed = 0
+        # Packets that were taken, and who holds a slot: where the kernel in C keeps count as well.
+        self._taken = array("Q", [0])
         self._held = bytearray(slots)
 
     def start_over(self, memory: PacketMemory) -> None:
@@ -288,11 +345,13 @@ class ReceiveRing:
         self._buffers = memory.receive_buffers
         self._payloads = memory.receive_buffers.octets
         self._restored = [fields_of(memory.receive_buffers, slot) for slot in range(self.slots)]
-        self._consumed = 0
+        self._kernel = None
+        self._taken = array("Q", [0])
         self._held = bytearray(self.slots)
 
     def retire(self) -> None:
         """Detach from memory."""
+        self._kernel = None
         self._octets = self._payloads = DETACHED
         self._buffers = None
 
@@ -305,7 +364,7 @@ class ReceiveRing:
         """The next packet is there. A ring that is detached from memory has none."""
         if self._buffers is None:
             return False
-        slot = self._consumed & self._mask
+        slot = self._taken[0] & self._mask
         # A slot that a slow reader holds is the host's as well, but its packet was taken before.
         if self._held[slot]:
             return False
@@ -317,15 +376,15 @@ class ReceiveRing:
         return slot, Header(*header)
 
     def _take(self) -> tuple[int, int, int, int]:
-        slot = self._consumed & self._mask
+        slot = self._taken[0] & self._mask
         header = self._load_header(slot)
         self._held[slot] = True
-        self._consumed += 1
+        self._taken[0] += 1
         return slot, *header
 
     def peek(self) -> Header:
         """What the card says of the next packet. Raises `CardError` if its length cannot be."""
-        header = Header(*self._load_header(index_of(self._consumed, self.slots)))
+        header = Header(*self._load_header(index_of(self._taken[0], self.slots)))
         check_received(header.length)
         return header
 
@@ -345,6 +404,39 @@ class ReceiveRing:
             CardError: The card announced more bytes than a slot holds. That packet is lost, and
                 those before it are in `packets`.
         """
+        kernel = self._kernel or self._bound_kernel(turn)
+        if kernel is None:
+            self._receive(packets, most, turn)
+            return
+        while True:
+            # Others may have the lock, if they want it, when a ring was emptied once.
+            part, before = min(most, self.slots), len(packets)
+            kernel.receive(packets, part)
+            most -= part
+            if not most or len(packets) - before < part:
+                return
+            turn.next_call()
+            if not self.packet_ready():
+                turn.none_waits()
+                return
+
+    def _bound_kernel(self, turn: Turn) -> Any:
+        kernel = self._datapath.kernel_for(self._octets, self._payloads)
+        if kernel is not None:
+            self._kernel = kernel.Receive(
+                device=self._device,
+                ring=self._octets,
+                payloads=self._payloads,
+                fields=b"".join(self._restored),
+                held=self._held,
+                taken=self._taken,
+                packet=Packet,
+                refuse=check_received,
+                turn=turn,
+            )
+        return self._kernel
+
+    def _receive(self, packets: list[Packet], most: int, turn: Turn) -> None:
         for number in range(1, most + 1):
             slot, length, destination, source = self._take()
             try:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import attrs
 
 import impl
+from impl.datapath.loader import PYTHON, Datapath
 
 __all__ = ["PRESENT", "DriverCode", "SourceChange"]
 
@@ -46,12 +47,17 @@ class SourceChange:
 
 @attrs.frozen(eq=False)
 class DriverCode:
-    """The driver's classes, all from the same source."""
+    """The driver's classes, all from the same source, and what moves packets for them."""
 
     Controller: Any
     Lifecycle: Any
     Attachment: Any
     DuctDriver: Any
+    datapath: Datapath = PYTHON
+
+    def over(self, datapath: Datapath) -> DriverCode:
+        """The same driver, with something else to move packets."""
+        return attrs.evolve(self, datapath=datapath)
 
     @classmethod
     def changed(cls, changes: Sequence[SourceChange]) -> DriverCode:

@@ -58,6 +58,7 @@ def _only_if(condition: str, lines: str) -> str:
 # Lines of the driver that faults are about
 
 _HOLD: Final = "        self._held[slot] = True\n"
+_TAKEN: Final = "        self._taken[0] += 1\n"
 _COPY_SIZE: Final = (
     '        size = check_received(length)\n        if not size:\n            return b""\n'
 )
@@ -143,8 +144,8 @@ _AS_MANY: Final = "range(begin, min(last + 1, begin + self.room))"
 _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     # Defects of two real drivers
     "zero-length-stall": _RING(
-        _HOLD + "        self._consumed += 1\n",
-        _HOLD + "        self._consumed += header.length > 0\n",
+        _HOLD + _TAKEN,
+        _HOLD + "        self._taken[0] += header[0] > 0\n",
     ),
     "wild-pointer-recycle": (
         _RING(_COPY, "        self._index = slot\n" + _COPY),
@@ -220,7 +221,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     ),
     "dead-after-one": _RING(
         _FILLED_LOAD,
-        "        if self._consumed and index_of(self._consumed, self.slots) == slot:\n"
+        "        if self._taken[0] and index_of(self._taken[0], self.slots) == slot:\n"
         "            return False\n" + _FILLED_LOAD,
     ),
     "unlock-then-sleep": _CONTROLLER(
@@ -537,7 +538,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     "consumer-stays": _left_out(
         "ring", "        self._consumed += 1\n", after="        self._waiting[slot] = None\n"
     ),
-    "receive-index-stays": _left_out("ring", "        self._consumed += 1\n", after=_HOLD),
+    "receive-index-stays": _left_out("ring", _TAKEN, after=_HOLD),
     "waiter-not-noted": _left_out("ring", "        self._waiting[slot] = request\n"),
     "held-not-noted": _left_out("ring", _HOLD),
     "held-for-ever": _left_out("ring", "        self._held[slot] = False\n"),

@@ -17,6 +17,7 @@ from typing import Final
 import attrs
 
 from impl.binding import Bus
+from impl.card_info import Info
 from impl.duct import Duct, file_of
 from impl.errors import WaitTimeoutError
 from userland.cards import subcommands
@@ -59,6 +60,7 @@ class Options:
     receive: bool
     write: Path | None
     timeout: float | None
+    verbose: bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,6 +105,12 @@ def _parse(arguments: Sequence[str]) -> Options:
         "read (pcapng)",
     )
     parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="with -i: say too what moves packets, the C kernel or Python",
+    )
+    parser.add_argument(
         "-t",
         "--timeout",
         type=seconds,
@@ -122,8 +130,16 @@ def _parse(arguments: Sequence[str]) -> Options:
     waits = given.send is not None or given.receive or given.write is not None
     if given.timeout is not None and not waits:
         parser.error("-t is for -s, -r and -w; nothing else waits")
+    if given.verbose and waits:
+        parser.error("-v is for -i; nothing else has more to say")
     return Options(
-        given.device, given.monitor, given.send, given.receive, given.write, given.timeout
+        given.device,
+        given.monitor,
+        given.send,
+        given.receive,
+        given.write,
+        given.timeout,
+        given.verbose,
     )
 
 
@@ -159,6 +175,10 @@ def _work(options: Options) -> None:
                 f"{device}: duct v{info.major}.{info.minor}, hwaddr: {info.hwaddr:08x}",
                 flush=True,
             )
+            if options.verbose:
+                # A device file does not say; whoever serves it has a card of its own to ask.
+                moves = info.datapath if isinstance(info, Info) else "whoever serves the file"
+                print(f"packets are moved by: {moves}", flush=True)
 
 
 def _capture(duct: Duct, path: Path, timeout: float | None) -> None:

@@ -1,0 +1,86 @@
+/*
+ * The primitives under test: each is a call of impl/memory.py or impl/runtime.py, which may stop the
+ * thread, let others go on first, and ask the specification. Error: an exception is set.
+ */
+
+static int done(PyObject *result)
+{
+    if (result == NULL)
+        return -1;
+    Py_DECREF(result);
+    return 0;
+}
+
+static int barrier(PyObject *device, const char *name)
+{
+    return done(PyObject_CallMethod(device, name, NULL));
+}
+#define ACQUIRE(p) barrier((p)->device, "acquire")
+#define RELEASE(p) barrier((p)->device, "release")
+#define RELEASE_LOADS(p) barrier((p)->device, "release_loads")
+#define BEFORE_REGISTER_WRITE(p) barrier((p)->device, "before_register_write")
+
+static int open_region(struct region *region, PyObject *octets)
+{
+    region->octets = Py_NewRef(octets);
+    return 0;
+}
+
+static void close_region(struct region *region)
+{
+    Py_CLEAR(region->octets);
+}
+
+static int holds(const struct region *region, uint64_t size)
+{
+    (void)region, (void)size;
+    return 1;
+}
+
+static int LOAD_OWNER(const struct region *region, uint64_t place)
+{
+    PyObject *loaded = PyObject_CallMethod(region->octets, "load", "Ki", place, 1);
+    long owner = loaded == NULL ? -1 : PyLong_AsLong(loaded);
+    Py_XDECREF(loaded);
+    return (int)owner;
+}
+
+static int STORE_OWNER(const struct region *region, uint64_t place, uint8_t owner)
+{
+    return done(PyObject_CallMethod(region->octets, "store", "Kii", place, 1, (int)owner));
+}
+
+static int LOAD_BULK(const struct region *region, uint64_t place, void *data, size_t size)
+{
+    PyObject *loaded = PyObject_CallMethod(region->octets, "load_bulk", "Kn", place, size);
+    if (loaded == NULL)
+        return -1;
+    memcpy(data, PyBytes_AsString(loaded), size);
+    Py_DECREF(loaded);
+    return 0;
+}
+
+static int STORE_BULK(const struct region *region, uint64_t place, const void *data, Py_ssize_t size)
+{
+    return done(PyObject_CallMethod(region->octets, "store_bulk", "Ky#", place, data, size));
+}
+
+static PyObject *LOAD_PAYLOAD(const struct region *region, uint64_t place, uint32_t size)
+{
+    if (!size)
+        return PyBytes_FromStringAndSize(NULL, 0);
+    return PyObject_CallMethod(region->octets, "load_bulk", "KI", place, size);
+}
+
+static int UNLOCK_SOON(struct receive *p)
+{
+    return done(PyObject_CallMethod(p->turn, "unlock_soon", NULL));
+}
+
+static int RELOCK(struct receive *p)
+{
+    PyObject *others = PyObject_CallMethod(p->turn, "relock", NULL);
+    int yes = others == NULL ? -1 : PyObject_IsTrue(others);
+    Py_XDECREF(others);
+    return yes;
+}

@@ -1,0 +1,481 @@
+/*
+ * The batch operations of the rings as a Python module. Compiled with JUDGED each access is a call
+ * of Python's; without it, it is the access. impl/datapath/build.py says what is defined.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef JUDGED
+struct region {
+    PyObject *octets;
+};
+#else
+struct region {
+    Py_buffer view;
+};
+#endif
+
+/* A packet to be sent, while it is stored. */
+struct outgoing {
+    uint32_t destination;
+    Py_ssize_t size, count;
+    Py_buffer *buffers;
+};
+
+/* The transmit ring: its memory, and what stands in each slot whose packet fills all buffers. */
+struct transmit {
+    PyObject_HEAD
+    PyObject *device, *bell, *fields_owner;
+    struct region ring, payloads;
+    const struct fields *fields;
+    uint64_t mask;
+};
+
+/* The receive ring. `held` and `taken` are the driver's own, and nobody's business but its. */
+struct receive {
+    PyObject_HEAD
+    PyObject *device, *turn, *packet, *refuse, *fields_owner;
+    struct region ring, payloads;
+    const struct fields *fields;
+    Py_buffer held_view, taken_view;
+    uint8_t *held;
+    uint64_t *taken, mask;
+};
+
+static int say(PyObject *turn, const char *word)
+{
+    PyObject *result = PyObject_CallMethod(turn, word, NULL);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* What is a call of the driver's in either build, since it is made once a batch. */
+#define NONE_WAITS(p) say((p)->turn, "none_waits")
+#define NEXT_CALL(p) say((p)->turn, "next_call")
+
+static int WRITE_DOORBELL(struct transmit *p, uint32_t value)
+{
+    PyObject *result = PyObject_CallFunction(p->bell, "I", value);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static int REFUSE(struct receive *p, uint32_t length)
+{
+    PyObject *result = PyObject_CallFunction(p->refuse, "I", length);
+    if (result != NULL) {
+        Py_DECREF(result);
+        PyErr_Format(PyExc_SystemError, "a length of %u was not refused", length);
+    }
+    return -1;
+}
+
+/* Consumes `payload`. */
+static PyObject *PACKET(struct receive *p, uint32_t source, uint32_t destination, PyObject *payload)
+{
+    PyObject *words[3] = {PyLong_FromUnsignedLong(source), PyLong_FromUnsignedLong(destination),
+                          payload};
+    PyObject *packet = NULL;
+    if (words[0] != NULL && words[1] != NULL)
+        packet = PyObject_Vectorcall(p->packet, words, 3, NULL);
+    for (int k = 0; k < 3; k++)
+        Py_XDECREF(words[k]);
+    return packet;
+}
+
+/* Consumes `packet`. */
+static int DELIVER(PyObject *packets, PyObject *packet)
+{
+    int result = PyList_Append(packets, packet);
+    Py_DECREF(packet);
+    return result;
+}
+
+/* An exception is set; the slot that it ends in must not be lost. */
+static void GIVE_BACK(struct receive *p, uint64_t slot)
+{
+    PyObject *kind, *value, *place;
+    PyErr_Fetch(&kind, &value, &place);
+    PyObject *result = PyObject_CallMethod(p->turn, "give_back", "K", slot);
+    if (result == NULL) {
+        Py_XDECREF(kind);
+        Py_XDECREF(value);
+        Py_XDECREF(place);
+        return;
+    }
+    Py_DECREF(result);
+    PyErr_Restore(kind, value, place);
+}
+
+#ifdef JUDGED
+#include "judged.h"
+#else
+#include "real.h"
+#endif
+#include "ring_kernel.h"
+
+/* What both rings are made of. Returns the number of slots; 0 with an exception set. */
+static uint64_t attach(PyObject *ring, PyObject *payloads, PyObject *fields,
+                       struct region *ring_region, struct region *payload_region)
+{
+    uint64_t slots = (uint64_t)PyBytes_GET_SIZE(fields) / FIELDS_SIZE;
+    if (!slots || (slots & (slots - 1)) || slots * FIELDS_SIZE != (uint64_t)PyBytes_GET_SIZE(fields)) {
+        PyErr_SetString(PyExc_ValueError, "the fields are not those of a whole ring");
+        return 0;
+    }
+    if (open_region(ring_region, ring) < 0)
+        return 0;
+    if (open_region(payload_region, payloads) < 0) {
+        close_region(ring_region);
+        return 0;
+    }
+    if (!holds(ring_region, slots * SLOT_SIZE) || !holds(payload_region, slots * BUFFER_SIZE)) {
+        close_region(ring_region);
+        close_region(payload_region);
+        PyErr_SetString(PyExc_ValueError, "the memory is smaller than the ring");
+        return 0;
+    }
+    return slots;
+}
+
+/* Transmit */
+
+static PyObject *transmit_new(PyTypeObject *type, PyObject *words, PyObject *names)
+{
+    static char *known[] = {"device", "bell", "ring", "payloads", "fields", NULL};
+    PyObject *device, *bell, *ring, *payloads, *fields;
+    if (!PyArg_ParseTupleAndKeywords(words, names, "OOOOS", known, &device, &bell, &ring, &payloads,
+                                     &fields))
+        return NULL;
+    struct region ring_region, payload_region;
+    uint64_t slots = attach(ring, payloads, fields, &ring_region, &payload_region);
+    if (!slots)
+        return NULL;
+    struct transmit *p = (struct transmit *)type->tp_alloc(type, 0);
+    if (p == NULL) {
+        close_region(&ring_region);
+        close_region(&payload_region);
+        return NULL;
+    }
+    p->ring = ring_region;
+    p->payloads = payload_region;
+    p->device = Py_NewRef(device);
+    p->bell = Py_NewRef(bell);
+    p->fields_owner = Py_NewRef(fields);
+    p->fields = (const struct fields *)PyBytes_AS_STRING(fields);
+    p->mask = slots - 1;
+    return (PyObject *)p;
+}
+
+static void transmit_dealloc(struct transmit *p)
+{
+    close_region(&p->ring);
+    close_region(&p->payloads);
+    Py_XDECREF(p->device);
+    Py_XDECREF(p->bell);
+    Py_XDECREF(p->fields_owner);
+    Py_TYPE(p)->tp_free((PyObject *)p);
+}
+
+/* Whether an item is (int, bytes) as it may be sent; what it says of the packet if so. */
+static int is_plain(PyObject *item, struct outgoing *packet, Py_buffer *buffer)
+{
+    if (!PyTuple_CheckExact(item) || PyTuple_GET_SIZE(item) != 2)
+        return 0;
+    PyObject *destination = PyTuple_GET_ITEM(item, 0), *payload = PyTuple_GET_ITEM(item, 1);
+    if (!PyLong_CheckExact(destination) || !PyBytes_CheckExact(payload))
+        return 0;
+    unsigned long long word = PyLong_AsUnsignedLongLong(destination);
+    if (word == (unsigned long long)-1 && PyErr_Occurred()) {
+        PyErr_Clear();
+        return 0;
+    }
+    if (word > UINT32_MAX || PyBytes_GET_SIZE(payload) > BUFFER_SIZE)
+        return 0;
+    packet->destination = (uint32_t)word;
+    packet->size = PyBytes_GET_SIZE(payload);
+    packet->count = 1;
+    packet->buffers = buffer;
+    buffer->buf = PyBytes_AS_STRING(payload);
+    buffer->len = packet->size;
+    return 1;
+}
+
+static void let_go(struct outgoing *packet)
+{
+    for (Py_ssize_t k = 0; k < packet->count; k++)
+        PyBuffer_Release(&packet->buffers[k]);
+    PyMem_Free(packet->buffers);
+}
+
+/* The buffers of an `Outgoing`, to be let go of. */
+static int take_hold(PyObject *item, struct outgoing *packet)
+{
+    PyObject *destination = PyObject_GetAttrString(item, "destination");
+    PyObject *buffers = PyObject_GetAttrString(item, "buffers");
+    int result = -1;
+    packet->buffers = NULL;
+    packet->count = packet->size = 0;
+    if (destination == NULL || buffers == NULL)
+        goto end;
+    unsigned long word = PyLong_AsUnsignedLong(destination);
+    if (PyErr_Occurred())
+        goto end;
+    packet->destination = (uint32_t)word;
+    if (!PyTuple_CheckExact(buffers)) {
+        PyErr_SetString(PyExc_TypeError, "the buffers of a packet are a tuple");
+        goto end;
+    }
+    packet->buffers = PyMem_Calloc((size_t)PyTuple_GET_SIZE(buffers) + 1, sizeof *packet->buffers);
+    if (packet->buffers == NULL) {
+        PyErr_NoMemory();
+        goto end;
+    }
+    for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(buffers); k++) {
+        Py_buffer *buffer = &packet->buffers[k];
+        if (PyObject_GetBuffer(PyTuple_GET_ITEM(buffers, k), buffer, PyBUF_SIMPLE) < 0)
+            goto end;
+        packet->count++;
+        packet->size += buffer->len;
+        if (packet->size > BUFFER_SIZE) {
+            PyErr_SetString(PyExc_ValueError, "a packet has grown since it was checked");
+            goto end;
+        }
+    }
+    result = 0;
+end:
+    if (result < 0 && packet->buffers != NULL)
+        let_go(packet);
+    Py_XDECREF(destination);
+    Py_XDECREF(buffers);
+    return result;
+}
+
+static PyObject *transmit_produce(struct transmit *p, PyObject *const *words, Py_ssize_t count)
+{
+    if (count != 4 || !PyList_CheckExact(words[0])) {
+        PyErr_SetString(PyExc_TypeError, "produce(batch, begin, most, first)");
+        return NULL;
+    }
+    Py_ssize_t begin = PyLong_AsSsize_t(words[1]), most = PyLong_AsSsize_t(words[2]), done = 0;
+    uint64_t first = PyLong_AsUnsignedLongLong(words[3]);
+    if (PyErr_Occurred())
+        return NULL;
+    for (; done < most && begin + done < PyList_GET_SIZE(words[0]); done++) {
+        PyObject *item = Py_NewRef(PyList_GET_ITEM(words[0], begin + done));
+        struct outgoing packet;
+        Py_buffer buffer;
+        int plain = is_plain(item, &packet, &buffer);
+        int result = plain ? 0 : take_hold(item, &packet);
+        int stored = result;
+        if (result == 0) {
+            stored = produce(p, (first + (uint64_t)done) & p->mask, &packet);
+            if (!plain)
+                let_go(&packet);
+        }
+        Py_DECREF(item);
+        if (result < 0 && done) {
+            /* Those before it are on their way; whoever goes on from here meets it again. */
+            PyErr_Clear();
+            break;
+        }
+        if (stored < 0)
+            return NULL;
+    }
+    return PyLong_FromSsize_t(done);
+}
+
+static PyObject *transmit_doorbell(struct transmit *p, PyObject *word)
+{
+    unsigned long value = PyLong_AsUnsignedLong(word);
+    if (PyErr_Occurred() || ring_doorbell(p, (uint32_t)value) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *transmit_returned(struct transmit *p, PyObject *const *words, Py_ssize_t count)
+{
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "returned(first, most)");
+        return NULL;
+    }
+    uint64_t first = PyLong_AsUnsignedLongLong(words[0]);
+    int64_t most = PyLong_AsLongLong(words[1]);
+    if (PyErr_Occurred())
+        return NULL;
+    int64_t found = returned(p, first, most);
+    return found < 0 ? NULL : PyLong_FromLongLong(found);
+}
+
+static PyMethodDef transmit_methods[] = {
+    {"produce", (PyCFunction)(void (*)(void))transmit_produce, METH_FASTCALL,
+     "produce(batch, begin, most, first) -> number of slots that are the card's now"},
+    {"doorbell", (PyCFunction)transmit_doorbell, METH_O, "Tell the card to look at the ring."},
+    {"returned", (PyCFunction)(void (*)(void))transmit_returned, METH_FASTCALL,
+     "returned(first, most) -> number of slots that the card has returned"},
+    {NULL, NULL, 0, NULL}};
+
+static PyTypeObject transmit_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = MODULE_NAME ".Transmit",
+    .tp_basicsize = sizeof(struct transmit),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_doc = "The batch operations of a transmit ring.",
+    .tp_new = transmit_new,
+    .tp_dealloc = (destructor)transmit_dealloc,
+    .tp_methods = transmit_methods,
+};
+
+/* Receive */
+
+static PyObject *receive_new(PyTypeObject *type, PyObject *words, PyObject *names)
+{
+    static char *known[] = {"device", "ring",  "payloads", "fields", "held",
+                            "taken",  "packet", "refuse",   "turn",   NULL};
+    PyObject *device, *ring, *payloads, *fields, *held, *taken, *packet, *refuse, *turn;
+    if (!PyArg_ParseTupleAndKeywords(words, names, "OOOSOOOOO", known, &device, &ring, &payloads,
+                                     &fields, &held, &taken, &packet, &refuse, &turn))
+        return NULL;
+    struct region ring_region, payload_region;
+    uint64_t slots = attach(ring, payloads, fields, &ring_region, &payload_region);
+    if (!slots)
+        return NULL;
+    struct receive *p = (struct receive *)type->tp_alloc(type, 0);
+    if (p == NULL) {
+        close_region(&ring_region);
+        close_region(&payload_region);
+        return NULL;
+    }
+    p->ring = ring_region;
+    p->payloads = payload_region;
+    p->device = Py_NewRef(device);
+    p->turn = Py_NewRef(turn);
+    p->packet = Py_NewRef(packet);
+    p->refuse = Py_NewRef(refuse);
+    p->fields_owner = Py_NewRef(fields);
+    p->fields = (const struct fields *)PyBytes_AS_STRING(fields);
+    p->mask = slots - 1;
+    if (PyObject_GetBuffer(held, &p->held_view, PyBUF_WRITABLE) < 0 ||
+        PyObject_GetBuffer(taken, &p->taken_view, PyBUF_WRITABLE) < 0) {
+        Py_DECREF(p);
+        return NULL;
+    }
+    if ((uint64_t)p->held_view.len != slots || p->taken_view.len != sizeof *p->taken) {
+        PyErr_SetString(PyExc_ValueError, "what is kept of the slots is not of this ring");
+        Py_DECREF(p);
+        return NULL;
+    }
+    p->held = p->held_view.buf;
+    p->taken = p->taken_view.buf;
+    return (PyObject *)p;
+}
+
+static void receive_dealloc(struct receive *p)
+{
+    close_region(&p->ring);
+    close_region(&p->payloads);
+    PyBuffer_Release(&p->held_view);
+    PyBuffer_Release(&p->taken_view);
+    Py_XDECREF(p->device);
+    Py_XDECREF(p->turn);
+    Py_XDECREF(p->packet);
+    Py_XDECREF(p->refuse);
+    Py_XDECREF(p->fields_owner);
+    Py_TYPE(p)->tp_free((PyObject *)p);
+}
+
+static PyObject *receive_receive(struct receive *p, PyObject *const *words, Py_ssize_t count)
+{
+    if (count != 2 || !PyList_CheckExact(words[0])) {
+        PyErr_SetString(PyExc_TypeError, "receive(packets, most)");
+        return NULL;
+    }
+    uint64_t most = PyLong_AsUnsignedLongLong(words[1]);
+    if (PyErr_Occurred())
+        return NULL;
+    if (receive(p, words[0], most) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef receive_methods[] = {
+    {"receive", (PyCFunction)(void (*)(void))receive_receive, METH_FASTCALL,
+     "receive(packets, most): take the next packet, which is there, and those behind it."},
+    {NULL, NULL, 0, NULL}};
+
+static PyTypeObject receive_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = MODULE_NAME ".Receive",
+    .tp_basicsize = sizeof(struct receive),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_doc = "The batch operations of a receive ring.",
+    .tp_new = receive_new,
+    .tp_dealloc = (destructor)receive_dealloc,
+    .tp_methods = receive_methods,
+};
+
+/* Packets that are given */
+
+static PyObject *checked(PyObject *module, PyObject *const *words, Py_ssize_t count)
+{
+    (void)module;
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "checked(packets, outgoing)");
+        return NULL;
+    }
+    PyObject *given = PyObject_GetIter(words[0]), *batch = PyList_New(0), *item;
+    if (given == NULL || batch == NULL)
+        goto fail;
+    while ((item = PyIter_Next(given)) != NULL) {
+        struct outgoing packet;
+        Py_buffer buffer;
+        if (!is_plain(item, &packet, &buffer)) {
+            /* Whatever else it is, it is unpacked, checked and refused as it is without a kernel. */
+            PyObject *pair = PySequence_Tuple(item);
+            Py_DECREF(item);
+            item = pair == NULL ? NULL : PyObject_CallObject(words[1], pair);
+            Py_XDECREF(pair);
+            if (item == NULL)
+                goto fail;
+        }
+        int result = PyList_Append(batch, item);
+        Py_DECREF(item);
+        if (result < 0)
+            goto fail;
+    }
+    if (PyErr_Occurred())
+        goto fail;
+    Py_DECREF(given);
+    return batch;
+fail:
+    Py_XDECREF(given);
+    Py_XDECREF(batch);
+    return NULL;
+}
+
+static PyMethodDef functions[] = {
+    {"checked", (PyCFunction)(void (*)(void))checked, METH_FASTCALL,
+     "checked(packets, outgoing) -> list of what may be sent; `outgoing` checks what is unusual"},
+    {NULL, NULL, 0, NULL}};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = MODULE_NAME,
+    .m_doc = "The batch operations of the rings; see impl/datapath/ring_kernel.h.",
+    .m_size = -1,
+    .m_methods = functions,
+};
+
+PyMODINIT_FUNC MODULE_INIT(void)
+{
+    if (PyType_Ready(&transmit_type) < 0 || PyType_Ready(&receive_type) < 0)
+        return NULL;
+    PyObject *module = PyModule_Create(&definition);
+    if (module == NULL || PyModule_AddStringConstant(module, "SOURCE", SOURCE) < 0 ||
+        PyModule_AddObjectRef(module, "Transmit", (PyObject *)&transmit_type) < 0 ||
+        PyModule_AddObjectRef(module, "Receive", (PyObject *)&receive_type) < 0) {
+        Py_XDECREF(module);
+        return NULL;
+    }
+    return module;
+}

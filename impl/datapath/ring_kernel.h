@@ -1,0 +1,145 @@
+/*
+ * The batch operations of the packet rings, in the order of impl/ring.py: no line of this file knows
+ * whether it is judged. What it speaks are the primitives of real.h, which are memory and the
+ * barriers of the machine, or those of judged.h, each of which is a call of the driver's own
+ * interfaces in Python. A primitive returns a negative number when a Python exception is set.
+ *
+ * The caller has the driver's lock. Numbers of the layout (SLOT_SIZE and the like) come from
+ * model/layout.py, by the way of impl/datapath/build.py.
+ */
+
+/* What the host writes of a slot, as model/layout.py has it; and what it reads of a received one. */
+struct fields {
+    uint32_t length[BUFFERS], destination, source;
+    uint64_t pointer[BUFFERS];
+};
+struct header {
+    uint32_t length, unused[BUFFERS], destination, source;
+};
+_Static_assert(sizeof(struct fields) == FIELDS_SIZE, "the layout of a slot has changed");
+_Static_assert(sizeof(struct header) == HEADER_SIZE, "the layout of a slot has changed");
+
+#define TRY(primitive)                                                                              \
+    do {                                                                                            \
+        if ((primitive) < 0)                                                                        \
+            return -1;                                                                              \
+    } while (0)
+
+/* Sending */
+
+/* Fill the next slot in, and make it the card's. `slot` has buffers and pointers of its own. */
+static int produce(struct transmit *p, uint64_t slot, struct outgoing *packet)
+{
+    struct fields fields = p->fields[slot];
+    uint64_t place = slot * BUFFER_SIZE;
+    uint32_t left = (uint32_t)packet->size;
+    for (Py_ssize_t k = 0; k < packet->count; k++)
+        if (packet->buffers[k].len) {
+            TRY(STORE_BULK(&p->payloads, place, packet->buffers[k].buf, packet->buffers[k].len));
+            place += (uint64_t)packet->buffers[k].len;
+        }
+    for (int page = 0; page < BUFFERS; page++) {
+        fields.length[page] = left < PAGE_SIZE ? left : PAGE_SIZE;
+        left -= fields.length[page];
+    }
+    fields.destination = packet->destination;
+    TRY(STORE_BULK(&p->ring, slot * SLOT_SIZE + FIELDS_BEGIN, &fields, FIELDS_SIZE));
+    /* All that was stored to the slot and its buffers is the card's when the owner byte is. */
+    TRY(RELEASE(p));
+    TRY(STORE_OWNER(&p->ring, slot * SLOT_SIZE + OWNER, DEVICE));
+    return 0;
+}
+
+/* Tell the card to look at the ring. */
+static int ring_doorbell(struct transmit *p, uint32_t value)
+{
+    /* The card must find the owner byte when it looks. */
+    TRY(BEFORE_REGISTER_WRITE(p));
+    TRY(WRITE_DOORBELL(p, value));
+    return 0;
+}
+
+/* How many of the slots from `first` on the card has returned, `most` at the most. */
+static int64_t returned(struct transmit *p, uint64_t first, int64_t most)
+{
+    int64_t count = 0;
+    while (count < most) {
+        int owner = LOAD_OWNER(&p->ring, ((first + (uint64_t)count) & p->mask) * SLOT_SIZE + OWNER);
+        TRY(owner);
+        if (owner != HOST)
+            break;
+        count++;
+    }
+    return count;
+}
+
+/* Receiving */
+
+/* Whether the next packet is there. */
+static int packet_ready(struct receive *p)
+{
+    uint64_t slot = *p->taken & p->mask;
+    /* A slot that a slow reader holds is the host's as well, but its packet was taken before. */
+    if (p->held[slot])
+        return 0;
+    int owner = LOAD_OWNER(&p->ring, slot * SLOT_SIZE + OWNER);
+    TRY(owner);
+    return owner == HOST;
+}
+
+/* Take a packet, which is there and held: copy it, and make its slot the card's again. */
+static int pass_through(struct receive *p, uint64_t slot, PyObject **packet, int *more, int *others)
+{
+    struct header header;
+    /* What the card wrote to the slot and its buffers is read after the owner byte. */
+    TRY(ACQUIRE(p));
+    /* Once: a card that does not keep to the rules could change it between two loads. */
+    TRY(LOAD_BULK(&p->ring, slot * SLOT_SIZE + HEADER_BEGIN, &header, HEADER_SIZE));
+    TRY(*more = packet_ready(p));
+    if (!*more)
+        TRY(NONE_WAITS(p));
+    TRY(UNLOCK_SOON(p));
+    if (header.length > BUFFER_SIZE)
+        return REFUSE(p, header.length);
+    PyObject *payload = LOAD_PAYLOAD(&p->payloads, slot * BUFFER_SIZE, header.length);
+    if (payload == NULL)
+        return -1;
+    *packet = PACKET(p, header.source, header.destination, payload);
+    if (*packet == NULL)
+        return -1;
+    TRY(STORE_BULK(&p->ring, slot * SLOT_SIZE + FIELDS_BEGIN, &p->fields[slot], FIELDS_SIZE));
+    TRY(*others = RELOCK(p));
+    /* The card writes to the buffers once the slot is its own: they must have been read by then. */
+    TRY(RELEASE_LOADS(p));
+    /* The card must find the slot's own buffers when it finds the slot. */
+    TRY(RELEASE(p));
+    TRY(STORE_OWNER(&p->ring, slot * SLOT_SIZE + OWNER, DEVICE));
+    p->held[slot] = 0;
+    return 0;
+}
+
+/* Take the next packet, which is there, and those behind it, `most` at the most. */
+static int receive(struct receive *p, PyObject *packets, uint64_t most)
+{
+    for (uint64_t number = 1;; number++) {
+        uint64_t slot = *p->taken & p->mask;
+        PyObject *packet = NULL;
+        int more = 0, others = 0;
+        p->held[slot] = 1;
+        ++*p->taken;
+        if (pass_through(p, slot, &packet, &more, &others) < 0) {
+            Py_XDECREF(packet);
+            GIVE_BACK(p, slot);
+            return -1;
+        }
+        TRY(DELIVER(packets, packet));
+        if (!more || number == most)
+            return 0;
+        if (!others)
+            continue;
+        TRY(NEXT_CALL(p));
+        TRY(more = packet_ready(p));
+        if (!more)
+            return NONE_WAITS(p);
+    }
+}

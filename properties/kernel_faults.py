@@ -1,0 +1,193 @@
+"""Faults of the C kernel: named small changes of its source, each of which a run must show.
+
+They are to `impl/datapath/ring_kernel.h` what `properties.faults` is to the driver in Python. The
+changed kernel is compiled over judged primitives, and the comparison looks for a run that deviates.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from impl.datapath.build import build
+from impl.datapath.loader import Datapath, load
+from impl.datapath.version import FOLDER
+from properties.driver_source import PRESENT, DriverCode
+from properties.fault_runs import EXAMPLES, SCENES, SEARCHES, Finding, Scene, play, search
+
+__all__ = ["KERNEL_FAULTS", "KernelFault", "built", "caught", "judged"]
+
+SOURCE: Final = "ring_kernel.h"
+
+
+@attrs.frozen
+class KernelFault:
+    """A mistake that the kernel could make.
+
+    Attributes:
+        says: What goes wrong.
+        old: Text that occurs exactly once in the kernel's source.
+        new: What stands there instead.
+        scene: Where it shows, if a search would have to look for too long.
+    """
+
+    says: str
+    old: str
+    new: str
+    scene: Scene | None = None
+
+    def apply(self, source: str) -> str:
+        """The changed source. Raises `ValueError` unless the text to replace occurs once."""
+        if source.count(self.old) != 1:
+            raise ValueError(f"{SOURCE} has {source.count(self.old)} places that read {self.old!r}")
+        return source.replace(self.old, self.new)
+
+
+_RELEASE: Final = "    TRY(RELEASE(p));\n"
+_OWNER: Final = "    TRY(STORE_OWNER(&p->ring, slot * SLOT_SIZE + OWNER, DEVICE));\n"
+_HAND_OVER: Final = _RELEASE + _OWNER + "    return 0;\n"
+_REPOST: Final = _RELEASE + _OWNER + "    p->held[slot] = 0;\n"
+_FIELDS: Final = "    struct fields fields = p->fields[slot];\n"
+_BELL: Final = "    TRY(WRITE_DOORBELL(p, (uint32_t)slot | 0x80000000u));\n"
+_ACQUIRE: Final = (
+    "    /* What the card wrote to the slot and its buffers is read after the owner byte. */\n"
+    "    TRY(ACQUIRE(p));\n"
+)
+_HEADER: Final = (
+    "    TRY(LOAD_BULK(&p->ring, slot * SLOT_SIZE + HEADER_BEGIN, &header, HEADER_SIZE));\n"
+)
+_ONCE: Final = (
+    "    /* Once: a card that does not keep to the rules could change it between two loads. */\n"
+)
+_ACQUIRE_HEADER: Final = _ACQUIRE + _ONCE + _HEADER
+_HEADER_ACQUIRE: Final = _HEADER + "    TRY(ACQUIRE(p));\n"
+_CHECK: Final = "    if (header.length > BUFFER_SIZE)\n        return REFUSE(p, header.length);\n"
+_COPY: Final = (
+    "    PyObject *payload = LOAD_PAYLOAD(&p->payloads, slot * BUFFER_SIZE, header.length);\n"
+)
+_REFILL: Final = (
+    "    TRY(STORE_BULK(&p->ring, slot * SLOT_SIZE + FIELDS_BEGIN, &p->fields[slot], "
+    "FIELDS_SIZE));\n"
+)
+
+KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
+    # Sending
+    "no-release": KernelFault(
+        "The card may see the owner byte before what it owns.",
+        _HAND_OVER,
+        _OWNER + "    return 0;\n",
+    ),
+    "release-behind-owner": KernelFault(
+        "The barrier stands behind the store that it is for.",
+        _HAND_OVER,
+        _OWNER + _RELEASE + "    return 0;\n",
+    ),
+    "owner-before-fields": KernelFault(
+        "The slot is the card's while it is filled in.", _FIELDS, _FIELDS + _OWNER
+    ),
+    "doorbell-before-owner": KernelFault(
+        "The card is told of a slot that is not its own yet.", _HAND_OVER, _BELL + _HAND_OVER
+    ),
+    "doorbell-without-barrier": KernelFault(
+        "The doorbell may overtake the owner byte.", "    TRY(BEFORE_REGISTER_WRITE(p));\n", ""
+    ),
+    "no-doorbell": KernelFault(
+        "The card is told of nothing.", "    TRY(WRITE_DOORBELL(p, value));\n", "    (void)value;\n"
+    ),
+    "lengths-of-whole-pages": KernelFault(
+        "Each packet is sent with four whole pages.",
+        "        fields.length[page] = left < PAGE_SIZE ? left : PAGE_SIZE;\n",
+        "        fields.length[page] = PAGE_SIZE;\n",
+    ),
+    "buffers-on-each-other": KernelFault(
+        "Each part of a payload is stored where the first one is.",
+        "            place += (uint64_t)packet->buffers[k].len;\n",
+        "",
+    ),
+    "returned-unseen": KernelFault(
+        "Slots are taken back that the card has not returned.",
+        "        if (owner != HOST)\n            break;\n",
+        "",
+    ),
+    # Receiving
+    "no-acquire": KernelFault("The header may be older than the owner byte.", _ACQUIRE, ""),
+    "acquire-behind-header": KernelFault(
+        "The barrier stands behind the load that it is for.", _ACQUIRE_HEADER, _HEADER_ACQUIRE
+    ),
+    "length-not-checked": KernelFault(
+        "What the card announces is copied, however much it is.",
+        _CHECK,
+        "",
+        SCENES["length-not-checked"],
+    ),
+    "header-loaded-twice": KernelFault(
+        "The length that is used is not the one that was checked.", _CHECK, _CHECK + _HEADER
+    ),
+    "returned-before-copied": KernelFault(
+        "The card may write to the buffers while they are read.",
+        _COPY,
+        _REFILL + "    TRY(RELOCK(p));\n    TRY(RELEASE_LOADS(p));\n" + _RELEASE + _OWNER + _COPY,
+    ),
+    "copies-from-slot-0": KernelFault(
+        "Each packet has the payload of the first slot.",
+        _COPY,
+        _COPY.replace("slot * BUFFER_SIZE", "0"),
+    ),
+    "not-restored": KernelFault("The slot goes back with what the card made of it.", _REFILL, ""),
+    "no-release-loads": KernelFault(
+        "The payload may be read after the slot was given back.", "    TRY(RELEASE_LOADS(p));\n", ""
+    ),
+    "no-release-of-slot": KernelFault(
+        "The card may find the slot before its buffers.", _REPOST, _REPOST.removeprefix(_RELEASE)
+    ),
+    "next-slot-not-looked-at": KernelFault(
+        "Pollers are not told that no packet waits any more.",
+        "    if (!*more)\n        TRY(NONE_WAITS(p));\n",
+        "",
+    ),
+    "lock-kept": KernelFault(
+        "The lock is kept while the payload is copied.", "    TRY(UNLOCK_SOON(p));\n", ""
+    ),
+    "slot-not-held": KernelFault(
+        "A slot whose packet was taken looks like one that has a packet.",
+        "        p->held[slot] = 1;\n",
+        "",
+    ),
+    "calls-run-together": KernelFault(
+        "A call of a batch begins before the one before it has ended.",
+        "        TRY(NEXT_CALL(p));\n",
+        "",
+    ),
+}
+"""By name; each is the only change."""
+
+
+def judged(folder: Path = FOLDER) -> Datapath:
+    """The kernel whose accesses are judged. Raises `KernelError` if it is not built there."""
+    return Datapath("C kernel, judged", load("_judged", folder), judged=True)
+
+
+def built(fault: KernelFault, into: Path) -> Datapath:
+    """The kernel with a fault, compiled into a folder. Raises `BuildError` if it cannot be."""
+    folder = into / "source"
+    shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("*.so", "*.py", "__pycache__"))
+    source = folder / SOURCE
+    source.write_text(fault.apply(source.read_text(encoding="utf-8")), encoding="utf-8")
+    build("_judged", folder=folder, into=into)
+    return judged(into)
+
+
+def caught(fault: KernelFault, name: str, into: Path) -> Finding:
+    """Look for a run in which the fault shows: in its scene if it has one, or everywhere."""
+    code: DriverCode = PRESENT.over(built(fault, into))
+    if fault.scene is not None:
+        return play(fault.scene, code, name)
+    for number in range(SEARCHES):
+        found = search(code, name, EXAMPLES, number=number)
+        if found.deviation is not None:
+            break
+    return found
