@@ -17,6 +17,7 @@ EXPOSED = {
     "threads.sleep",
     "controller._enter",
     "controller._leave",
+    "controller._count_out",
     "controller.lock_at_all_costs",
     # Between having the lock, a slot or a descriptor and knowing of it.
     "controller.send",
@@ -32,7 +33,7 @@ EXPOSED = {
     "controller._give_back_again",
     "ring.consume",
     "ring._take",
-    "ring.receive",
+    "ring._receive",
     "threads.relock",
     "driver.receive",
     "driver.receive_view",

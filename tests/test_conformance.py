@@ -62,6 +62,12 @@ def test_the_emulated_card_conforms(check, mood):
     assert run_guarded(check, backend_of(mood)), "the emulated card has every ability"
 
 
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_the_emulated_card_conforms_without_the_kernel(check, monkeypatch):
+    monkeypatch.setenv("DUCT_KERNEL", "off")
+    assert run_guarded(check, backend_of(next(iter(MOODS))))
+
+
 @pytest.mark.parametrize("mood", MOODS)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_the_emulated_card_conforms_while_the_monitor_looks_on(check, mood):
