@@ -1,6 +1,6 @@
 """What a packet costs the driver: received in batches and sent on, beside the same in C.
 
-    python -m bench.forward [--seconds S] [--payload BYTES] [--profile BATCH]
+    python -m bench.forward [--seconds S] [--payload BYTES] [--profile BATCH] [--results FILE]
 
 The card is ordinary memory (`bench.memory_card`), and what it does is not timed. What the driver
 does when the interrupt comes is. The ring in C (`bench/forward.c`) is compiled here if a compiler
@@ -156,7 +156,7 @@ def measured(batch: int, payload: int, seconds: float, yardstick: Yardstick | No
     return Cost(batch, means["scalar"], means["kernel"], means["c"])
 
 
-def write_results(costs: list[Cost], place: Path = RESULTS) -> None:
+def write_results(costs: list[Cost], place: Path) -> None:
     """Write what was found: `{"forward": {"64": {"scalar_ns": ..., "c_ns": ...}}}`."""
     found = {str(cost.batch): cost.figures() for cost in costs}
     place.write_text(json.dumps({"forward": found}, indent=2) + "\n", encoding="utf-8")
@@ -182,6 +182,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="time for each batch size")
     parser.add_argument("--payload", type=int, default=64, help="bytes of each packet")
     parser.add_argument("--profile", type=int, metavar="BATCH", help="show where the time goes")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, metavar="FILE", help="where the figures go"
+    )
     options = parser.parse_args()
     if options.profile:
         with cProfile.Profile() as profile:
@@ -193,7 +196,7 @@ def main() -> None:
         yardstick = None if compiler is None else Yardstick(Path(directory), compiler)
         costs = [measured(batch, options.payload, options.seconds, yardstick) for batch in BATCHES]
     print_costs(costs)
-    write_results(costs)
+    write_results(costs, options.results)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,12 @@ class MemoryCard(Device):
             self._returned += 1
         return self._returned - before
 
+    @property
+    def waiting(self) -> bool:
+        """The last packet that came in has not been taken yet, or its slot not been given back."""
+        at = (self._arrived - 1) * PACKET_SLOT.size % self._regions[Purpose.RECEIVE_RING].size
+        return bool(self._regions[Purpose.RECEIVE_RING].octets[at] == Owner.HOST)
+
     def contents(self) -> dict[Purpose, bytes]:
         """All that the memory holds."""
         return {purpose: bytes(region.octets) for purpose, region in self._regions.items()}

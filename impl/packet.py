@@ -211,9 +211,11 @@ def outgoing(destination: int, payload: Payload) -> Outgoing:
         PacketTooLongError: There are more bytes than a packet carries.
         TypeError: The destination is no number, or the payload is not made of bytes.
     """
-    if type(payload) is bytes and type(destination) is int and 0 <= destination < WORD_LIMIT:
-        # By far the most frequent, and good as it is.
-        return Outgoing(destination, (payload,), check_payload(len(payload)))
+    if type(payload) is bytes and type(destination) is int:
+        size = len(payload)
+        if size <= _MOST and 0 <= destination < WORD_LIMIT:
+            # By far the most frequent, and good as it is.
+            return Outgoing(destination, (payload,), size)
     parts = [payload] if isinstance(payload, bytes | bytearray | memoryview) else payload
     try:
         buffers = tuple(memoryview(part).cast("B") for part in parts)

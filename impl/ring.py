@@ -137,7 +137,7 @@ class RequestRing(Generic[Wanted]):
     @property
     def room(self) -> int:
         """Number of slots that a request may be put into."""
-        return self.slots - self.outstanding
+        return self.slots - self.produced + self._consumed
 
     @property
     def next_slot(self) -> int:
@@ -244,6 +244,7 @@ class TransmitRing(RequestRing[Outgoing]):
         super().__init__(device, slots)
         self._datapath = datapath
         self._kernel: Any = None
+        self._first_bell = doorbell(self.kind, 0)
         self._buffers: Octets = DETACHED
         self._pointers: Sequence[bytes] = ()
 
@@ -284,22 +285,25 @@ class TransmitRing(RequestRing[Outgoing]):
         if self._kernel is None:
             super().ring_doorbell()
         else:
-            self._kernel.doorbell(doorbell(self.kind, self.last_slot))
+            self._kernel.doorbell(self._first_bell + self.last_slot)
 
     def reclaim_all(self) -> bool:
         """Free every slot that the card returned; whether there was one."""
         if self._kernel is None:
             return super().reclaim_all()
         count: int = self._kernel.returned(self._consumed, self.outstanding)
+        if not count:
+            return False
         begin = self._consumed & self._mask
         beyond = max(0, begin + count - self.slots)
         waiting = self._waiting[begin : begin + count] + self._waiting[:beyond]
-        for number, request in enumerate(waiting, self._consumed):
-            if request is not None:
-                request.done = True
-                self._waiting[number & self._mask] = None
+        if waiting.count(None) != count:
+            for number, request in enumerate(waiting, self._consumed):
+                if request is not None:
+                    request.done = True
+                    self._waiting[number & self._mask] = None
         self._consumed += count
-        return count > 0
+        return True
 
     def fill_in(self, packet: Outgoing, /) -> None:
         """Store a packet to the next slot and its buffers."""

@@ -135,6 +135,8 @@ class ThreadRuntime(Runtime):
 
     def wake(self, queue: WaitQueue) -> None:
         sleepers = self._sleepers[queue]
+        if not sleepers:
+            return
         for sleeper in sleepers:
             sleeper.alarm.release()
         sleepers.clear()

@@ -1,11 +1,19 @@
 """The benchmark runs and prints its table; no figure is judged."""
 
+import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from bench import forward
 from bench.__main__ import main
+from bench.forward import BATCHES, RESULTS
+from impl.datapath.loader import chosen
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_the_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,3 +34,59 @@ def test_a_wrong_option_is_refused() -> None:
     )
     assert ran.returncode == 2
     assert "argument --seconds: invalid float value: 'soon'" in ran.stderr
+
+
+def forwarded(monkeypatch: pytest.MonkeyPatch, place: Path, *options: str) -> None:
+    words = ["bench.forward", "--seconds", "0.01", "--results", str(place), *options]
+    monkeypatch.setattr(sys, "argv", words)
+    forward.main()
+
+
+def test_what_a_packet_costs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place = tmp_path / "results.json"
+    forwarded(monkeypatch, place)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["packets", "in", "a", "batch", "C", "Python", "C", "kernel"]
+    assert [int(line.split()[0]) for line in lines[1:]] == list(BATCHES)
+    found = json.loads(place.read_text())["forward"]
+    assert list(found) == [str(batch) for batch in BATCHES]
+    names = {"scalar_ns"}
+    names |= {"kernel_api_ns"} if chosen().kernel is not None else set()
+    if shutil.which("cc"):
+        names |= {"c_ns", *(name.replace("_ns", "_ratio") for name in names)}
+    for figures in found.values():
+        assert figures.keys() == names
+        assert all(value > 0 for value in figures.values())
+
+
+def test_where_the_time_goes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    forwarded(monkeypatch, tmp_path / "none.json", "--profile", "4")
+    assert "(fill_in)" in capsys.readouterr().out
+    assert not (tmp_path / "none.json").exists()
+
+
+def test_without_a_compiler_there_are_no_ratios(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(forward.shutil, "which", lambda _name: None)
+    monkeypatch.setenv("DUCT_KERNEL", "off")
+    place = tmp_path / "results.json"
+    forwarded(monkeypatch, place)
+    for figures in json.loads(place.read_text())["forward"].values():
+        assert figures.keys() == {"scalar_ns"}
+
+
+def test_the_document_quotes_the_results() -> None:
+    found = json.loads((ROOT / RESULTS).read_text())["forward"]
+    text = (ROOT / "docs" / "performance.md").read_text()
+    for batch, figures in found.items():
+        row = (
+            f"| {batch} | {figures['c_ns']:.1f} | {figures['scalar_ns']:,.0f} | "
+            f"{figures['scalar_ratio']:.0f} | {figures['kernel_api_ns']:,.0f} | "
+            f"{figures['kernel_api_ratio']:.0f} |"
+        )
+        assert row in text

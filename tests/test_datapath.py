@@ -389,6 +389,68 @@ def test_the_source_compiles_without_a_warning(name, tmp_path):
     assert build(name, into=tmp_path, flags=("-Werror",)) == path_of(name, tmp_path)
 
 
+SANITIZERS = {"address": "libasan.so", "undefined": "libubsan.so"}
+TRAFFIC = """
+import random, sys
+from pathlib import Path
+from bench.memory_card import MemoryCard
+from impl.attach import Attachment
+from impl.datapath.loader import Datapath, load
+from impl.driver import DuctDriver
+from impl.errors import CardError
+from impl.settings import Settings
+from impl.threads import ThreadRuntime
+kernel = Datapath("C kernel", load("_real", Path(sys.argv[1])))
+source, card = random.Random(1), MemoryCard()
+attachment = Attachment.to(card, ThreadRuntime(), Settings(ring_shift=2), kernel)
+with DuctDriver(attachment) as duct:
+    for number in range(20_000):
+        count = source.randrange(1, 5)
+        card.receives(count, source.choice([0, 1, 64, 4097, 16384, 16385, 2**31, 2**32 - 1]))
+        packets = []
+        while card.waiting:
+            try:
+                packets += duct.receive_batch(source.randrange(1, 9))
+            except CardError:
+                pass
+        parts = source.choice([lambda it: it, lambda it: [it[:7], bytearray(it[7:])]])
+        duct.send_batch([(1, parts(packet.payload)) for packet in packets] or [(1, b"")],
+                        blocking=False)
+        card.sends()
+        attachment.controller.runtime.lock()
+        attachment.controller.serve_events()
+        attachment.controller.runtime.unlock()
+attachment.detach()
+print("through")
+"""
+
+
+@BUILT
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
+def test_sanitizers_find_nothing_whatever_the_card_announces(sanitizer, tmp_path):
+    if PROFILE.name != "nightly":
+        pytest.skip("nightly has the time")
+    library = subprocess.run(
+        ["cc", f"-print-file-name={SANITIZERS[sanitizer]}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    if not os.path.isabs(library):
+        pytest.skip(f"the compiler has no {SANITIZERS[sanitizer]}")
+    flags = ("-g", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all")
+    build("_real", into=tmp_path, flags=flags)
+    ran = subprocess.run(
+        [sys.executable, "-c", TRAFFIC, str(tmp_path)],
+        env={**os.environ, "LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0"},
+        cwd=FOLDER.parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "through\n", "")
+
+
 def test_the_switch_says_on_or_off():
     assert chosen({"DUCT_KERNEL": "off"}) == Datapath("Python (DUCT_KERNEL=off)")
     with pytest.raises(InvalidArgumentError, match="DUCT_KERNEL is on or off, not 'maybe'"):

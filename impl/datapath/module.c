@@ -72,16 +72,24 @@ static int REFUSE(struct receive *p, uint32_t length)
     return -1;
 }
 
-/* Consumes `payload`. */
+static PyObject *packet_names[3];
+
+/*
+ * Consumes `payload`. A frozen object's own constructor does the same, through Python: it makes an
+ * object of its type and sets each attribute as `object` does. It has no other business.
+ */
 static PyObject *PACKET(struct receive *p, uint32_t source, uint32_t destination, PyObject *payload)
 {
     PyObject *words[3] = {PyLong_FromUnsignedLong(source), PyLong_FromUnsignedLong(destination),
                           payload};
-    PyObject *packet = NULL;
-    if (words[0] != NULL && words[1] != NULL)
-        packet = PyObject_Vectorcall(p->packet, words, 3, NULL);
-    for (int k = 0; k < 3; k++)
+    PyTypeObject *type = (PyTypeObject *)p->packet;
+    PyObject *packet = type->tp_alloc(type, 0);
+    for (int k = 0; k < 3; k++) {
+        if (packet != NULL &&
+            (words[k] == NULL || PyObject_GenericSetAttr(packet, packet_names[k], words[k]) < 0))
+            Py_CLEAR(packet);
         Py_XDECREF(words[k]);
+    }
     return packet;
 }
 
@@ -334,8 +342,9 @@ static PyObject *receive_new(PyTypeObject *type, PyObject *words, PyObject *name
     static char *known[] = {"device", "ring",  "payloads", "fields", "held",
                             "taken",  "packet", "refuse",   "turn",   NULL};
     PyObject *device, *ring, *payloads, *fields, *held, *taken, *packet, *refuse, *turn;
-    if (!PyArg_ParseTupleAndKeywords(words, names, "OOOSOOOOO", known, &device, &ring, &payloads,
-                                     &fields, &held, &taken, &packet, &refuse, &turn))
+    if (!PyArg_ParseTupleAndKeywords(words, names, "OOOSOOO!OO", known, &device, &ring, &payloads,
+                                     &fields, &held, &taken, &PyType_Type, &packet, &refuse,
+                                     &turn))
         return NULL;
     struct region ring_region, payload_region;
     uint64_t slots = attach(ring, payloads, fields, &ring_region, &payload_region);
@@ -468,8 +477,12 @@ static struct PyModuleDef definition = {
 
 PyMODINIT_FUNC MODULE_INIT(void)
 {
+    static const char *const names[3] = {"source", "destination", "payload"};
     if (PyType_Ready(&transmit_type) < 0 || PyType_Ready(&receive_type) < 0)
         return NULL;
+    for (int k = 0; k < 3; k++)
+        if ((packet_names[k] = PyUnicode_InternFromString(names[k])) == NULL)
+            return NULL;
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL || PyModule_AddStringConstant(module, "SOURCE", SOURCE) < 0 ||
         PyModule_AddObjectRef(module, "Transmit", (PyObject *)&transmit_type) < 0 ||
