@@ -376,15 +376,16 @@ class ReceiveRing:
 
     def consume(self) -> tuple[int, Header]:
         """Take the next packet: its slot, now held, and what the card says of it, unchecked."""
-        slot, *header = self._take()
+        slot, header = self._take()
         return slot, Header(*header)
 
-    def _take(self) -> tuple[int, int, int, int]:
-        slot = self._taken[0] & self._mask
+    def _take(self) -> tuple[int, tuple[int, int, int]]:
+        number = self._taken[0]
+        slot = number & self._mask
         header = self._load_header(slot)
         self._held[slot] = True
-        self._taken[0] += 1
-        return slot, *header
+        self._taken[0] = number + 1
+        return slot, header
 
     def peek(self) -> Header:
         """What the card says of the next packet. Raises `CardError` if its length cannot be."""
@@ -442,7 +443,7 @@ class ReceiveRing:
 
     def _receive(self, packets: list[Packet], most: int, turn: Turn) -> None:
         for number in range(1, most + 1):
-            slot, length, destination, source = self._take()
+            slot, (length, destination, source) = self._take()
             try:
                 more = self.packet_ready()
                 if not more:

@@ -58,7 +58,7 @@ def _only_if(condition: str, lines: str) -> str:
 # Lines of the driver that faults are about
 
 _HOLD: Final = "        self._held[slot] = True\n"
-_TAKEN: Final = "        self._taken[0] += 1\n"
+_TAKEN: Final = "        self._taken[0] = number + 1\n"
 _COPY_SIZE: Final = (
     '        size = check_received(length)\n        if not size:\n            return b""\n'
 )
@@ -145,7 +145,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     # Defects of two real drivers
     "zero-length-stall": _RING(
         _HOLD + _TAKEN,
-        _HOLD + "        self._taken[0] += header[0] > 0\n",
+        _HOLD + "        self._taken[0] = number + (header[0] > 0)\n",
     ),
     "wild-pointer-recycle": (
         _RING(_COPY, "        self._index = slot\n" + _COPY),
