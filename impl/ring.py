@@ -355,9 +355,9 @@ class ReceiveRing:
 
     def retire(self) -> None:
         """Detach from memory."""
-        self._kernel = None
         self._octets = self._payloads = DETACHED
         self._buffers = None
+        self._kernel = None
 
     def initialise_slot(self, slot: int) -> None:
         """Give the slot its buffers and make it the card's."""
