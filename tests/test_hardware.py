@@ -15,6 +15,7 @@ pytest.register_assert_rewrite("properties.conformance")
 
 from emulator.bus import BusError  # noqa: E402
 from impl.attach import Attachments  # noqa: E402
+from impl.barriers import Barriers  # noqa: E402
 from impl.driver import DuctDriver  # noqa: E402
 from impl.errors import (  # noqa: E402
     CardFailedError,
@@ -303,7 +304,7 @@ def scripted(*wakes, registers=None, barriers=None):
         config=None,
         memory=None,
         interrupts=script,
-        barriers=barriers,
+        barriers=barriers or Barriers.of_this_machine(),
         advice="Look.",
         teardown=contextlib.ExitStack(),
     )
