@@ -249,12 +249,7 @@ class DuctDriver(PacketCalls):
             The errors of `send`. Nothing was sent if they are about what was given, or if the call
             may not wait; otherwise a part may have been.
         """
-        kernel = self._controller.datapath.kernel
-        batch = (
-            [outgoing(destination, payload) for destination, payload in packets]
-            if kernel is None
-            else kernel.checked(packets, outgoing)
-        )
+        batch = self._controller.transmit.checked(packets)
         wait = self._wait(blocking, timeout, interruption)
         return self._controller.send(batch, wait) if batch else 0
 

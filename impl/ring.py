@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Generic, NoReturn, TypeVar, final
 
 from impl.datapath.loader import PYTHON, Datapath
@@ -30,9 +30,11 @@ from impl.packet import (
     Header,
     Outgoing,
     Packet,
+    Payload,
     check_received,
     header_words,
     index_of,
+    outgoing,
     pack_addressed,
     pack_fields,
 )
@@ -269,6 +271,20 @@ class TransmitRing(RequestRing[Outgoing]):
         super().retire()
         self._kernel = None
         self._buffers = DETACHED
+
+    def checked(self, packets: Iterable[tuple[int, Payload]]) -> list[Any]:
+        """What `produce` takes of packets that were given, each of which may be sent.
+
+        Without a kernel these are `Outgoing`s; the kernel takes an address and bytes as they are.
+        Needs no lock.
+
+        Raises:
+            The errors of `outgoing`.
+        """
+        if self._kernel is None:
+            return [outgoing(destination, payload) for destination, payload in packets]
+        checked: list[Any] = self._datapath.kernel.checked(packets, outgoing)
+        return checked
 
     def produce(self, batch: Sequence[Outgoing], begin: int, request: Request | None) -> None:
         """Put packets from item `begin` on into slots; see `RequestRing.produce`."""

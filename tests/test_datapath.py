@@ -363,6 +363,39 @@ def test_memory_is_let_go_of_when_the_card_is_closed():
     assert kept() is None
 
 
+class Told:
+    """The bytes of a region, which somebody is told of."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __getitem__(self, place):
+        return self.inner[place]
+
+    def __setitem__(self, place, value):
+        self.inner[place] = value
+
+
+@BUILT
+def test_over_memory_that_somebody_watches_packets_are_moved_in_python(monkeypatch):
+    card = MemoryCard()
+    allocate = card.allocate
+
+    def told(size, purpose):
+        region = allocate(size, purpose)
+        region.octets = Told(region.octets)
+        return region
+
+    monkeypatch.setattr(card, "allocate", told)
+    attachment = Attachment.to(card, ThreadRuntime(), Settings(), real())
+    with DuctDriver(attachment) as duct:
+        assert duct.send_batch([(1, b"plain"), (2, [b"in", b"parts"])], blocking=False) == 2
+        assert card.sends() == 2
+        card.receives(2, 3)
+        assert [len(packet.payload) for packet in duct.receive_batch(2)] == [3, 3]
+    attachment.detach()
+
+
 @BUILT
 def test_a_kernel_has_no_memory_that_somebody_watches():
     assert real().kernel_for(memoryview(b""), object()) is None

@@ -289,6 +289,7 @@ static PyObject *transmit_produce(struct transmit *p, PyObject *const *words, Py
             PyErr_Clear();
             break;
         }
+        /* Only a judge ends a run in the middle of a slot, and then nothing goes on. */
         if (stored < 0)
             return NULL;
     }
