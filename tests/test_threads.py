@@ -66,6 +66,39 @@ def test_a_thread_that_comes_back_at_once_waits_behind_the_others():
     assert order == ["other", "again"]
 
 
+def test_a_lock_that_nobody_waits_for_is_kept_when_it_is_given_up_for_a_while():
+    runtime = ThreadRuntime()
+    runtime.lock()
+    runtime.unlock_soon()
+    assert runtime._lock._taken
+    assert not runtime.relock()
+    runtime.unlock()
+    assert not runtime._lock._taken
+    runtime.close()
+
+
+def test_those_who_wait_for_the_lock_have_it_before_it_is_taken_again():
+    runtime, order = ThreadRuntime(), []
+    runtime.lock()
+
+    def ask(number):
+        runtime.lock()
+        order.append(number)
+        runtime.unlock()
+
+    standing = []
+    runtime.unlock_soon()
+    for number in range(3):
+        standing.append(Background(lambda number=number: ask(number)))
+        until(lambda number=number: len(runtime._lock._line) == number + 1)
+    assert runtime.relock()
+    order.append("again")
+    runtime.unlock()
+    assert [thread.join().error for thread in standing] == [None] * 3
+    assert order == [0, 1, 2, "again"]
+    runtime.close()
+
+
 def test_one_thread_at_a_time_has_the_lock():
     lock, inside, most = FairLock(), [0], [0]
 
@@ -444,6 +477,32 @@ def test_a_signal_while_waiting_for_the_lock_leaves_without_it_and_in_nobodys_wa
             print("interrupted")
         others_work()
     """) == ["interrupted", "others work"]
+
+
+def test_a_signal_while_the_lock_is_asked_for_again_is_raised_with_the_lock():
+    assert run_script("""
+        taken, go = threading.Event(), threading.Event()
+
+        def other():
+            runtime.lock()
+            taken.set()
+            go.wait(20)
+            runtime.unlock()
+
+        runtime.lock()
+        runtime.unlock_soon()
+        threading.Thread(target=other, daemon=True).start()
+        while not runtime._lock._line:
+            pass
+        interrupt_when(taken.is_set)
+        threading.Timer(0.5, go.set).start()
+        try:
+            runtime.relock()
+        except KeyboardInterrupt:
+            print("interrupted", "with" if runtime._lock._taken else "without", "the lock")
+        runtime.unlock()
+        others_work()
+    """) == ["interrupted with the lock", "others work"]
 
 
 def test_a_signal_handler_that_returns_ends_no_sleep():
