@@ -4,6 +4,7 @@ Without a C compiler there is none, and these tests but for a few are skipped.
 """
 
 import collections
+import functools
 import gc
 import importlib.machinery
 import itertools
@@ -44,6 +45,7 @@ from properties.profiles import chosen as chosen_profile
 from properties.simulation.hostile import HostileWorld
 from properties.simulation.hostile_choices import decisions, setups
 from properties.stateful import DriverMachine, machine_of
+from tests.struck import Strike, Struck
 from tests.test_ring import SLOTS, Device, deliver, give_to_host
 
 PROFILE = chosen_profile()
@@ -254,6 +256,43 @@ def test_packets_go_out_and_come_back(switch, monkeypatch):
             packets += duct.receive_batch(5, timeout=PATIENCE)
     laboratory.power_off()
     assert [packet.payload for packet in packets] == [bytes([n % 251]) * n for n in sizes]
+
+
+def echoed(duct):
+    """Whether packets come back; what a struck call has left may come before them."""
+    while duct.poll().next_length is not None:
+        duct.receive(timeout=PATIENCE)
+    for number in range(3):
+        payload = b"does it go on? %d" % number
+        duct.send(ECHO.address, payload, timeout=PATIENCE)
+        while duct.receive(timeout=PATIENCE).payload != payload:
+            pass
+    return True
+
+
+@BUILT
+@pytest.mark.parametrize("call", ["send", "receive"])
+def test_a_signal_at_a_bytecode_does_no_harm(call):
+    calls = {
+        "send": lambda duct: duct.send_batch([(ECHO.address, b"1"), (ECHO.address, [b"2"])]),
+        "receive": lambda duct: duct.receive_batch(2, timeout=PATIENCE),
+    }
+    laboratory = Laboratory()
+    attachments = Attachments(lambda: {"emulated": laboratory.open})
+    step = 1 if PROFILE.name == "nightly" else 17
+    for number in itertools.count(1, step):
+        with DuctDriver.open("emulated:", attachments=attachments) as duct:
+            assert duct.info.datapath == "C kernel"
+            if call == "receive":
+                duct.send_batch([(ECHO.address, b"1")] * 2)
+            struck = Struck(functools.partial(calls[call], duct), number)
+            struck.thread.join(PATIENCE)
+            assert not struck.thread.is_alive(), struck.place
+            assert isinstance(struck.error, Strike) == (struck.place is not None), struck.place
+            assert echoed(duct), struck.place
+        if struck.place is None:
+            break
+    laboratory.power_off()
 
 
 @BUILT
