@@ -147,7 +147,7 @@ def test_limit_that_is_one_too_high_has_a_counterexample(monkeypatch):
         "received_length_beyond_is_refused",
         check_received=lambda length: length if length <= 16385 else CHECK_RECEIVED(length),
     )
-    assert "(1," in message
+    assert "(1)" in message
 
 
 def test_limit_that_is_one_too_low_has_a_counterexample(monkeypatch):
