@@ -391,6 +391,15 @@ def _a_length_that_lies(script: Script) -> None:
     script.happens("receive", 0, True, False)
 
 
+def _a_send_reaches_its_deadline(script: Script) -> None:
+    """A user waits for the card to send a packet, for too long."""
+    script.opened()
+    script.do("send", 0, HWADDR, (1,), True)
+    script.until(at(Label.TX_WAIT, asleep=True), without=held("card"))
+    script.expires()
+    script.rest()
+
+
 def _more_commands_than_slots(script: Script) -> None:
     """Users add filters until two of them wait for a command slot, then the card goes on."""
     script.opened()
@@ -421,6 +430,7 @@ SCENES: Final[Mapping[str, Scene]] = {
     "wrong-channel": Scene(_a_close_ends_a_receive),
     "open-leak": Scene(_a_failed_card_is_opened_again),
     "stale-command-index": Scene(_more_commands_than_slots, Setup(ring_shift=1, users=4)),
+    "interruption-says-ok": Scene(_a_send_reaches_its_deadline),
     "reset-spins": _RESET_TAKES_TOO_LONG,
     "no-barrier-tx-free": Scene(_a_slot_is_given_back_before_close),
     "looks-after-free": Scene(_an_interrupt_after_a_close),
