@@ -242,9 +242,10 @@ def killer(
     Each question is looked at in states that the specification reaches, and where these do not
     refute it, asked in the first arithmetic that it has. That it has a counterexample is believed
     where as much of the invariant is assumed as in the files of `--smt2`; the last try of a proof
-    assumes more, takes five times as long as all else, and is made if `exact` is true. Only where
-    `runs` is true random runs are made, in which the changed rule has to happen. What proofs of the
-    specification needed (`hints`, by topic) is mostly enough for those of a mutant.
+    assumes more, takes five times as long as all else, and is made if `exact` is true. Random runs
+    in which the changed rule has to happen are made if `runs` is true, or if it may be taken in
+    none of those states. What proofs of the specification needed (`hints`, by topic) is mostly
+    enough for those of a mutant.
     """
     rounds = ROUNDS if exact else ROUNDS[:2]
     try:
@@ -266,8 +267,8 @@ def killer(
     for item in theory.possible:
         if item.rule == mutant.step.rule.name and not shown(system, samples, item):
             return f"vacuity/possible/{item.rule}/{item.name}"
-    if runs:
-        name = mutant.step.rule.name
-        if Witnesses(system, theory.settings).rule(name):
-            return f"vacuity/rule/{name}"
+    name = mutant.step.rule.name
+    seldom = runs or not samples.reach(mutant.step, mutant.step.guard)
+    if seldom and Witnesses(system, theory.settings).rule(name):
+        return f"vacuity/rule/{name}"
     return ""

@@ -270,7 +270,6 @@ def _submit(s: State, t: Number, command: Command, back: Label) -> None:
     s.threads.key[t] = UNICAST
     s.threads.return_to[t] = back
     s.threads.result[t] = Result.NONE
-    s.threads.completed[t] = False
     join_queue(COMMAND, s, t)
     s.threads.pc[t] = Label.CMD_TURN
 

@@ -874,6 +874,50 @@ _OUTCOMES: Final = (
         """,
         "interrupt-outcome",
     ),
+    _outcome(
+        "own",
+        "sends-after-failure",
+        "a card that has failed goes on and sends the packet that it was at",
+        """
+        A card that sets an error bit in FLAGS halts: what it was at stays undone until the reset.
+        This one puts its packet on the net all the same. Its caller was told EIO, so it sends the
+        packet again after the reset, and whoever it is for gets it twice.
+        """,
+        "card-at-rest",
+    ),
+    _outcome(
+        "own",
+        "looks-for-ever",
+        "a card looks at the next slot for ever, and not up to the one that the doorbell named",
+        """
+        The newest doorbell says how far there is something to do. The card does not compare: after
+        each slot it looks at the next one, finds that it is the host's, and has kept nothing of
+        what the doorbell was for. Nothing goes wrong, but each packet costs one access more.
+        """,
+        "doorbell-kept",
+    ),
+    _outcome(
+        "own",
+        "event-survives-reset",
+        "a reset lets the card report a packet that was received before it",
+        """
+        A reset makes the card forget all that it was at. This one keeps that it was about to report
+        a packet, and reports it as soon as it works again: the driver looks at a ring that it has
+        just made, for a packet that somebody else has had.
+        """,
+        "reset-forgets",
+    ),
+    _outcome(
+        "own",
+        "turns-away-unlocked",
+        "a call that meets a failed card ends without having had the lock",
+        """
+        A call begins with the lock, and then looks whether the card works. This driver looks first,
+        and ends the call at once if the card has failed. Its ticket stays in the line for the lock,
+        and when its turn comes nobody takes it, nor hands it on.
+        """,
+        "lock-needed",
+    ),
 )
 """Callers that are told what is not so. Nothing else is wrong, so nothing else notices."""
 

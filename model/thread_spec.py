@@ -133,9 +133,9 @@ def sleep(s: State, t: Number, queue: str) -> None:
     """Start to wait on a wait queue, and give up the lock: one step."""
     s.sleeps(queue)
     s.threads.asleep[t] = True
-    s.threads.wake_tx[t] = False
-    s.threads.wake_cmd[t] = False
-    s.threads.wake_life[t] = False
+    woken = {SENDERS: s.threads.wake_tx, COMMANDS: s.threads.wake_cmd, LIFE: s.threads.wake_life}
+    if queue in woken:  # readers look at the ring
+        woken[queue][t] = False
     serve_next(s)
 
 

@@ -399,6 +399,11 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     "full-ring-is-an-error": _CONTROLLER(
         'raise WouldBlockError(f"all', 'raise CardFailedError(f"all'
     ),
+    "turns-away-unlocked": _CONTROLLER(
+        "        self.runtime.lock()\n        try:\n            self._check(wait)\n",
+        "        self._check(wait)\n        self.runtime.lock()\n        try:\n"
+        "            self._check(wait)\n",
+    ),
     "interruption-says-ok": _CONTROLLER(
         "            return handed_over\n        finally:\n            self._leave()\n",
         "            return handed_over\n"

@@ -23,6 +23,9 @@ CARDS_MISTAKES = {
     "for-a-stranger",
     "removes-what-is-not-there",
     "no-space-with-space",
+    "sends-after-failure",
+    "looks-for-ever",
+    "event-survives-reset",
 }
 """Of the faults of the specification, those that no driver can make."""
 NOT_STOPPED = r"at RESET the specification allows: the write of RST|at CMD_FIELDS"

@@ -113,6 +113,10 @@ OUTCOMES = {
     "reset-instead-of-stop": "close-outcome",
     "spins": "sleep-outcome",
     "events-not-read": "interrupt-outcome",
+    "sends-after-failure": "card-at-rest",
+    "looks-for-ever": "doorbell-kept",
+    "event-survives-reset": "reset-forgets",
+    "turns-away-unlocked": "lock-needed",
 }
 EACH = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
 

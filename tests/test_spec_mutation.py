@@ -156,6 +156,15 @@ def test_hints_change_no_verdict_on_a_mutant():
         assert killer(WHOLE, item, samples, hints=hints) == killer(WHOLE, item, samples)
 
 
+def test_of_a_fixed_sample_each_change_of_the_card_is_noticed_or_has_its_reason(tmp_path, capsys):
+    """One in a hundred of what `make mutation ARGS=model` tries."""
+    arguments = ["model", "--sample", "44", "--seed", "1", "--no-runs", "--jobs", "2"]
+    status = main([*arguments, "--findings", str(tmp_path / "findings.jsonl")])
+    said = capsys.readouterr().out
+    assert status == 0, said
+    assert "0 of these without a reason" in said
+
+
 def test_a_survivor_without_a_reason_is_told(tmp_path, monkeypatch, capsys):
     asked = []
 
