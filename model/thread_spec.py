@@ -50,7 +50,7 @@ SENDERS: Final = "SENDERS"
 COMMANDS: Final = "COMMANDS"
 """The wait queue of who wants a command slot, or the completion of a command."""
 READERS: Final = "READERS"
-"""The wait queue of who wants a packet."""
+"""The wait queue of who wants the next packet."""
 LIFE: Final = "LIFE"
 """The wait queue of who opens or closes the card."""
 SLEEPS_TX: Final = (Label.TX_TURN, Label.TX_WAIT)
@@ -60,7 +60,7 @@ SLEEPS_CMD: Final = (Label.CMD_TURN, Label.CMD_WAIT)
 SLEEPS_LIFE: Final = (Label.OPEN_ENTER, Label.LEAVE, Label.DRAIN)
 """Labels at which a thread may sleep on the wait queue of open and close."""
 SLEEPS_RX: Final = (Label.RX_OWNER,)
-"""Labels at which a thread may sleep until the ring is readable."""
+"""Labels at which a thread may sleep on the wait queue of readers."""
 UNLOCKED: Final = (
     Label.IDLE,
     Label.RX_FIRST_WORD,
@@ -135,6 +135,7 @@ def sleep(s: State, t: Number, queue: str) -> None:
     s.threads.asleep[t] = True
     s.threads.wake_tx[t] = False
     s.threads.wake_cmd[t] = False
+    s.threads.wake_rx[t] = False
     s.threads.wake_life[t] = False
     serve_next(s)
 
@@ -145,6 +146,7 @@ def wake_everyone(s: State) -> None:
         s.wakes(queue)
     s.threads.wake_tx.fill(True)
     s.threads.wake_cmd.fill(True)
+    s.threads.wake_rx.fill(True)
     s.threads.wake_life.fill(True)
     s.rx.ready = TRUE
 
@@ -163,7 +165,7 @@ def wake(s: State, t: Number) -> None:
         at(s, t, *SLEEPS_TX) & threads.wake_tx[t]
         | at(s, t, *SLEEPS_CMD) & threads.wake_cmd[t]
         | at(s, t, *SLEEPS_LIFE) & threads.wake_life[t]
-        | at(s, t, *SLEEPS_RX) & s.rx.ready
+        | at(s, t, *SLEEPS_RX) & threads.wake_rx[t]
     )
     s.require(threads.asleep[t] & woken)
     get_up(s, t)
@@ -188,7 +190,7 @@ def interrupt(s: State, t: Number) -> None:
         (Label.TX_WAIT, Label.TX_ABANDON),
         (Label.CMD_TURN, Label.CMD_CANCEL),
         (Label.CMD_WAIT, Label.CMD_ABANDON),
-        (Label.RX_OWNER, Label.EXIT),
+        (Label.RX_OWNER, Label.RX_CANCEL),
     ):
         s.threads.pc[t] = If(label == sleeping, leaving, s.threads.pc[t])
     get_up(s, t)
