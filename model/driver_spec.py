@@ -207,7 +207,7 @@ def read_events(s: State, t: Number) -> None:
 
 @BOOK.rule("Rings: Events", DRIVER, THREAD, fair="thread")
 def mark_readable(s: State, t: Number) -> None:
-    """Load the next receive slot's owner byte: a packet waits. Wake readers or tell pollers; done."""
+    """Load the next receive slot's owner byte: a packet waits; wake readers, or tell pollers."""
     s.require(holds(s, t, Label.RX_READY) & s.rx.live & packet_waits(s, HOST))
     announce_packet(s, TRUE)
     events_served(s, t)

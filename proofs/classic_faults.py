@@ -391,6 +391,32 @@ LOOKS_AFTER_FREE: Final = FaultCase(
 )
 
 
+def finds_out_of_turn(s: State, t: Number) -> None:
+    """Load the owner byte, whoever is first in line: the card filled the slot."""
+    s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
+    s.require(packet_waits(s, HOST))
+    s.threads.pc[t] = Label.RX_HEADER
+
+
+def leaves_its_place(s: State, t: Number) -> None:
+    """Load the header once and hold the slot; the reader's place in line, wherever, is given up."""
+    queue, place = s.rx.waiters, s.threads.queue_position[t]
+    overtakes = queue.head != place + 1
+    queue.cancelled[place] = overtakes
+    queue.head = If(overtakes, queue.head - 1, queue.head)
+
+
+READER_OVERTAKES: Final = FaultCase(
+    described("reader-overtakes"),
+    both(
+        replace("rx.packet_found", finds_out_of_turn),
+        then("rx.receive_packet", leaves_its_place),
+    ),
+    receiving(users=2),
+    sizes=(1,),
+)
+
+
 def never_gives_back(s: State, t: Number) -> None:
     """Leave, whatever the state of the card, without giving the slot back."""
     s.require(holds(s, t, Label.RX_REPOST))
@@ -632,6 +658,7 @@ CLASSIC: Final[tuple[FaultCase, ...]] = (
     LAST_LEAVES_READABLE,
     CLEARED_UNSEEN,
     LOOKS_AFTER_FREE,
+    READER_OVERTAKES,
     SLOT_LEAKS,
     NO_LOCK,
     REBASED,

@@ -183,9 +183,17 @@ def commanding(*more: str, users: int = 1) -> Scenario:
     return scenario(COMMANDING | set(more), limits=ONE_FILTER, users=users)
 
 
-def receiving(*more: str, words: tuple[int, ...] = (9999,), lies: bool = False) -> Scenario:
-    """A user waits for packets and takes them; `more` steps may be taken, too."""
-    return scenario(RECEIVING | set(more), limits={"begin_read": READING}, words=words, lies=lies)
+def receiving(
+    *more: str, users: int = 1, words: tuple[int, ...] = (9999,), lies: bool = False
+) -> Scenario:
+    """Users wait for packets and take them; `more` steps may be taken, too."""
+    return scenario(
+        RECEIVING | set(more),
+        limits={"begin_read": READING},
+        users=users,
+        words=words,
+        lies=lies,
+    )
 
 
 # What is looked for

@@ -87,6 +87,7 @@ CLASSICS = {
     "last-packet-leaves-readable",
     "readiness-cleared-unseen",
     "looks-after-free",
+    "reader-overtakes",
     "slot-never-returned",
     "relaxed-ordering",
     "submit-without-lock",

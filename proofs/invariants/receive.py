@@ -172,11 +172,10 @@ def reader(s: State, t: Number) -> Bool:
         Implies(at(s, t, *QUEUEING), ring.live),
         Implies(at(s, t, Label.RX_HEADER, Label.RX_NEXT), ~call_must_end(s, t)),
         Implies(at(s, t, Label.RX_CANCEL) & (threads.result[t] == Result.EIO), call_must_end(s, t)),
+        Implies(at(s, t, Label.RX_HEADER), ring.waiters.head == threads.queue_position[t]),
         Implies(
-            at(s, t, Label.RX_HEADER), ring.waiters.head == threads.queue_position[t]
-        ),
-        Implies(
-            at(s, t, Label.RX_LEAVE_QUEUE) & ~one_of(threads.result[t], (Result.EINTR, Result.EAGAIN)),
+            at(s, t, Label.RX_LEAVE_QUEUE)
+            & ~one_of(threads.result[t], (Result.EINTR, Result.EAGAIN)),
             call_must_end(s, t) & ring.ready | threads.peek[t] & (ring.dev != ring.cons),
         ),
     )
