@@ -508,8 +508,9 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     "readers-not-woken": _left_out("controller", _TELL_READERS),
     "next-reader-not-woken": _CONTROLLER(
         _IF_NONE + _NOT_READABLE,
-        "        look = self.receive.packet_ready if self.receive.waiters else self._announce_packet\n"
-        "        if not look():\n" + _NOT_READABLE,
+        "        if self.receive.waiters:\n"
+        "            self.receive.packet_ready()\n"
+        "        elif not self._announce_packet():\n" + _NOT_READABLE,
     ),
     "interrupted-reader-tells-nobody": _CONTROLLER(
         _NOTE_LEAVING, _NOTE_LEAVING.replace("self._announce_packet", "self.receive.packet_ready")

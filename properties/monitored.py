@@ -235,6 +235,17 @@ def _a_newcomer_finds_room(stage: MonitoredBench) -> None:
         stage.joined()
 
 
+def _a_reader_comes_behind_another(stage: MonitoredBench) -> None:
+    """Packets come for a reader that sleeps, and a newcomer is in line before that one looks."""
+    with stage.open() as duct:
+        with stage.standing_still():
+            stage.beside(lambda: duct.receive(timeout=MEETING))
+            stage.sleeping(1)
+            duct.send_batch([(ECHO.address, b"x")] * 2, blocking=False)
+            stage.woken_last(stage.card.go_on, lambda: duct.receive(timeout=SOON))
+        stage.joined()
+
+
 def _answers_come_together(stage: MonitoredBench) -> None:
     """Two commands are answered, one with an error, before either caller wakes."""
     with stage.open() as duct:
@@ -379,6 +390,7 @@ SCENES: Final = (
     _packets_are_left,
     _a_slot_is_used_again,
     _a_newcomer_finds_room,
+    _a_reader_comes_behind_another,
     _answers_come_together,
     _commands_wait_for_slots,
     _an_open_comes_when_another_is_done,
