@@ -582,12 +582,6 @@ def wait_for_readers(s: State, t: Number) -> None:
     s.rx.owner_speculated = FALSE
 
 
-def refuse_reader(s: State, t: Number) -> None:
-    """The reader may not wait for its turn, or must not go on: it leaves the queue."""
-    refuse(RECEIVE, s, t)
-    s.rx.owner_speculated = FALSE
-
-
 def leave_readers(s: State, t: Number) -> None:
     """Leave with what is known: that a packet waits, or none; look if a signal came between.
 
@@ -718,7 +712,7 @@ def _receive_rules() -> list[Rule]:
     ]
     in_line = {
         "wait_for_turn": wait_for_readers,
-        "refuse": refuse_reader,
+        "refuse": bind(refuse, RECEIVE),
         "cancel_waiting": bind(cancel_waiting, RECEIVE),
         "skip_cancelled": bind(skip_cancelled, RECEIVE),
         "leave_queue": leave_readers,

@@ -21,6 +21,7 @@ import attrs
 from emulator.backend import Laboratory
 from emulator.running import RunningCard
 from impl.errors import WouldBlockError
+from impl.runtime import WaitQueue
 from impl.settings import Settings
 from model.layout import ECHO, Command
 from model.state import Flags
@@ -246,6 +247,18 @@ def _a_reader_comes_behind_another(stage: MonitoredBench) -> None:
         stage.joined()
 
 
+def _a_reader_is_up_before_its_turn(stage: MonitoredBench) -> None:
+    """Packets come for two readers that sleep, and the second one looks before the first."""
+    with stage.open() as duct:
+        with stage.standing_still():
+            for number in (1, 2):
+                stage.beside(lambda: duct.receive(timeout=MEETING))
+                stage.sleeping(number)
+            duct.send_batch([(ECHO.address, b"x")] * 2, blocking=False)
+            stage.woken_last(stage.card.go_on, lambda: stage.rouse(WaitQueue.READERS))
+        stage.joined()
+
+
 def _answers_come_together(stage: MonitoredBench) -> None:
     """Two commands are answered, one with an error, before either caller wakes."""
     with stage.open() as duct:
@@ -391,6 +404,7 @@ SCENES: Final = (
     _a_slot_is_used_again,
     _a_newcomer_finds_room,
     _a_reader_comes_behind_another,
+    _a_reader_is_up_before_its_turn,
     _answers_come_together,
     _commands_wait_for_slots,
     _an_open_comes_when_another_is_done,
