@@ -224,10 +224,15 @@ class ReceiveRing:
 
     A reader *takes* a packet, which holds its slot, copies it without the lock, and *gives* the
     slot back; readers may finish in any order.
+
+    Attributes:
+        slots: Number of slots, a power of two.
+        waiters: Readers that wait for a packet, in the order of arrival.
     """
 
     def __init__(self, device: Device, slots: int) -> None:
         self.slots = slots
+        self.waiters: deque[object] = deque()
         self._device = device
         self._memory: PacketMemory | None = None
         self._consumed = 0

@@ -566,6 +566,17 @@ _CLASSIC: Final = (
         "no-access-after-free",
     ),
     _classic(
+        "reader-overtakes",
+        "a packet goes to whichever reader looks first, and not to the first in line",
+        """
+        Readers take places in a queue, and all that wait are woken when a packet comes. Each of
+        them that gets the lock looks for itself, whether it is its turn or not. Every packet finds
+        a reader, none is lost and nobody sleeps beside one. But a reader that calls again at once
+        may take every packet, and one that has waited for long goes without for ever.
+        """,
+        "reading-order",
+    ),
+    _classic(
         "slot-never-returned",
         "a reader may leave without giving its slot back, although the card goes on",
         """
@@ -1147,6 +1158,10 @@ _OWN: Final = {
     "line-not-woken": "whoever leaves the queue does not wake the next one in it",
     "completion-not-woken": "nobody is woken when a slot was taken back",
     "readers-not-woken": "a packet comes, and its reader is not woken",
+    "next-reader-not-woken": "whoever takes a packet does not wake the next in line for another",
+    "interrupted-reader-tells-nobody": "a reader that a signal ends keeps to itself what woke it",
+    "newcomer-overtakes": "a reader that has just come takes a packet that others are in line for",
+    "reader-never-leaves-line": "a reader keeps its place: nobody behind it gets a packet",
     "drain-not-woken": "the last packet was sent, and the close that waits for it is not woken",
     "leaver-wakes-nobody": "the last call ends, and the close that waits for it is not woken",
     "failure-wakes-nobody": "the card fails, and sleepers go on waiting for it",
@@ -1172,6 +1187,7 @@ _OWN: Final = {
     "length-not-checked": "a length that the card announced is not checked: reads beyond buffers",
     "peek-takes": "a reader that only wants the length takes the packet",
     "readiness-never-set": "pollers do not learn that a packet waits",
+    "readable-with-readers-in-line": "pollers see a packet that somebody is in line for",
     "readiness-never-cleared": "pollers do not learn that no packet waits any more",
     "readiness-kept-over-close": "after a close and an open pollers still see packets of before",
     "full-ring-not-shown": "pollers do not learn that a sender has filled the ring",

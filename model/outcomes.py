@@ -30,6 +30,8 @@ from model.device_spec import running
 from model.ring_spec import (
     COMMAND_LABELS,
     HOLDING,
+    QUEUEING,
+    RECEIVE,
     TRANSMIT,
     TRANSMIT_LABELS,
     call_must_end,
@@ -54,7 +56,7 @@ __all__ = ["STEPS"]
 BOOK: Final = PropertyBook()
 SENDING: Final = (Label.WRITE_ENTER, *TRANSMIT_LABELS)
 """Where a call to send is until its result is final."""
-READING: Final = (Label.READ_ENTER, Label.RX_OWNER, Label.RX_HEADER, *HOLDING)
+READING: Final = (Label.READ_ENTER, *QUEUEING, *HOLDING)
 """Where a call to receive is."""
 
 
@@ -389,7 +391,8 @@ def interrupted_outcome(s: State, later: State, by: By, t: Number) -> Bool:
 def again_outcome(s: State, later: State, by: By, t: Number) -> Bool:
     """EAGAIN is said only to a call that may not wait, and would have to.
 
-    A reader would have to by its load of the owner byte, which may be an early one.
+    A reader would have to if others are in line before it, or by its load of the owner byte, which
+    may be an early one.
     """
     ring = s.rx
     too_early = ring.owner_speculated & ring.speculated_owner
@@ -398,7 +401,8 @@ def again_outcome(s: State, later: State, by: By, t: Number) -> Bool:
         And(
             s.threads.nonblocking[t],
             at(s, t, Label.TX_TURN) & ~my_turn(TRANSMIT, s, t)
-            | at(s, t, Label.RX_OWNER) & ((ring.dev == ring.cons) | too_early),
+            | at(s, t, Label.RX_OWNER)
+            & (~my_turn(RECEIVE, s, t) | (ring.dev == ring.cons) | too_early),
         ),
     )
 
@@ -637,7 +641,7 @@ def sleeps_until_woken(s: State, later: State, by: By, t: Number) -> Bool:
             at(s, t, *SLEEPS_TX) & threads.wake_tx[t],
             at(s, t, *SLEEPS_CMD) & threads.wake_cmd[t],
             at(s, t, *SLEEPS_LIFE) & threads.wake_life[t],
-            at(s, t, *SLEEPS_RX) & state.rx.ready,
+            at(s, t, *SLEEPS_RX) & threads.wake_rx[t],
         )
 
     before, after = s.threads.asleep[t], later.threads.asleep[t]

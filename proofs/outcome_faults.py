@@ -14,7 +14,14 @@ from engine.scenario import happens, until
 from engine.terms import TRUE, If, Number, constant
 from model.device_spec import running
 from model.faults import described
-from model.ring_spec import TRANSMIT, call_must_end, packet_waits, post_doorbell
+from model.ring_spec import (
+    RECEIVE,
+    TRANSMIT,
+    call_must_end,
+    my_turn,
+    packet_waits,
+    post_doorbell,
+)
 from model.state import CAPACITY, NOBODY, UNICAST, Command, Label, Result, Stage, State
 from model.thread_spec import at, holds, unlock
 from model.words import CMD, DEVICE
@@ -144,7 +151,7 @@ def wake_up_ends_read(s: State, t: Number) -> None:
     """A sleeper that was woken gets up; if it wanted a packet its call ends with EINTR."""
     reading = at(s, t, Label.RX_OWNER)
     s.threads.result[t] = If(reading, Result.EINTR, s.threads.result[t])
-    s.threads.pc[t] = If(reading, Label.EXIT, s.threads.pc[t])
+    s.threads.pc[t] = If(reading, Label.RX_CANCEL, s.threads.pc[t])
 
 
 WAKE_UP_ENDS_CALL: Final = FaultCase(
@@ -154,11 +161,11 @@ WAKE_UP_ENDS_CALL: Final = FaultCase(
 
 def does_not_wait(s: State, t: Number) -> None:
     """No packet: not readable any more; return EAGAIN, although the call may wait."""
-    s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
+    s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t) & my_turn(RECEIVE, s, t))
     s.require(~packet_waits(s, DEVICE))
     s.rx.ready = s.rx.ready & False
     s.threads.result[t] = Result.EAGAIN
-    s.threads.pc[t] = Label.EXIT
+    s.threads.pc[t] = Label.RX_CANCEL
 
 
 NEVER_WAITS: Final = FaultCase(

@@ -21,7 +21,7 @@ from model.thread_spec import (
     at,
     holder,
 )
-from model.words import SCAN
+from model.words import LOOKING, SCAN
 
 __all__ = ["POSSIBLE"]
 
@@ -56,7 +56,7 @@ POSSIBLE: Final = (
     *_by_holder("tx.speculate_owner", *SCAN[: SCAN.index(Label.TX_RECLAIM) + 1]),
     *_by_holder("cmd.speculate_owner", *SCAN[: SCAN.index(Label.CMD_RECLAIM) + 1]),
     *_by_holder("cmd.speculate_status", Label.CMD_RECLAIM),
-    *_by_holder("rx.speculate_owner", Label.RX_OWNER, Label.RX_HEADER, Label.RX_NEXT, *SCAN),
+    *_by_holder("rx.speculate_owner", *LOOKING, *SCAN),
     *_by_holder("rx.speculate_header", Label.RX_HEADER),
     *_while("tx.speculate_owner", host=_owner_says(False), device=_owner_says(True)),
     *(

@@ -75,7 +75,7 @@ def movers(s: State, t: Number, k: Number) -> Mapping[Choice, Sequence[Number]]:
         Choice.THREAD: (
             t, holder(s), constant(EVENT_THREAD), constant(FATAL_THREAD),
             s.driver.conductor, s.driver.list[0],
-            *(ring.waiters.waiter[ring.waiters.head] for ring in (s.tx, s.cmd)),
+            *(ring.waiters.waiter[ring.waiters.head] for ring in (s.tx, s.cmd, s.rx)),
         ),
         Choice.SLOT: (
             k, s.driver.cursor, bell_slot(TRANSMIT, s), bell_slot(COMMAND, s),
@@ -90,6 +90,7 @@ def outstanding(s: State) -> tuple[Number, ...]:
         s.lock.next - s.lock.serving,
         s.tx.waiters.next - s.tx.waiters.head,
         s.cmd.waiters.next - s.cmd.waiters.head,
+        s.rx.waiters.next - s.rx.waiters.head,
         s.driver.inside,
         s.driver.handles,
         POSTED,

@@ -359,6 +359,17 @@ def _a_packet_is_received(script: Script) -> None:
     script.happens("receive", 0, True, False)
 
 
+def _a_woken_reader_runs_out_of_time(script: Script) -> None:
+    """Two users wait for a packet; one comes, the second looks, the first is out of time."""
+    script.opened()
+    script.happens("receive", 0, True, False)
+    script.happens("receive", 0, True, False)
+    script.do("offer", HWADDR, 1)
+    script.rest(without=held("up", FIRST))
+    script.expires()
+    script.rest()
+
+
 def _an_interrupt_after_a_close(script: Script) -> None:
     """The card is closed; an interrupt comes spuriously."""
     script.opened()
@@ -418,6 +429,7 @@ _THE_RING_FILLS_UP: Final = Scene(_the_ring_fills_up)
 _A_CLOSE_THAT_FAILS: Final = Scene(_a_close_that_fails)
 
 SCENES: Final[Mapping[str, Scene]] = {
+    "interrupted-reader-tells-nobody": Scene(_a_woken_reader_runs_out_of_time),
     "wrong-channel": Scene(_a_close_ends_a_receive),
     "open-leak": Scene(_a_failed_card_is_opened_again),
     "stale-command-index": Scene(_more_commands_than_slots, Setup(ring_shift=1, users=4)),

@@ -72,7 +72,7 @@ FOUND = {
     "returns-when-queued": "at TX_WAIT the specification allows: sleep",
     "batch-stops-short": r"give up the lock is not allowed|2 of \d+ packets were sent|at TX_TURN",
     "result-not-looked-at": "the specification says (ENOSPC|ENOENT)",
-    "wake-up-ends-call": "at RX_OWNER the specification allows: load rx.owner",
+    "wake-up-ends-call": "at RX_(OWNER|HEADER) the specification allows: load rx",
     "never-waits": "no packet waits.*the specification is at RX_OWNER",
     "full-ring-is-an-error": "CardFailedError.*the specification says EAGAIN",
     "interruption-says-ok": "the specification says EINTR",

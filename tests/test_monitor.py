@@ -39,6 +39,7 @@ UNSEEN = {
     "ignores-close": HANGS,
     "views-kept-at-close": HANGS,
     "late-view-kept": HANGS,
+    "interrupted-reader-tells-nobody": "threads that were woken are ended by a signal only",
 }
 """Faults of the driver that the run does not show, and why."""
 
