@@ -70,4 +70,8 @@ class Device(abc.ABC):
 
     @abc.abstractmethod
     def open(self, call: Call) -> OpenFile:
-        """Somebody opens the device. An `OSError` that is raised becomes the caller's errno."""
+        """Somebody opens the device. An `OSError` that is raised becomes the caller's errno.
+
+        It is called in a thread of its own, and may wait; then it must end with EINTR once
+        `call.interrupted`, with nothing opened. A file that is returned is released in any case.
+        """

@@ -10,7 +10,7 @@ from typing import Final
 from lab.guest import Guest, Process
 from lab.prepare import PROJECT
 
-__all__ = ["DEVICE", "PID_FILE", "PROGRAMS", "compile_programs", "memory", "served"]
+__all__ = ["DEVICE", "PID_FILE", "PROGRAMS", "compile_programs", "served", "started"]
 
 PROGRAMS: Final = sorted(path.stem for path in (PROJECT / "lab/c").glob("*.c"))
 """Programs that take the device as their first argument."""
@@ -42,8 +42,7 @@ def served(guest: Guest, address: str, *options: str, name: str = "duct0") -> It
         name: The device's name.
     """
     device = f"/dev/{name}"
-    daemon = guest.start("ductd", address, "--name", name, *options)
-    daemon.wait_for(f"{device} is {address}")
+    daemon = started(guest, address, *options, name=name)
     try:
         yield daemon
     finally:
@@ -55,7 +54,8 @@ def served(guest: Guest, address: str, *options: str, name: str = "duct0") -> It
     assert guest.run("ls", device).status
 
 
-def memory(guest: Guest) -> int:
-    """Kilobytes of memory of a daemon that was started with `PID_FILE`."""
-    number = guest.check("cat", PID_FILE).strip()
-    return int(guest.check("grep", "VmRSS", f"/proc/{number}/status").split()[1])
+def started(guest: Guest, address: str, *options: str, name: str = "duct0") -> Process:
+    """A daemon that serves a card from now on; see `served`."""
+    daemon = guest.start("ductd", address, "--name", name, *options)
+    daemon.wait_for(f"/dev/{name} is {address}")
+    return daemon

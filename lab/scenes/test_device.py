@@ -8,17 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from lab.bench import Bench
-from lab.device import DEVICE, PID_FILE, PROGRAMS, compile_programs, memory, served
+from lab.device import DEVICE, PID_FILE, PROGRAMS, compile_programs, served
 from lab.guest import Guest, Process
 from lab.prepare import PROJECT
 from lab.scenes.conftest import Way
 from properties.conformance import CHECKS
 
-DATASHEET = [name for name in PROGRAMS if name not in {"load", "waits"}]
-LOAD = "15"
-"""Seconds that many processes are at work."""
-MEMORY = 4096
-"""Kilobytes that the daemon may grow by meanwhile: threads, and what Python keeps."""
+DATASHEET = [name for name in PROGRAMS if name not in {"load", "opens", "waits"}]
 PATIENCE = 400.0
 
 
@@ -83,21 +79,6 @@ def test_one_thread_serves_many_packets_by_selectors_and_by_asyncio(
     assert printed.splitlines() == [line, line]
 
 
-# Many at once
-
-
-def test_of_many_processes_signals_and_kills_nothing_acknowledged_is_lost(
-    daemon: Process, compiler: Guest
-) -> None:
-    load = ("/tmp/load", DEVICE)
-    compiler.check(*load, "2", "1", seconds=PATIENCE)  # whatever is made once is made
-    before = memory(compiler)
-    printed = compiler.check(*load, LOAD, "2", seconds=PATIENCE)
-    assert printed.endswith("checks hold\n")
-    assert memory(compiler) - before < MEMORY
-    assert daemon.running
-
-
 # The driver's own calls over the file
 
 
@@ -159,3 +140,20 @@ def test_a_failure_of_the_card_ends_calls_and_the_next_open_resets_it(
     assert ended.status == 1
     assert ended.output.endswith("read -1, Input/output error\n")
     assert compiler.check("/tmp/duct_echo", "back") == "0000ec60: back\n"
+
+
+def test_an_open_that_waits_for_the_card_is_ended_by_a_signal_and_leaves_nothing_open(
+    way: Way, daemon: Process, compiler: Guest
+) -> None:
+    outside = way.bench.seats[0].outside
+    outside.stand_still()
+    try:
+        assert compiler.check("/tmp/opens", DEVICE).endswith("checks hold\n")
+        program = compiler.start("/tmp/waits", DEVICE)
+        time.sleep(1)
+        program.signal(signal.SIGKILL)
+        assert program.wait().status == -signal.SIGKILL
+    finally:
+        outside.go_on()
+    # Among what this one checks is that the last close stops the card.
+    assert compiler.check("/tmp/processes", DEVICE).endswith("checks hold\n")

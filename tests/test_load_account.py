@@ -1,0 +1,169 @@
+"""The account of a load over the device: one that adds up, and each way in which one does not."""
+
+import attrs
+import pytest
+
+from lab.account import READERS, SETTLED, Account, Fault, Packet, parse
+from lab.account import wrong as wrong_of
+
+COUNT = 60
+
+
+def account(faults=(), **fates):
+    """An account in which every packet was sent, and read before the next one was.
+
+    Args:
+        faults: The faults.
+        fates: What became of some of them instead: `p7=Packet(...)`, or a fate, which is not read.
+    """
+    packets = []
+    for number in range(COUNT):
+        time = 4 * number
+        packet = Packet("S", time + 1, time + 2, time + 3, time + 4)
+        given = fates.get(f"p{number}", packet)
+        packets.append(Packet(given, time + 1, time + 2) if isinstance(given, str) else given)
+    memory = {71: [30_000, 30_100, 30_050]}
+    return Account(packets, list(faults), memory, 0x1234, 500, 50, 5, 0)
+
+
+def net(*without):
+    """What was on the net: all packets in order, without some."""
+    return [number for number in range(COUNT) if number not in without]
+
+
+def wrong(account, net):
+    return wrong_of(attrs.evolve(account, net=net))
+
+
+def only(found, *words):
+    """There is one complaint, and it has these words."""
+    (said,) = found
+    assert all(word in said for word in words), said
+
+
+FAILED = Fault("f", 30, 33, 800)
+KILLED = Fault("k", 30, 33, 800)
+
+
+def test_an_account_of_traffic_without_faults_adds_up():
+    assert wrong(account(), net()) == []
+    assert wrong(account(p7="R", p8="F"), net(7, 8)) == []
+
+
+def test_what_was_acknowledged_was_on_the_net():
+    for fate in "SQ":
+        complaint = f"packet 7 ({fate}) was acknowledged, and was not on the net"
+        assert complaint in wrong(account(p7=fate), net(7))
+
+
+def test_a_failure_takes_nothing_back_that_was_sent():
+    # Also where the write said so just before.
+    found = wrong(account([FAILED], p29="S"), net(29))
+    only(found, "packet 29 (S) was acknowledged, and was not on the net")
+
+
+def test_what_was_queued_when_the_card_failed_may_be_lost_and_what_came_before_may_not():
+    queued = {f"p{number}": "Q" for number in (27, 28, 29, 30)}
+    assert wrong(account([FAILED], **queued), net(27, 28, 29, 30)) == []
+    found = wrong(account([FAILED], **queued), net(28, 29, 30))
+    assert found == []
+    # A later one has left, so this one had to.
+    only(wrong(account([FAILED], **queued), net(28)), "packet 28 was queued first")
+
+
+def test_what_was_refused_was_not_sent():
+    assert "packet 7 (R) was refused, and was on the net" in wrong(account(p7="R"), net())
+
+
+def test_of_what_failed_nobody_knows_but_it_was_there_once_at_the_most():
+    # It may be read, too.
+    read = attrs.evolve(account().packets[29], fate="F")
+    assert wrong(account([FAILED], p29=read), net()) == []
+    assert wrong(account([FAILED], p29="F"), net(29)) == []
+    twice = [*net(), 29]
+    assert "packet 29 was on the net 2 times" in wrong(account([FAILED], p29="F"), twice)
+
+
+def test_a_write_whose_end_nobody_knows_is_told():
+    only(wrong(account(p7="-"), net(7)), "packet 7 (-): nobody knows")
+
+
+def test_packets_leave_in_the_order_of_writes_that_followed_each_other():
+    swapped = net()
+    swapped[7], swapped[8] = 8, 7
+    assert any("packet 7 was queued first" in it for it in wrong(account(), swapped))
+    # Writes at the same time may leave in any order.
+    together = account(
+        p7=Packet("S", 29, 34, 50, 53), p8=Packet("S", 33, 35, 51, 54), p9="R", p10="R", p11="R",
+        p12="R",
+    )  # fmt: skip
+    swapped = [it for it in swapped if it not in {9, 10, 11, 12}]
+    assert wrong(together, swapped) == []
+
+
+def test_what_was_read_was_on_the_net_and_in_that_order():
+    only(wrong(account(p7=Packet("F", 29, 30, 31, 32)), net(7)), "packet 7 (F) was read")
+    late = attrs.evolve(account().packets[7], read_began=300, read_ended=301)
+    only(wrong(account(p7=late), net()), "packet 7 was read after one that was on the net later")
+
+
+def test_what_nobody_read_was_taken_by_somebody_who_was_killed():
+    lost = account(p7="S", p9="S")
+    only(wrong(lost, net()), "2 packets were lost before they were read, [7, 9]")
+    assert wrong(attrs.evolve(lost, taken=2), net()) == []
+
+
+def test_what_the_card_had_received_when_it_failed_may_be_lost_with_all_that_came_after():
+    lost = {f"p{number}": "S" for number in range(25, 33)}
+    assert wrong(account([FAILED], **lost), net()) == []
+    hole = {**lost, "p20": "S"}
+    only(wrong(account([FAILED], **hole), net()), "1 packets were lost before they were read, [20]")
+    # After it everything is as before.
+    only(wrong(account([FAILED], **lost, p40="S"), net()), "[40]")
+
+
+def test_readers_of_a_daemon_that_is_killed_lose_what_it_had_for_them_and_no_more():
+    lost = {f"p{number}": "S" for number in range(5, 5 + READERS)}
+    assert wrong(account([KILLED], **lost), net()) == []
+    assert wrong(account([KILLED], **lost, p1="S"), net()) != []
+
+
+def test_a_daemon_that_grows_is_told():
+    grown = attrs.evolve(account(), memory={71: [30_000, 30_001 + SETTLED], 72: [40_000]})
+    only(wrong(grown, net()), f"a daemon has grown by {SETTLED + 1} kB")
+
+
+TOLD = """\
+memory 71 30000
+memory 72 31000
+memory 71 30010
+fault k 1 2 1500
+packet S 1 2 3 4
+packet F 5 6 0 0
+load 4660 500 50 5 1
+99 checks hold
+"""
+
+
+def test_what_a_load_prints_is_understood():
+    told = parse(TOLD)
+    assert told == Account(
+        [Packet("S", 1, 2, 3, 4), Packet("F", 5, 6)],
+        [Fault("k", 1, 2, 1500)],
+        {71: [30000, 30010], 72: [31000]},
+        0x1234,
+        500,
+        50,
+        5,
+        1,
+    )
+    assert str(told) == (
+        "500 calls, 50 ended early, 5 processes killed, 1 daemons killed (back in 1.5 s at the "
+        "most); 1 packets acknowledged, 0 of them on the net; 1 read"
+    )
+    assert told.periods() == [range(1), range(2, 2)]
+
+
+def test_a_load_that_did_not_come_to_its_end_is_no_account():
+    with pytest.raises(ValueError, match="no account of a load"):
+        parse("".join(TOLD.splitlines(keepends=True)[:4]))
