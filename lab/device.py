@@ -14,6 +14,8 @@ __all__ = ["DEVICE", "PID_FILE", "PROGRAMS", "compile_programs", "served", "star
 
 PROGRAMS: Final = sorted(path.stem for path in (PROJECT / "lab/c").glob("*.c"))
 """Programs that take the device as their first argument."""
+BSD: Final = sorted(path.stem for path in (PROJECT / "lab/c/bsd").glob("*.c"))
+"""Programs that are written as those for OpenBSD are."""
 DEVICE: Final = "/dev/duct0"
 PID_FILE: Final = "/run/ductd.pid"
 
@@ -25,9 +27,9 @@ def compile_programs(guest: Guest) -> None:
     lines = [
         f"tcc -I{include} -o /tmp/{name} lab/c/{name}.c -lpthread || exit" for name in PROGRAMS
     ]
-    # As a program of BSD's is built: by pkg-config, with libbsd.
+    # As programs of BSD's are built: by pkg-config, with libbsd.
     flags = f"$(PKG_CONFIG_PATH={include}/pkgconfig pkg-config --cflags --libs libbsd-overlay duct)"
-    lines.append(f"tcc -o /tmp/duct_echo lab/c/bsd/duct_echo.c {flags}")
+    lines += [f"tcc -o /tmp/{name} lab/c/bsd/{name}.c {flags} || exit" for name in BSD]
     guest.check("sh", "-c", "\n".join(lines))
 
 

@@ -59,6 +59,30 @@ def test_a_program_of_bsd_works_under_the_names_that_it_knows(
     assert compiler.check("/tmp/duct_echo", "-n", "2", "hello") == "0000ec60: hello\n" * 2
     wrong = compiler.run("/tmp/duct_echo", "-n", "0", "hello")
     assert (wrong.status, wrong.output) == (1, "duct_echo: count is too small: 0\n")
+    to_the_group, quote = compiler.check("/tmp/duct_group").splitlines()
+    assert to_the_group == "80771234: to the group"
+    assert len(quote) > len("00000000: ")
+
+
+def test_a_tool_of_bsd_names_the_device_says_what_it_is_sends_and_receives(
+    daemon: Process, compiler: Guest
+) -> None:
+    line = compiler.check("/tmp/duct_card")
+    assert re.fullmatch(r"/dev/duct0: duct v2\.1, hwaddr: [0-9a-f]{8}\n", line)
+    for name in ("0", "duct0", "/dev/duct0"):
+        assert compiler.check("/tmp/duct_card", "-i", "-d", name) == line
+    for arguments in (["-x"], ["-r", "-i"], ["-d", "9"], ["-s", "here"], ["-d", "duct8"]):
+        assert compiler.run("/tmp/duct_card", *arguments).status == 1
+    own = line.split()[-1]
+    receives = compiler.start("/tmp/duct_card", "-r")
+    # Its open keeps the card started; until then the packet would find nobody.
+    sends = ("/tmp/duct_card", "-s", own)
+    while receives.running:
+        compiler.check(*sends, stdin="11 letters\n")
+        time.sleep(0.2)
+    told = receives.wait()
+    assert told.status == 0
+    assert set(told.output.splitlines()) == {f"rx: {own} => {own} (11 bytes)", "11 letters"}
 
 
 def test_the_program_of_the_readme_does_what_it_says(daemon: Process, compiler: Guest) -> None:
