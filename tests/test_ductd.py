@@ -12,6 +12,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +56,11 @@ def wrong(capsys, *arguments):
         (["emulated:", "--owner", "nobody-at-all"], "there is no user 'nobody-at-all'"),
         (["emulated:", "--group", "nobody-at-all"], "there is no group 'nobody-at-all'"),
         (["emulated:", "--user", "nobody-at-all"], "there is no user 'nobody-at-all'"),
+        (["emulated:", "--capture-size", "9"], "--capture-size is for --capture"),
+        (
+            ["emulated:", "--capture", "file", "--capture-size", "0"],
+            "argument --capture-size: a number of bytes from 1 on, not '0'",
+        ),
         (["uio:", "--user", "0"], "--user is not for uio:, which takes root at each open"),
     ],
 )  # fmt: skip
@@ -76,7 +82,10 @@ def test_a_machine_without_cuse_says_how_to_get_it(capsys):
 def test_the_help_has_every_option(capsys):
     assert ductd.main(["--help"]) == 0
     told = capsys.readouterr().out
-    for option in ("--name", "--mode", "--owner", "--group", "--user", "--pid-file", "--monitor"):
+    for option in attrs.fields(ductd.Options):
+        name = {"address": "ADDRESS", "access": "mode"}.get(option.name, option.name)
+        assert name.replace("_", "-") in told
+    for option in ("--owner", "--group", "--version"):
         assert option in told
 
 
@@ -165,6 +174,18 @@ def test_the_unit_calls_the_command_as_it_is():
     assert name == "ductd"
     assert ductd.parse(arguments).name == "duct0"
     assert "Type=notify\n" in unit
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_the_unit_is_as_exposed_as_the_documents_say():
+    command = ["systemd-analyze", "security", "--offline=yes", "--no-pager"]
+    told = subprocess.run(
+        [*command, ROOT / "userland/system/ductd@.service"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    (level,) = re.findall(r"Overall exposure level .*: ([0-9.]+)", told)
+    text = (ROOT / "docs/device.md").read_text()
+    assert f"`systemd-analyze security` gives the unit {level} of 10" in " ".join(text.split())
 
 
 def test_the_rule_gives_the_file_what_the_command_does():
