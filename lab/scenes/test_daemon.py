@@ -1,5 +1,6 @@
 """ductd from its beginning to its end, with a card in software: one is as good as another here."""
 
+import re
 import signal
 
 from lab.device import DEVICE, served
@@ -48,11 +49,12 @@ def test_whom_the_daemon_lets_open_the_device_is_an_option(compiler: Guest) -> N
     assert compiler.run("cat", "/run/d.pid").status
 
 
-def test_what_passes_is_captured_for_tcpdump(compiler: Guest) -> None:
+def test_what_passes_is_captured_for_tcpdump_and_wireshark(compiler: Guest) -> None:
     with served(compiler, "emulated:", "--capture", "/tmp/duct.pcapng"):
         compiler.check("/tmp/duct_echo", "hello")
     told = compiler.check("tcpdump", "-Z", "root", "--count", "-r", "/tmp/duct.pcapng")
     assert told.endswith("2 packets\n")
+    assert re.search(r"packets: +2\n", compiler.check("capinfos", "-c", "/tmp/duct.pcapng"))
 
 
 def test_the_daemon_goes_on_as_another_user_without_privileges(compiler: Guest) -> None:
