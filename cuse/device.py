@@ -27,8 +27,8 @@ class OpenFile(abc.ABC):  # noqa: B024 - a device that does none of this is of n
     where callers are at once. An `OSError` that is raised becomes the caller's errno. A call that
     waits must end with EINTR (`InterruptedError`) once `call.interrupted`, having done nothing.
 
-    A system call that is longer than a request can be, or whose buffers are more than 31, comes as
-    several requests; all but the first have a `call.offset`.
+    A system call that is longer than a request can be, or whose buffers touch more than 32 pages,
+    comes as several requests; all but the first have a `call.offset`.
     """
 
     def read(self, size: int, call: Call) -> bytes:

@@ -22,13 +22,18 @@ from typing import Final
 
 import attrs
 
-__all__ = ["Account", "Fault", "Packet", "parse", "wrong"]
+__all__ = ["Account", "Fault", "Packet", "parse", "summary", "wrong"]
 
 READERS: Final = 17
 """Processes that may read when the daemon is killed: 16, and one that will be killed itself."""
 SETTLED: Final = 4096
 """Kilobytes that a daemon may grow by after it was first looked at."""
-KINDS: Final = "fkb"
+KINDS: Final = {
+    "f": "failures of the card",
+    "k": "daemons killed",
+    "b": "of both at once",
+}
+"""What befalls card and daemon; see `Fault`."""
 
 
 @attrs.frozen
@@ -111,19 +116,29 @@ class Account:
         """Kilobytes that a daemon has grown by since it was first looked at, at the most."""
         return max((max(it) - it[0] for it in self.memory.values()), default=0)
 
-    def __str__(self) -> str:
-        acknowledged = {n for n, packet in enumerate(self.packets) if packet.acknowledged}
-        read = sum(packet.read for packet in self.packets)
-        names = {"f": "failures of the card", "k": "daemons killed", "b": "both at once"}
-        counts = Counter(fault.kind for fault in self.faults)
-        faults = "".join(f", {counts[kind]} {names[kind]}" for kind in KINDS if counts[kind])
-        slowest = max((fault.took for fault in self.faults), default=0)
-        back = f" (back in {slowest / 1000:.1f} s at the most)" if faults else ""
-        return (
-            f"{self.calls} calls, {self.interrupted} ended early, {self.killed} processes killed"
-            f"{faults}{back}; {len(acknowledged)} packets acknowledged, "
-            f"{len(acknowledged.intersection(self.net))} of them on the net; {read} read"
-        )
+
+def summary(accounts: Sequence[Account]) -> str:
+    """What several loads did, in one line."""
+    faults = [fault for account in accounts for fault in account.faults]
+    counts = Counter(fault.kind for fault in faults)
+    struck = "".join(f", {counts[kind]} {name}" for kind, name in KINDS.items() if counts[kind])
+    slowest = max((fault.took for fault in faults), default=0)
+    back = f" (back in {slowest / 1000:.1f} s at the most)" if faults else ""
+    acknowledged = [
+        {number for number, packet in enumerate(account.packets) if packet.acknowledged}
+        for account in accounts
+    ]
+    left = sum(
+        len(numbers.intersection(account.net))
+        for numbers, account in zip(acknowledged, accounts, strict=True)
+    )
+    return (
+        f"{sum(account.calls for account in accounts)} calls, "
+        f"{sum(account.interrupted for account in accounts)} ended early, "
+        f"{sum(account.killed for account in accounts)} processes killed{struck}{back}; "
+        f"{sum(map(len, acknowledged))} packets acknowledged, {left} of them on the net; "
+        f"{sum(packet.read for account in accounts for packet in account.packets)} read"
+    )
 
 
 def parse(text: str) -> Account:

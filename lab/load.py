@@ -14,7 +14,7 @@ import attrs
 
 from emulator.packet import NetPacket
 from emulator.shared_net.member import SharedNet
-from lab.account import Account, parse, wrong
+from lab.account import Account, parse, summary, wrong
 from lab.bench import Seat
 from lab.device import DEVICE, PID_FILE, started
 from lab.guest import Guest, Process
@@ -78,7 +78,7 @@ def load(guest: Guest, seat: Seat, seconds: int, seed: int, faults: str = "") ->
     heard = [number for source, number in listener.heard if source == account.address]
     account = attrs.evolve(account, net=heard)
     found = wrong(account)
-    assert not found, "\n".join([f"{account}", *found[:20]])
+    assert not found, "\n".join([summary([account]), *found[:20]])
     return account
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from lab.account import SETTLED
+from lab.account import SETTLED, Account, summary
 from lab.bench import BOTH_WAYS, Seat, bench
 from lab.device import DEVICE, compile_programs, served
 from lab.guest import Guest, GuestError
@@ -69,17 +69,19 @@ def _rounds(guest: Guest, seat: Seat, seconds: float) -> int:
     """Let them work, and count after each round; returns by how many kB the last daemon grew."""
     began = time.monotonic()
     memory: dict[int, list[int]] = {}
-    seed = 0
+    accounts: list[Account] = []
     while (left := began + seconds - time.monotonic()) > 0:
-        seed += 1
         length = int(min(left, ROUND)) + 1
         kinds = ALL if left > seconds / 2 else CARD
         count = length // SECONDS_APART
+        seed = len(accounts) + 1
         account = load(guest, seat, length, seed, (kinds * count)[:count])
+        accounts.append(account)
         for pid, kilobytes in account.memory.items():
             memory.setdefault(pid, []).extend(kilobytes)
         last = memory[list(account.memory)[-1]]
-        print(f"{account}; the daemon has {last[0]} to {last[-1]} kB", flush=True)
+        print(f"{summary([account])}; the daemon has {last[0]} to {last[-1]} kB", flush=True)
+    print(f"in all: {summary(accounts)}", flush=True)
     return max(last) - last[0]
 
 

@@ -2,6 +2,22 @@
 #include "check.h"
 #include <sys/uio.h>
 
+/* Memory whose pages are known. */
+static unsigned char pages[80][4096] __attribute__((aligned(4096)));
+
+/* A message in so many buffers of two bytes, each of which is on two pages; returns its bytes. */
+static size_t torn(struct iovec *parts, int count)
+{
+    size_t size = packet(ECHO, count * 2 - HEADER, 1);
+    int i;
+    for (i = 0; i < count; i++) {
+        parts[i].iov_base = &pages[2 * i][4095];
+        parts[i].iov_len = 2;
+        memcpy(parts[i].iov_base, message + 2 * i, 2);
+    }
+    return size;
+}
+
 static int sizes[] = { 0, 1, 4095, 4096, 4097, DUCT_MAX_PACKET };
 
 int main(int argc, char **argv)
@@ -41,6 +57,26 @@ int main(int argc, char **argv)
     CHECK(readv(fd, parts, 2) == (ssize_t)size);
     CHECK(header.dpkt_source == own && header.dpkt_destination == own);
     CHECK(memcmp(got, message + HEADER, size - HEADER) == 0);
+    /* What counts is pages: a buffer that is on two of them counts twice. */
+    size = torn(parts, 16);
+    CHECK(writev(fd, parts, 16) == (ssize_t)size);
+    comes_back(fd, ECHO, size);
+    torn(parts, 17);
+    FAILS(writev(fd, parts, 17), EINVAL);
+    for (i = 0; i < 33; i++) {
+        parts[i].iov_base = pages[i];
+        parts[i].iov_len = 1;
+    }
+    size = packet(ECHO, 32 - HEADER, 1);
+    for (i = 0; i < 33; i++)
+        pages[i][0] = message[i];
+    CHECK(writev(fd, parts, 32) == (ssize_t)size);
+    comes_back(fd, ECHO, size);
+    packet(ECHO, 33 - HEADER, 1);
+    for (i = 0; i < 33; i++)
+        pages[i][0] = message[i];
+    FAILS(writev(fd, parts, 33), EINVAL);
+
     /* More buffers than that: what fits the first request is the packet's end. */
     CHECK(write(fd, message, size) == (ssize_t)size);
     for (i = 0; i < 64; i++) {

@@ -170,7 +170,7 @@ class DuctFile(OpenFile):
     def write(self, data: bytes, call: Call) -> int:
         """One packet, header first. It is sent, or there is an error."""
         if call.offset:
-            raise InvalidArgumentError("a message has at most 31 buffers")
+            raise InvalidArgumentError("the buffers of a message touch at most 32 pages")
         interruption = self._interruption(call)
         with self._waiting():
             try:
