@@ -51,7 +51,7 @@ GUEST: Final = (
     # For C programs: a small compiler, which is fast even here, and what BSD's programs need.
     *("libbsd-dev", "libc6-dev", "pkgconf", "tcc"),
     *("tcpdump", "wireshark-common"),
-    "systemd",
+    *("systemd", "udev"),
 )
 _FORMAT: Final = 1
 """Raised when what this file makes of the packages changes."""
@@ -193,6 +193,7 @@ def _unpack_packages(parts: Parts, tools: Parts, tell: Tell) -> None:
     call(*command(tools.guest, "usr/bin/kmod", "depmod"), "-b", parts.guest, version)
     # Maintainer scripts would have made these.
     (parts.guest / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
+    (parts.guest / "etc/group").write_text("root:x:0:\nduct:x:900:\n")
     (parts.guest / "etc/machine-id").touch()
     shutil.rmtree(packages)
     shutil.rmtree(parts.folder / "apt")

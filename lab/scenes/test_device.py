@@ -143,7 +143,7 @@ def test_a_program_that_is_killed_while_it_waits_takes_no_packet(
 
 
 def test_only_whom_the_mode_admits_may_open_the_device(daemon: Process, compiler: Guest) -> None:
-    assert compiler.check("stat", "-c", "%a %U", DEVICE).split() == ["660", "root"]
+    assert compiler.check("stat", "-c", "%a %U %G", DEVICE).split() == ["660", "root", "duct"]
     line = f"setpriv --reuid 1234 --regid 1234 --clear-groups cat {DEVICE}"
     assert "Permission denied" in compiler.run("sh", "-c", line).output
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from lab.device import served
 from lab.prepare import PROJECT
 from lab.scenes.conftest import Way
 from lab.service import systemd
@@ -47,3 +48,13 @@ def test_the_unit_is_as_exposed_as_the_documents_say(way: Way) -> None:
     (level,) = re.findall(r"Overall exposure level .*: ([0-9.]+)", told)
     text = " ".join((PROJECT / "docs/device.md").read_text(encoding="utf-8").split())
     assert f"`systemd-analyze security` gives the unit {level} of 10" in text
+
+
+def test_the_rule_gives_the_device_to_its_group(way: Way) -> None:
+    guest = way.bench.guest
+    rules = "/run/udev/rules.d"
+    guest.check("sh", "-c", f"mkdir -p {rules} && cp userland/system/60-duct.rules {rules}/")
+    with served(guest, "emulated:"):
+        told = guest.check("udevadm", "test", "--action=add", "/sys/class/cuse/duct0")
+    given = re.findall(r"/60-duct\.rules:\d+ (\w+) (\w+)", told)
+    assert given == [("OWNER", "0"), ("GROUP", "900"), ("MODE", "0660")]
