@@ -53,6 +53,7 @@ def test_the_unit_is_as_exposed_as_the_documents_say(way: Way) -> None:
 def test_the_rule_gives_the_device_to_its_group(way: Way) -> None:
     guest = way.bench.guest
     rules = "/run/udev/rules.d"
+    guest.check("modprobe", "cuse")
     guest.check("sh", "-c", f"mkdir -p {rules} && cp userland/system/60-duct.rules {rules}/")
     with served(guest, "emulated:"):
         told = guest.check("udevadm", "test", "--action=add", "/sys/class/cuse/duct0")
