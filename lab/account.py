@@ -8,24 +8,23 @@ What may get lost, and nothing else:
   was on the net then.
 * A packet whose write was refused (EINTR, EAGAIN) was not on the net. Of a write that says that the
   card failed or the daemon ended nobody knows; its packet was there once at the most.
-* What was on the net is read once, whole, and in that order, except by processes that are killed;
-  where the card fails or the daemon is killed, what the card had received and nobody had read yet
-  is lost, and all that came after it; and readers whose daemon is killed lose what it had for them.
+* What was on the net is read once, whole, and in that order. Where the card fails or the daemon is
+  killed, what the card had received and nobody had read yet is lost, with all that came after it.
+  And a process that is killed loses a packet that it was reading, as does a call that the daemon
+  had when that was killed: one each, which left the card while that process or call was there.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import attrs
 
 __all__ = ["Account", "Fault", "Packet", "parse", "summary", "wrong"]
 
-READERS: Final = 17
-"""Processes that may read when the daemon is killed: 16, and one that will be killed itself."""
 SETTLED: Final = 4096
 """Kilobytes that a daemon may grow by after it was first looked at."""
 KINDS: Final = {
@@ -92,7 +91,7 @@ class Account:
         calls: Calls that were made.
         interrupted: Calls that ended with EINTR or EAGAIN.
         killed: Processes that were killed.
-        taken: Packets that those may have taken.
+        losses: When, from and to, somebody may have taken a packet and never told of it.
         net: The numbers of the packets that were on the net, in that order.
     """
 
@@ -103,7 +102,7 @@ class Account:
     calls: int
     interrupted: int
     killed: int
-    taken: int
+    losses: Sequence[tuple[int, int]] = ()
     net: Sequence[int] = ()
 
     def periods(self) -> list[range]:
@@ -145,6 +144,7 @@ def parse(text: str) -> Account:
     """What a load printed. Raises `ValueError` if it did not come to its end."""
     packets, faults = [], []
     memory: dict[int, list[int]] = {}
+    losses = []
     counted: list[int] | None = None
     for line in text.splitlines():
         match line.split():
@@ -154,12 +154,14 @@ def parse(text: str) -> Account:
                 faults.append(Fault(kind, *map(int, numbers)))
             case ["memory", pid, kilobytes]:
                 memory.setdefault(int(pid), []).append(int(kilobytes))
+            case ["lost", began, ended]:
+                losses.append((int(began), int(ended)))
             case ["load", *numbers]:
                 counted = list(map(int, numbers))
     if counted is None:
         raise ValueError(f"this is no account of a load:\n{text[-2000:]}")
-    address, calls, interrupted, killed, taken = counted
-    return Account(packets, faults, memory, address, calls, interrupted, killed, taken)
+    address, calls, interrupted, killed = counted
+    return Account(packets, faults, memory, address, calls, interrupted, killed, losses)
 
 
 def wrong(account: Account) -> list[str]:
@@ -230,14 +232,12 @@ def _read_wrong(account: Account, places: dict[int, int]) -> Iterable[str]:
             done += 1
         if places[number] < newest:
             yield f"packet {number} was read after one that was on the net later"
-    # What nobody read was taken by processes that were killed, or lost at a fault with all that
-    # came after it.
+    # What nobody read was lost at a fault with all that came after it, or somebody took it.
     *earlier, settled = account.periods()
-    allowed = account.taken + READERS * sum(fault.kind in "kb" for fault in account.faults)
-    missing = [n for period in earlier for n in _holes(packets, places, period)]
+    missing = [number for period in earlier for number in _holes(packets, places, period)]
     missing += [n for n in settled if n in places and not packets[n].read]
-    if len(missing) > allowed:
-        yield f"{len(missing)} packets were lost before they were read, {missing[:9]} among them"
+    for number in _unexplained(account.losses, _taken(account, missing)):
+        yield f"packet {number} was on the net, and nobody read it"
 
 
 def _holes(packets: Sequence[Packet], places: dict[int, int], period: range) -> list[int]:
@@ -245,3 +245,36 @@ def _holes(packets: Sequence[Packet], places: dict[int, int], period: range) -> 
     there = [number for number in period if number in places]
     last = max((places[number] for number in there if packets[number].read), default=-1)
     return [n for n in there if not packets[n].read and places[n] < last]
+
+
+def _taken(account: Account, numbers: Sequence[int]) -> Iterator[tuple[int, float, float]]:
+    """From when to when a packet may have left the card: after the one before it, and so on."""
+    net, packets = account.net, account.packets
+    began: dict[int, int] = {}
+    newest = 0
+    for number in net:
+        # And no earlier than it came, as all those before it.
+        newest = max(newest, packets[number].began, packets[number].read_began)
+        began[number] = newest
+    ended: dict[int, float] = {}
+    oldest = math.inf
+    for number in reversed(net):
+        if packets[number].read:
+            oldest = min(oldest, packets[number].read_ended)
+        ended[number] = oldest
+    for number in numbers:
+        yield number, began[number], ended[number]
+
+
+def _unexplained(
+    losses: Sequence[tuple[int, int]], taken: Iterable[tuple[int, float, float]]
+) -> Iterator[int]:
+    """The packets for which there is nobody who may have taken them; each takes one."""
+    left = sorted(losses, key=lambda loss: loss[1])
+    for number, earliest, latest in sorted(taken, key=lambda it: (it[2], it[1])):
+        fitting = (loss for loss in left if loss[0] <= latest and loss[1] >= earliest)
+        loss = next(fitting, None)
+        if loss is None:
+            yield number
+        else:
+            left.remove(loss)

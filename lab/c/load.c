@@ -26,6 +26,8 @@
 #define MOST (1 << 17)
 #define FLIGHT 24
 #define FAULTS 256
+#define LOSSES (1 << 16)
+#define TAKEN 4096
 #define PATIENCE 120000 /* milliseconds within which whatever does not hang has happened */
 
 /* What a write said of its packet. */
@@ -40,15 +42,21 @@ enum fate {
 /* Times are counts of what began and ended, in the order in which it did. */
 static struct {
     pthread_mutex_t mutex;
-    volatile int over, taken, epoch;
+    volatile int over, epoch;
     volatile int fresh[WORKERS]; /* the epoch in which a worker opened its files */
     volatile int in_flight[2 * FAULTS + 1];
-    volatile long clock, calls, interrupted, next;
+    volatile long clock, calls, interrupted, next, lost;
     struct {
         char fate, came;
         int epoch;
         long began, ended, read_began, read_ended;
     } packets[MOST];
+    struct {
+        long began, ended;
+    } losses[LOSSES];
+    /* What a process has read that is going to be killed, and so cannot hold the mutex. */
+    volatile int taken;
+    uint32_t numbers[TAKEN];
 } *all;
 
 static struct {
@@ -162,14 +170,11 @@ static int writes(int fd, int waits)
     return result;
 }
 
-static int reads(int fd)
+/* The number of the packet that was read, which is whole. */
+static uint32_t number_of(ssize_t length)
 {
     struct duct_packet_hdr header;
     uint32_t i, number, whose;
-    long began = add(&all->clock);
-    ssize_t length = read(fd, got, sizeof got);
-    if (length < 0)
-        return ended_early();
     memcpy(&header, got, HEADER);
     CHECK(length == (ssize_t)(HEADER + header.dpkt_length) && header.dpkt_source == own);
     CHECK(header.dpkt_length >= 8);
@@ -178,13 +183,44 @@ static int reads(int fd)
     CHECK(whose == seed && number < all->next);
     for (i = 8; i < header.dpkt_length; i++)
         CHECK(got[HEADER + i] == (unsigned char)(i * 7 + number));
+    return number;
+}
+
+static void was_read(uint32_t number, long began)
+{
+    int came;
     locked();
     all->packets[number].read_began = began;
     all->packets[number].read_ended = ++all->clock;
     all->in_flight[all->packets[number].epoch]--;
-    i = ++all->packets[number].came;
+    came = ++all->packets[number].came;
     unlocked();
-    CHECK(i == 1);
+    CHECK(came == 1);
+}
+
+/* From that time on until now somebody may have taken a packet, and nobody knows which. */
+static void may_be_lost(long began)
+{
+    locked();
+    CHECK(all->lost < LOSSES);
+    all->losses[all->lost].began = began;
+    all->losses[all->lost++].ended = ++all->clock;
+    unlocked();
+}
+
+static int reads(int fd)
+{
+    long began = add(&all->clock);
+    ssize_t length = read(fd, got, sizeof got);
+    if (length < 0) {
+        /* The daemon had the call when it was killed. */
+        if (errno == ECONNABORTED) {
+            may_be_lost(began);
+            return -1;
+        }
+        return ended_early();
+    }
+    was_read(number_of(length), began);
     return 1;
 }
 
@@ -312,9 +348,12 @@ static pid_t victim(char **argv)
     child = fork();
     if (child == 0) {
         int fd = open(argv[1], O_RDWR);
+        ssize_t length;
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        while (fd >= 0 && read(fd, got, 1) == 1)
+        while (fd >= 0 && all->taken < TAKEN && (length = read(fd, got, sizeof got)) > 0) {
+            all->numbers[all->taken] = number_of(length);
             all->taken++;
+        }
         for (;;)
             pause();
     }
@@ -322,18 +361,15 @@ static pid_t victim(char **argv)
     return child;
 }
 
-/* What it may have taken. */
-static int killed(pid_t child)
+/* Kill it; one packet may have been on its way to it, and those that it has read are known. */
+static void kills(pid_t child, long began)
 {
-    int status, taken;
+    int status, i;
     CHECK(kill(child, SIGKILL) == 0);
     CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
-    taken = all->taken;
-    locked();
-    /* They are in flight for ever. */
-    all->in_flight[all->epoch] -= taken;
-    unlocked();
-    return taken + 1;
+    for (i = 0; i < all->taken; i++)
+        was_read(all->numbers[i], began);
+    may_be_lost(began);
 }
 
 static long number_in(const char *path, const char *format)
@@ -359,25 +395,29 @@ static void print_memory(const char *pid_file)
     fflush(stdout);
 }
 
-static void fails(const char *control)
+/* Say a line to the card's control channel; returns what it answers, without the line's end. */
+static const char *answer(int control, const char *line)
 {
-    static const char words[] = "\nping load\nfail\n";
-    char answers[4096];
+    static char answer[4096];
     size_t length = 0;
-    ssize_t more;
-    char *answer = NULL;
-    int fd = open(control, O_RDWR);
-    CHECK(fd >= 0);
-    CHECK(write(fd, words, sizeof words - 1) == sizeof words - 1);
+    CHECK(write(control, line, strlen(line)) == (ssize_t)strlen(line));
     do {
-        more = read(fd, answers + length, sizeof answers - 1 - length);
-        CHECK(more > 0);
-        length += more;
-        answers[length] = 0;
-        answer = strstr(answers, "ok \"load\"\n");
-    } while (answer == NULL || strchr(answer + 10, '\n') == NULL);
-    CHECK(strcmp(answer + 10, "ok\n") == 0);
-    close(fd);
+        CHECK(length < sizeof answer && read(control, answer + length, 1) == 1);
+    } while (answer[length++] != '\n');
+    answer[length - 1] = 0;
+    return answer;
+}
+
+static int controlled(const char *path)
+{
+    int control = open(path, O_RDWR);
+    const char *last;
+    CHECK(control >= 0);
+    /* Whoever had the channel before may have left answers that nobody read. */
+    last = answer(control, "\nping load\n");
+    while (strcmp(last, "ok \"load\"") != 0)
+        last = answer(control, "");
+    return control;
 }
 
 static void kills_daemon(const char *pid_file)
@@ -394,15 +434,21 @@ static void kills_daemon(const char *pid_file)
 /* Each fault has an epoch of its own, with an odd number. */
 static void strikes_a_fault(char kind, char **argv)
 {
+    int control = controlled(argv[5]);
+    /* What is queued is stuck, most of the time: it is there when the fault comes. */
+    CHECK(strcmp(answer(control, "stand-still\n"), "ok") == 0);
+    usleep(rand() % 4 * 20000);
     locked();
     all->epoch++;
     faults[faulty].kind = kind;
     faults[faulty].before = all->next;
     unlocked();
     if (kind != 'k')
-        fails(argv[5]);
+        CHECK(strcmp(answer(control, "fail\n"), "ok") == 0);
     if (kind != 'f')
         kills_daemon(argv[6]);
+    CHECK(strcmp(answer(control, "go-on\n"), "ok") == 0);
+    close(control);
     locked();
     all->epoch++;
     faults[faulty].after = all->next;
@@ -440,8 +486,8 @@ static void ends(pid_t worker)
 int main(int argc, char **argv)
 {
     const char *wanted = argc > 4 ? argv[4] : "";
-    long length = atol(argv[2]) * 1000, began = milliseconds(), struck;
-    int fds[2], fd, i, kills = 0, most = 0, quiet;
+    long length = atol(argv[2]) * 1000, began = milliseconds(), struck, born;
+    int fds[2], fd, i, killed = 0, quiet;
     pthread_mutexattr_t shared;
     pid_t workers[WORKERS], child;
 
@@ -469,6 +515,7 @@ int main(int argc, char **argv)
         }
     }
     while (milliseconds() < began + length) {
+        born = add(&all->clock);
         child = victim(argv);
         usleep(rand() % 30000);
         struck = 0;
@@ -478,8 +525,8 @@ int main(int argc, char **argv)
             struck = milliseconds();
             strikes_a_fault(wanted[faulty], argv);
         }
-        most += killed(child);
-        kills++;
+        kills(child, born);
+        killed++;
         if (struck) {
             close(fds[0]);
             close(fds[1]);
@@ -487,7 +534,7 @@ int main(int argc, char **argv)
             fd = fds[1];
             recovers(struck);
         }
-        if (argc > 6 && (struck || kills % 32 == 0))
+        if (argc > 6 && (struck || killed % 32 == 0))
             print_memory(argv[6]);
         usleep(100000);
     }
@@ -509,6 +556,8 @@ int main(int argc, char **argv)
         printf("packet %c %ld %ld %ld %ld\n", all->packets[i].fate ? all->packets[i].fate : NONE,
             all->packets[i].began, all->packets[i].ended, all->packets[i].read_began,
             all->packets[i].read_ended);
-    printf("load %lu %ld %ld %d %d\n", (unsigned long)own, all->calls, all->interrupted, kills, most);
+    for (i = 0; i < all->lost; i++)
+        printf("lost %ld %ld\n", all->losses[i].began, all->losses[i].ended);
+    printf("load %lu %ld %ld %d\n", (unsigned long)own, all->calls, all->interrupted, killed);
     return DONE;
 }
