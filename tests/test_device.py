@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import os
 import random
 import select
@@ -539,3 +540,31 @@ def test_many_readers_and_writers_get_what_is_theirs(machine):
     assert sorted(got) == sorted(wanted)
     for file in files:
         file.close()
+
+
+def test_failures_and_opens_leave_nothing_behind_in_the_daemon(machine):
+    def turn():
+        files = [machine.open() for _ in range(4)]
+        for file in files:
+            file.write(message(_own(file), b"x" * 500))
+            file.ready(wait=True)
+        assert len(files[0].read(LONGEST)) == USER_HEADER.size + 500
+        readers = [file.begin_read(LONGEST) for file in files]
+        machine.card.fail()
+        for reader in readers:
+            # There may be a packet for it from before.
+            with contextlib.suppress(OSError):
+                reader.result()
+        for file in files:
+            file.close()
+            del machine.kernel._polled[file.handle]
+
+    def left(turns):
+        for _ in range(turns):
+            turn()
+        machine.kernel.log.clear()
+        gc.collect()
+        return len(gc.get_objects())
+
+    before = left(20)
+    assert left(100) - before < 100  # less than one for each turn

@@ -32,9 +32,9 @@ def daemon(way: Way, compiler: Guest) -> Iterator[Process]:
         yield daemon
 
 
-def waiting(guest: Guest) -> Process:
-    """A program that waits for a packet."""
-    program = guest.start("/tmp/waits", DEVICE)
+def waiting(guest: Guest, *how: str) -> Process:
+    """A program that waits for a packet, in read or in `poll`."""
+    program = guest.start("/tmp/waits", DEVICE, *how)
     program.wait_for("waiting\n")
     # It says so just before.
     time.sleep(1)
@@ -158,11 +158,12 @@ def test_a_second_daemon_for_the_same_name_is_refused(way: Way, daemon: Process)
 def test_a_failure_of_the_card_ends_calls_and_the_next_open_resets_it(
     way: Way, daemon: Process, compiler: Guest
 ) -> None:
-    program = waiting(compiler)
+    programs = waiting(compiler), waiting(compiler, "poll")
     way.bench.seats[0].outside.fail()
-    ended = program.wait()
-    assert ended.status == 1
-    assert ended.output.endswith("read -1, Input/output error\n")
+    reads, polls = (program.wait() for program in programs)
+    assert (reads.status, polls.status) == (1, 1)
+    assert reads.output.endswith("waiting\nread -1, Input/output error\n")
+    assert polls.output.endswith("poll inerr\nread -1, Input/output error\n")
     assert compiler.check("/tmp/duct_echo", "back") == "0000ec60: back\n"
 
 
