@@ -557,7 +557,6 @@ def test_failures_and_opens_leave_nothing_behind_in_the_daemon(machine):
                 reader.result()
         for file in files:
             file.close()
-            del machine.kernel._polled[file.handle]
 
     def left(turns):
         for _ in range(turns):
