@@ -1,9 +1,8 @@
-"""States that a system reaches, in which a question is looked at before a solver is asked.
+"""States that a system reaches: what may happen is shown there, and nothing proved is refuted.
 
 A state that is reached satisfies every invariant. So where what is given holds there and a claim
-does not, the question is refuted, and by a state that a reader could be shown. Most changes of a
-rule are refuted so, a hundred times faster than by a solver. Where no state refutes it, nothing is
-known.
+does not, the question is refuted, and by a state that a reader could be shown. Where no state
+refutes it, nothing is known.
 """
 
 from __future__ import annotations
