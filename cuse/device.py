@@ -27,8 +27,8 @@ class OpenFile(abc.ABC):  # noqa: B024 - a device that does none of this is of n
     where callers are at once. An `OSError` that is raised becomes the caller's errno. A call that
     waits must end with EINTR (`InterruptedError`) once `call.interrupted`, having done nothing.
 
-    A system call that is longer than a request can be, or whose buffers are more than 31, comes as
-    several requests; all but the first have a `call.offset`.
+    A system call that is longer than a request can be, or whose buffers touch more than 32 pages,
+    comes as several requests; all but the first have a `call.offset`.
     """
 
     def read(self, size: int, call: Call) -> bytes:
@@ -70,4 +70,8 @@ class Device(abc.ABC):
 
     @abc.abstractmethod
     def open(self, call: Call) -> OpenFile:
-        """Somebody opens the device. An `OSError` that is raised becomes the caller's errno."""
+        """Somebody opens the device. An `OSError` that is raised becomes the caller's errno.
+
+        It is called in a thread of its own, and may wait; then it must end with EINTR once
+        `call.interrupted`, with nothing opened. A file that is returned is released in any case.
+        """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -43,8 +44,14 @@ def able_to_move(system: System, movers: Movers) -> Bool:
             continue
         choice = step.rule.parameters[0].choice
         which = among[Choice.THREAD if choice is Choice.USER else choice]
-        guards += [substitute(step.guard, {step.parameters[0]: item}) for item in which]
+        guards += [_of(step.guard, step.parameters[0], item) for item in which]
     return Or(*guards)
+
+
+@functools.cache
+def _of(guard: Bool, parameter: Number, item: Number) -> Bool:
+    """The guard of one thread or slot; it is the same in all systems that differ in other rules."""
+    return substitute(guard, {parameter: item})
 
 
 def _never_stuck(system: System, undone: Undone, movers: Movers, cause: str) -> Bool:

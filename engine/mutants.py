@@ -11,7 +11,8 @@ solver, and proves the latter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -164,20 +165,33 @@ def changed(theory: Theory, mutant: Mutant) -> Iterator[tuple[Entry, Question]]:
     """
     system = theory.specification()
     original = system.named(mutant.step.rule.name)
-    known = {entry.id: entry for entry in _about(theory, system, original)}
-    for entry in _about(theory, mutant.within(system), mutant.step):
+    moves = mutant.step.guard is not original.guard
+    known = _questions(theory, original.rule.name)
+    for entry in _about(theory, mutant.within(system), mutant.step, moves):
         assert entry.question is not None
         question = entry.question()
-        old = known.get(entry.id)
-        parts = question.parts
-        if old is not None and old.question is not None:
-            parts = _new_parts(old.question(), question)
+        old = known(entry.id)
+        parts = question.parts if old is None else _new_parts(old, question)
         if parts:
             yield entry, attrs.evolve(question, parts=parts)
 
 
-def _about(theory: Theory, system: System, step: Transition) -> Iterator[Entry]:
-    """The obligations that may depend on a step."""
+@functools.lru_cache(maxsize=1)
+def _questions(theory: Theory, rule: str) -> Callable[[str], Question | None]:
+    """The questions of the specification that may depend on a rule, made when one is asked for."""
+    system = theory.specification()
+    entries = {entry.id: entry for entry in _about(theory, system, system.named(rule), moves=True)}
+
+    @functools.cache
+    def question(name: str) -> Question | None:
+        entry = entries.get(name)
+        return None if entry is None or entry.question is None else entry.question()
+
+    return question
+
+
+def _about(theory: Theory, system: System, step: Transition, moves: bool) -> Iterator[Entry]:
+    """The obligations that may depend on a step; `moves`: those on who can move are among them."""
     alone = attrs.evolve(system, transitions=(step,))
     assumed, name = theory.ordinary, step.rule.name
     of_one = [
@@ -192,6 +206,8 @@ def _about(theory: Theory, system: System, step: Transition) -> Iterator[Entry]:
     for entry in races.races(system, assumed):
         if name in entry.id.split("/"):
             yield entry
+    if not moves:
+        return
     yield from deadlock.obligations(system, theory.undone, theory.movers, assumed)
     for promise in theory.promises:
         yield leads_to.helper_entry(system, promise, assumed)
@@ -239,23 +255,19 @@ def killer(
 
     SAME if it is none, and "" if nothing notices it.
 
-    Each question is looked at in states that the specification reaches, and where these do not
-    refute it, asked in the first arithmetic that it has. That it has a counterexample is believed
-    where as much of the invariant is assumed as in the files of `--smt2`; the last try of a proof
-    assumes more, takes five times as long as all else, and is made if `exact` is true. Only where
-    `runs` is true random runs are made, in which the changed rule has to happen. What proofs of the
-    specification needed (`hints`, by topic) is mostly enough for those of a mutant.
+    Each question is asked in the first arithmetic that it has. That it has a counterexample is
+    believed where as much of the invariant is assumed as in the files of `--smt2`; the last try of
+    a proof assumes more, takes five times as long as all else, and is made if `exact` is true. What
+    proofs of the specification needed (`hints`, by topic) is mostly enough for those of a mutant.
+    Random runs in which the changed rule has to happen are made if `runs` is true, or if it may be
+    taken in none of the states that the specification reaches in `samples`.
     """
     rounds = ROUNDS if exact else ROUNDS[:2]
     try:
         theory.protocol.check(mutant.step)
     except RuleError:
         return "declarations"
-    asked_of_it = list(changed(theory, mutant))
-    for entry, question in asked_of_it:
-        if samples.refute(mutant.step, question):
-            return entry.id
-    for entry, question in asked_of_it:
+    for entry, question in changed(theory, mutant):
         hint = (hints or {}).get(entry.topic)
         answer = answer_of(theory, question, entry.arithmetics[0], rounds, hint)
         if answer is not Answer.UNSATISFIABLE:
@@ -266,8 +278,8 @@ def killer(
     for item in theory.possible:
         if item.rule == mutant.step.rule.name and not shown(system, samples, item):
             return f"vacuity/possible/{item.rule}/{item.name}"
-    if runs:
-        name = mutant.step.rule.name
-        if Witnesses(system, theory.settings).rule(name):
-            return f"vacuity/rule/{name}"
+    name = mutant.step.rule.name
+    seldom = runs or not samples.reach(mutant.step, mutant.step.guard)
+    if seldom and Witnesses(system, theory.settings).rule(name):
+        return f"vacuity/rule/{name}"
     return ""

@@ -1,9 +1,8 @@
-"""States that a system reaches, in which a question is looked at before a solver is asked.
+"""States that a system reaches: what may happen is shown there, and nothing proved is refuted.
 
 A state that is reached satisfies every invariant. So where what is given holds there and a claim
-does not, the question is refuted, and by a state that a reader could be shown. Most changes of a
-rule are refuted so, a hundred times faster than by a solver. Where no state refutes it, nothing is
-known.
+does not, the question is refuted, and by a state that a reader could be shown. Where no state
+refutes it, nothing is known.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ __all__ = ["Samples"]
 STRIDE: Final = 7
 """Steps between two states that are looked at."""
 STATES: Final = 200
-"""States that are kept of each rule, and as many of no rule in particular."""
+"""States that are kept of each rule; as many of all of them are looked at for any question."""
 RANGES: Final = {
     **dict.fromkeys(("any slot", "any k", "k"), Choice.SLOT),
     **dict.fromkeys(("any thread", "any t", "t"), Choice.THREAD),
@@ -42,11 +41,15 @@ RANGES: Final = {
 
 @attrs.frozen(eq=False)
 class _Pool:
-    """States of one setting: some in which each rule may be taken, with its parameters."""
+    """States of one setting, and a few of them drawn at random.
+
+    By each rule's name some in which it may be taken, with its parameters.
+    """
 
     executor: Executor
     by_rule: dict[str, list[tuple[FlatState, tuple[int, ...]]]]
     states: list[FlatState]
+    few: list[FlatState]
 
 
 class Samples:
@@ -62,13 +65,17 @@ class Samples:
 
     def reach(self, step: Transition, condition: Bool) -> bool:
         """Whether a condition holds in some state, for some values of the rule's parameters."""
-        return any(_found(pool, step, condition) for pool in self._pools)
+        # A few of the states mostly do, and all of them take their time.
+        return any(_found(pool, pool.few, step, condition) for pool in self._pools) or any(
+            _found(pool, pool.states, step, condition) for pool in self._pools
+        )
 
     def refute(self, step: Transition, question: Question) -> bool:
         """Whether some state refutes the question, which is about a rule or a change of it."""
         if question.bits or question.invariants is None:
             return False
-        return self.reach(step, And(*question.given, Or(*(~claim for _, claim in question.parts))))
+        wrong = And(*question.given, Or(*(~claim for _, claim in question.parts)))
+        return any(_found(pool, pool.few, step, wrong) for pool in self._pools)
 
 
 def _gathered(system: System, setting: Setting) -> _Pool:
@@ -95,11 +102,14 @@ def _gathered(system: System, setting: Setting) -> _Pool:
                 kept.append((state, step.values))
         if names or generator.random() < 2 * STATES * STRIDE / setting.steps:
             states.append(state)
-    return _Pool(free, by_rule, generator.sample(states, min(STATES, len(states))))
+    return _Pool(free, by_rule, states, generator.sample(states, min(STATES, len(states))))
 
 
-def _found(pool: _Pool, step: Transition, wrong: Bool) -> bool:
-    """Whether a condition holds in one of the states, for some values of what it is about."""
+def _found(pool: _Pool, states: Sequence[FlatState], step: Transition, wrong: Bool) -> bool:
+    """Whether a condition holds in a state in which the rule may be taken, or in one of the others.
+
+    It may be so for any values of what it is about.
+    """
     executor = pool.executor
     own = [item.name for item in step.parameters]
     known = {
@@ -112,7 +122,7 @@ def _found(pool: _Pool, step: Transition, wrong: Bool) -> bool:
         return False  # it has no meaning on plain values
     return any(
         test(state, *values, *chosen)
-        for state, values in _places(pool, step)
+        for state, values in _places(pool, states, step)
         for chosen in _values(pool, state, free)
     )
 
@@ -127,12 +137,14 @@ def _compiled(executor: Executor, condition: Bool, names: Sequence[str]) -> Call
     return executor.compile(substitute(condition, symbols), tuple(renamed.values()))
 
 
-def _places(pool: _Pool, step: Transition) -> Iterator[tuple[FlatState, tuple[int, ...]]]:
+def _places(
+    pool: _Pool, states: Sequence[FlatState], step: Transition
+) -> Iterator[tuple[FlatState, tuple[int, ...]]]:
     """States and parameters in which the rule may be taken; then others, drawn at random."""
     yield from pool.by_rule.get(step.rule.name, ())
     generator = random.Random(0)
     ranges = [pool.executor.scope.values(item.choice) for item in step.rule.parameters]
-    for state in pool.states:
+    for state in states:
         yield state, tuple(generator.choice(values) for values in ranges)
 
 

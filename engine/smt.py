@@ -1,7 +1,8 @@
 """The solver's meaning of a term: SMT-LIB 2 text, in integers or in machine words.
 
 `--smt2` writes the text to files: what can be read is what is solved. (A solver is asked first with
-only those assertions of it that an earlier proof needed, which assumes less.) In integer arithmetic
+only those assertions of it that an earlier proof needed, which assumes less.) Arrays are functions
+of an index, and what is read of a changed one is spelt out (`engine.arrays`). In integer arithmetic
 numbers and array indices are unbounded and the ring size N is any number from 1 on. In machine
 arithmetic every number is a word, of 32 bits unless the protocol says otherwise: sums and
 differences wrap around, comparison is unsigned, and N is 1 << shift for the shifts that exist.
@@ -17,6 +18,7 @@ from typing import Final
 
 import attrs
 
+from engine.arrays import Reads, spelt_out
 from engine.terms import Bool, Sort, Term
 from engine.terms import ring_size as ring_size_symbol
 
@@ -51,7 +53,7 @@ class Machine:
 DEFAULT: Final = Machine()
 _NAMES: Final = {
     "not": "not", "and": "and", "or": "or", "equal": "=", "if": "ite",
-    "select": "select", "store": "store", "less": "<", "add": "+", "sub": "-",
+    "less": "<", "add": "+", "sub": "-",
 }  # fmt: skip
 
 _BIT_NAMES: Final = _NAMES | {"less": "bvult", "add": "bvadd", "sub": "bvsub"}
@@ -67,10 +69,10 @@ class _Writer:
         self.names = _BIT_NAMES if bits else _NAMES
         number = f"(_ BitVec {machine.bits})" if bits else "Int"
         self.sorts = {
-            Sort.BOOL: "Bool",
-            Sort.NUMBER: number,
-            Sort.BOOL_ARRAY: f"(Array {number} Bool)",
-            Sort.NUMBER_ARRAY: f"(Array {number} {number})",
+            Sort.BOOL: "() Bool",
+            Sort.NUMBER: f"() {number}",
+            Sort.BOOL_ARRAY: f"({number}) Bool",
+            Sort.NUMBER_ARRAY: f"({number}) {number}",
         }
         self.texts: dict[Term, str] = {}
         self.lines: list[str] = []
@@ -96,7 +98,7 @@ class _Writer:
 
     def _name(self, sort: Sort, text: str) -> str:
         name = f"d{len(self.lines)}"
-        self.lines.append(f"(define-fun {name} () {self.sorts[sort]} {text})")
+        self.lines.append(f"(define-fun {name} {self.sorts[sort]} {text})")
         return name
 
     def _visit(self, root: Term, uses: dict[Term, int], order: list[Term]) -> None:
@@ -120,15 +122,15 @@ class _Writer:
     def _expression(self, term: Term) -> str:
         operation = term.operation
         if operation == "symbol":
-            self.lines.append(f"(declare-const |{term.name}| {self.sorts[term.sort]})")
+            self.lines.append(f"(declare-fun |{term.name}| {self.sorts[term.sort]})")
             return f"|{term.name}|"
         if operation == "constant":
             if term.sort is Sort.BOOL:
                 return "true" if term.value else "false"
             return self.literal(term.value)
         parts = [self.texts[item] for item in term.arguments]
-        if operation == "fill":
-            return f"((as const {self.sorts[term.sort]}) {parts[0]})"
+        if operation == "select":
+            return f"({' '.join(parts)})"
         if operation == "low_bits":
             return self._low_bits(parts[0])
         if self.arithmetic is Arithmetic.MACHINE and not self.bits and operation in ("add", "sub"):
@@ -175,11 +177,13 @@ def script(
         comment: What the question is, for a reader of the file.
         labels: Names for some of the assertions, by which a solver can say that it needed them.
     """
-    terms = list(dict.fromkeys(assertions))
+    done: Reads = {}
+    named = {spelt_out(term, done): label for term, label in (labels or {}).items()}
+    terms = list(dict.fromkeys(spelt_out(term, done) for term in assertions))
     writer = _Writer(arithmetic, bits, machine)
     writer.define([ring_size_symbol(), *terms])
     lines = [f"; {line}" for line in comment.splitlines()]
-    lines.append("(set-logic ALL)")
+    lines.append(f"(set-logic {'QF_UFBV' if bits else 'QF_UFLIA'})")
     lines += writer.lines
     if ring_size is not None:
         lines.append(f"(assert (= |N| {writer.literal(ring_size)}))")
@@ -190,7 +194,7 @@ def script(
         lines.append(f"(assert (or {' '.join(sizes)}))")
     lines += [f"(assert (and (<= 0 {word}) (< {word} {machine.modulus})))" for word in writer.words]
     for term in terms:
-        label = None if labels is None else labels.get(term)
+        label = named.get(term)
         text = writer.texts[term]
         lines.append(f"(assert {text})" if label is None else f"(assert (! {text} :named {label}))")
     lines.append("(check-sat)")

@@ -19,9 +19,9 @@ OPTIONS: Final[Mapping[str, Mapping[str, str | int]]] = {
     "z3": {"rlimit": 40_000_000, "arith.solver": 2},
     "cvc5": {
         "rlimit": 20_000_000,
-        "arrays-exp": "true",
         "decision": "internal",
-        "sat-solver": "cadical",
+        "sat-solver": "minisat",
+        "static-learning": "false",
     },
 }
 """What each solver is told besides the seed: how much work it may do at most, and how to do it."""

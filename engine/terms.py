@@ -232,7 +232,7 @@ class Array(Generic[Element]):
         self.term = term
 
     def __getitem__(self, index: NumberLike) -> Element:
-        return _select(self.term, _number(index))  # type: ignore[return-value]
+        return select(self.term, _number(index))  # type: ignore[return-value]
 
     def __setitem__(self, index: NumberLike, value: Element | bool | int) -> None:
         element = (
@@ -322,7 +322,8 @@ def _number(value: object) -> Number:
     return constant(value)
 
 
-def _select(array: Term, index: Number) -> Term:
+def select(array: Term, index: Number) -> Term:
+    """What an array holds at an index, simplified."""
     while True:
         if array.operation == "fill":
             return array.arguments[0]
@@ -335,7 +336,7 @@ def _select(array: Term, index: Number) -> Term:
                 continue
         if array.operation == "if":
             test, then, otherwise = array.arguments
-            one, two = _select(then, index), _select(otherwise, index)
+            one, two = select(then, index), select(otherwise, index)
             return If(_bool(test), one, two)  # type: ignore[call-overload,no-any-return]
         break
     sort = Sort.BOOL if array.sort is Sort.BOOL_ARRAY else Sort.NUMBER
@@ -496,14 +497,15 @@ def _substitute(term: Term, values: Mapping[Term, Term], done: dict[Term, Term])
     elif not term.arguments:
         result = term
     else:
-        arguments = tuple(_substitute(item, values, done) for item in term.arguments)
-        same = all(new is old for new, old in zip(arguments, term.arguments, strict=True))
-        result = term if same else _rebuild(term, arguments)
+        result = rebuilt(term, tuple(_substitute(item, values, done) for item in term.arguments))
     done[term] = result
     return result
 
 
-def _rebuild(term: Term, arguments: tuple[Any, ...]) -> Term:
+def rebuilt(term: Term, arguments: tuple[Any, ...]) -> Term:
+    """The term's operation on other arguments, simplified."""
+    if all(new is old for new, old in zip(arguments, term.arguments, strict=True)):
+        return term
     rebuild: Callable[..., Term] | None = _REBUILD.get(term.operation)
     if rebuild is not None:
         return rebuild(*arguments)
@@ -519,7 +521,7 @@ _REBUILD: Final[Mapping[str, Callable[..., Term]]] = {
     "less": lambda a, b: a < b,
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
-    "select": _select,
+    "select": select,
 }
 
 

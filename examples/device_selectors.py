@@ -1,12 +1,15 @@
-"""Echoes over a device file, in one thread with `selectors`, and in asyncio.
+"""Echoes over a device file, in one thread with `selectors`, and in asyncio in two ways.
 
 python -m examples.device_selectors /dev/duct0 3
+
+No more than 64 packets may be under way at once: the card drops what finds no receive slot.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import selectors
 import struct
@@ -14,7 +17,7 @@ import sys
 from collections import deque
 from typing import Final
 
-__all__ = ["echo_with_asyncio", "echo_with_selectors"]
+__all__ = ["echo_with_asyncio", "echo_with_selectors", "echo_with_streams"]
 
 HEADER: Final = struct.Struct("<IIII")
 """Source, destination, length, nothing."""
@@ -82,6 +85,44 @@ async def echo_with_asyncio(path: str, payloads: list[bytes]) -> list[bytes]:
     return got
 
 
+async def echo_with_streams(path: str, payloads: list[bytes]) -> list[bytes]:
+    """The same with asyncio's streams: a header says how long the packet is that follows."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    receiving, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), _opened(path, os.O_RDONLY)
+    )
+    sending, protocol = await loop.connect_write_pipe(
+        lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), _opened(path, os.O_WRONLY)
+    )
+    # Each write is a packet, so none may wait in a buffer for another one.
+    sending.set_write_buffer_limits(high=0)
+    writer = asyncio.StreamWriter(sending, protocol, None, loop)
+
+    async def send() -> None:
+        for payload in payloads:
+            writer.write(_message(payload))
+            await writer.drain()
+
+    async def receive() -> list[bytes]:
+        got = []
+        for _ in payloads:
+            _, _, length, _ = HEADER.unpack(await reader.readexactly(HEADER.size))
+            got.append(await reader.readexactly(length))
+        return got
+
+    try:
+        _, answers = await asyncio.gather(send(), receive())
+    finally:
+        writer.close()
+        receiving.close()
+    return answers
+
+
+def _opened(path: str, flags: int) -> io.FileIO:
+    return io.FileIO(os.open(path, flags | os.O_NONBLOCK), "r" if flags == os.O_RDONLY else "w")
+
+
 def main() -> None:
     """Print what comes back."""
     path, count = sys.argv[1], int(sys.argv[2])
@@ -89,6 +130,7 @@ def main() -> None:
     for answers in (
         echo_with_selectors(path, payloads),
         asyncio.run(echo_with_asyncio(path, payloads)),
+        asyncio.run(echo_with_streams(path, payloads)),
     ):
         print(b", ".join(answers).decode())
 

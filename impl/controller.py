@@ -137,6 +137,7 @@ class Controller:
         self._served: set[int] = set()
         self._turn = Turn(
             none_waits=self._show_that_none_waits,
+            another_waits=self._show_that_another_waits,
             unlock_soon=runtime.unlock_soon,
             relock=runtime.relock,
             next_call=self._next_call,
@@ -207,10 +208,14 @@ class Controller:
     def _show_that_none_waits(self) -> None:
         self._surely("that no packet waits behind one that was taken", self._unset_readable)
 
+    def _show_that_another_waits(self) -> bool:
+        self._surely("a packet behind one that was taken", self._tell_of_packet)
+        return not self.receive.waiters
+
     def _unset_readable(self) -> None:
         self.runtime.set_readable(False)
 
-    def _next_call(self) -> None:
+    def _next_call(self) -> bool:
         self._count_out()
         self.runtime.unlock()
         interruption = self.lock_at_all_costs()
@@ -218,6 +223,7 @@ class Controller:
         if interruption is not None:
             raise interruption
         self._check(NO_WAIT)
+        return not self.receive.waiters
 
     def _give_back_again(self, slot: int) -> None:
         """Give a slot back after something was raised on the way, with the lock again."""
@@ -274,25 +280,66 @@ class Controller:
         self._enter(wait)
         try:
             self._wait_for_packet(wait)
-            return self.receive.peek()
+            try:
+                return self.receive.peek()
+            finally:
+                self._surely("a packet that was looked at", self._tell_of_packet)
         finally:
             self._leave()
 
     def _wait_for_packet(self, wait: Wait) -> None:
-        while True:
-            self._check(wait)
-            if self._look_at_next():
-                return
-            if not wait.blocking:
-                raise WouldBlockError("no packet waits")
-            self._sleep(WaitQueue.READERS, wait)
+        """Return in the caller's turn, when a packet waits; the turn is over with the next look."""
+        if not self.receive.waiters and self._packet_waits():
+            return
+        if not wait.blocking:
+            raise WouldBlockError("no packet waits that nobody is in line for")
+        try:
+            self._wait_in_line(wait)
+        except CardFailedError:
+            # All readers were woken.
+            raise
+        except BaseException:
+            # It may have been woken for a packet that is now the next one's.
+            self._surely("a packet that waits", self._announce_packet)
+            raise
 
-    def _look_at_next(self) -> bool:
+    def _wait_in_line(self, wait: Wait) -> None:
+        line, place = self.receive.waiters, object()
+        line.append(place)
+        try:
+            while True:
+                self._sleep(WaitQueue.READERS, wait)
+                self._check(wait)
+                if line[0] is place and self._packet_waits():
+                    return
+        finally:
+            line.remove(place)
+
+    def _packet_waits(self) -> bool:
         """Whether a packet waits; pollers learn if none does."""
         waits = self.receive.packet_ready()
         if not waits:
             self.runtime.set_readable(False)
         return waits
+
+    def _look_at_next(self) -> None:
+        """The next in line, or pollers, learn whether a packet waits."""
+        if not self._announce_packet():
+            self.runtime.set_readable(False)
+
+    def _announce_packet(self) -> bool:
+        """Whether a packet waits; who waits for it learns if one does."""
+        waits = self.receive.packet_ready()
+        if waits:
+            self._tell_of_packet()
+        return waits
+
+    def _tell_of_packet(self) -> None:
+        """A packet waits: for the first in line or, if nobody is in line, for whoever polls."""
+        if self.receive.waiters:
+            self.runtime.wake(WaitQueue.READERS)
+        else:
+            self.runtime.set_readable(True)
 
     # Requests; the caller holds the lock
 
@@ -527,9 +574,7 @@ class Controller:
             if ring.reclaim_all():
                 self.runtime.wake(queue)
         self.show_writable()
-        if self.receive.packet_ready():
-            self.runtime.set_readable(True)
-            self.runtime.wake(WaitQueue.READERS)
+        self._announce_packet()
         self.runtime.wake(WaitQueue.LIFE)
 
     def serve_fatal(self) -> None:

@@ -67,6 +67,8 @@ class PacketCalls(abc.ABC):
     ) -> list[Packet]:
         """Wait for a packet; return it and those that are there behind it, `most` at the most.
 
+        Each packet takes a turn: where other readers are in line the batch ends.
+
         An error behind the first packet ends the batch. What was received before is returned, and
         the next call that receives raises the error.
 

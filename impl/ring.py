@@ -343,10 +343,15 @@ class ReceiveRing:
 
     A reader *takes* a packet, which holds its slot, copies it without the lock, and *gives* the
     slot back; readers may finish in any order.
+
+    Attributes:
+        slots: Number of slots, a power of two.
+        waiters: Readers that wait for a packet, in the order of arrival.
     """
 
     def __init__(self, device: Device, slots: int, datapath: Datapath = PYTHON) -> None:
         self.slots = slots
+        self.waiters: deque[object] = deque()
         self._device = device
         self._datapath = datapath
         self._kernel: Any = None
@@ -436,7 +441,8 @@ class ReceiveRing:
             most -= part
             if not most or len(packets) - before < part:
                 return
-            turn.next_call()
+            if not turn.next_call():
+                return
             if not self.packet_ready():
                 turn.none_waits()
                 return
@@ -458,12 +464,15 @@ class ReceiveRing:
         return self._kernel
 
     def _receive(self, packets: list[Packet], most: int, turn: Turn) -> None:
+        told = False
         for number in range(1, most + 1):
             slot, (length, destination, source) = self._take()
             try:
                 more = self.packet_ready()
                 if not more:
                     turn.none_waits()
+                elif not told:
+                    more = turn.another_waits()
                 turn.unlock_soon()
                 payload = self.copy(slot, length)
                 self.refill(slot)
@@ -475,10 +484,12 @@ class ReceiveRing:
             packets.append(Packet(source, destination, payload))
             if not more or number == most:
                 return
-            if not others:
-                # What was seen then is still so: nobody else takes packets without the lock.
+            # What was seen, and told, is still so: nobody else takes packets without the lock.
+            told = not others
+            if told:
                 continue
-            turn.next_call()
+            if not turn.next_call():
+                return
             if not self.packet_ready():
                 turn.none_waits()
                 return

@@ -31,11 +31,13 @@ class LabCard:
         name: What it is called.
         socket: Where virtual machines find it.
         control: Where it can be made to fail, and asked what it counted.
+        net: Where the net that it is on can be joined.
     """
 
     name: str
     socket: Path
     control: Path
+    net: Path
 
 
 @contextlib.contextmanager
@@ -51,11 +53,12 @@ def cards(names: Sequence[str], folder: Path, logs: Path, *options: str) -> Iter
     with contextlib.ExitStack() as stack:
         started = []
         for name in names:
-            card = LabCard(name, folder / f"{name}.card", folder / f"{name}.control")
+            paths = (folder / f"{name}.card", folder / f"{name}.control", folder / "net")
+            card = LabCard(name, *paths)
             words = [
                 *(sys.executable, "-m", "emulator"),
                 *("--socket", str(card.socket), "--control", str(card.control)),
-                *("--net", str(folder / "net"), *options),
+                *("--net", str(card.net), *options),
             ]
             log = stack.enter_context((logs / f"card-{name}.log").open("wb"))
             process = subprocess.Popen(

@@ -10,10 +10,12 @@ from typing import Final
 from lab.guest import Guest, Process
 from lab.prepare import PROJECT
 
-__all__ = ["DEVICE", "PID_FILE", "PROGRAMS", "compile_programs", "memory", "served"]
+__all__ = ["DEVICE", "PID_FILE", "PROGRAMS", "compile_programs", "served", "started"]
 
 PROGRAMS: Final = sorted(path.stem for path in (PROJECT / "lab/c").glob("*.c"))
 """Programs that take the device as their first argument."""
+BSD: Final = sorted(path.stem for path in (PROJECT / "lab/c/bsd").glob("*.c"))
+"""Programs that are written as those for OpenBSD are."""
 DEVICE: Final = "/dev/duct0"
 PID_FILE: Final = "/run/ductd.pid"
 
@@ -25,9 +27,9 @@ def compile_programs(guest: Guest) -> None:
     lines = [
         f"tcc -I{include} -o /tmp/{name} lab/c/{name}.c -lpthread || exit" for name in PROGRAMS
     ]
-    # As a program of BSD's is built: by pkg-config, with libbsd.
+    # As programs of BSD's are built: by pkg-config, with libbsd.
     flags = f"$(PKG_CONFIG_PATH={include}/pkgconfig pkg-config --cflags --libs libbsd-overlay duct)"
-    lines.append(f"tcc -o /tmp/duct_echo lab/c/bsd/duct_echo.c {flags}")
+    lines += [f"tcc -o /tmp/{name} lab/c/bsd/{name}.c {flags} || exit" for name in BSD]
     guest.check("sh", "-c", "\n".join(lines))
 
 
@@ -42,8 +44,7 @@ def served(guest: Guest, address: str, *options: str, name: str = "duct0") -> It
         name: The device's name.
     """
     device = f"/dev/{name}"
-    daemon = guest.start("ductd", address, "--name", name, *options)
-    daemon.wait_for(f"{device} is {address}")
+    daemon = started(guest, address, *options, name=name)
     try:
         yield daemon
     finally:
@@ -55,7 +56,8 @@ def served(guest: Guest, address: str, *options: str, name: str = "duct0") -> It
     assert guest.run("ls", device).status
 
 
-def memory(guest: Guest) -> int:
-    """Kilobytes of memory of a daemon that was started with `PID_FILE`."""
-    number = guest.check("cat", PID_FILE).strip()
-    return int(guest.check("grep", "VmRSS", f"/proc/{number}/status").split()[1])
+def started(guest: Guest, address: str, *options: str, name: str = "duct0") -> Process:
+    """A daemon that serves a card from now on; see `served`."""
+    daemon = guest.start("ductd", address, "--name", name, *options)
+    daemon.wait_for(f"/dev/{name} is {address}")
+    return daemon

@@ -50,7 +50,8 @@ GUEST: Final = (
     *("pciutils", "procps", "python3", "python3-attr", "sed", "strace", "util-linux"),
     # For C programs: a small compiler, which is fast even here, and what BSD's programs need.
     *("libbsd-dev", "libc6-dev", "pkgconf", "tcc"),
-    "tcpdump",
+    *("tcpdump", "wireshark-common"),
+    *("systemd", "udev"),
 )
 _FORMAT: Final = 1
 """Raised when what this file makes of the packages changes."""
@@ -186,11 +187,14 @@ def _unpack_packages(parts: Parts, tools: Parts, tell: Tell) -> None:
     unpack(packages / "qemu", parts.qemu)
     unpack(packages / "guest", parts.guest)
     (parts.guest / "var/cache/python").mkdir(parents=True)
-    (parts.guest / "srv").mkdir(exist_ok=True)
+    for folder in ("srv", "usr/local/bin"):
+        (parts.guest / folder).mkdir(parents=True, exist_ok=True)
     version = next((parts.guest / "usr/lib/modules").iterdir()).name
     call(*command(tools.guest, "usr/bin/kmod", "depmod"), "-b", parts.guest, version)
-    # Maintainer scripts would have made this one.
+    # Maintainer scripts would have made these.
     (parts.guest / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
+    (parts.guest / "etc/group").write_text("root:x:0:\nduct:x:900:\n")
+    (parts.guest / "etc/machine-id").touch()
     shutil.rmtree(packages)
     shutil.rmtree(parts.folder / "apt")
 

@@ -11,9 +11,11 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from lab.bench import BOTH_WAYS, bench
-from lab.device import DEVICE, PID_FILE, compile_programs, memory, served
+from lab.account import SETTLED, Account, summary
+from lab.bench import BOTH_WAYS, Seat, bench
+from lab.device import DEVICE, compile_programs, served
 from lab.guest import Guest, GuestError
+from lab.load import kept_up, load
 from lab.prepare import prepare
 
 __all__ = ["main"]
@@ -21,6 +23,12 @@ __all__ = ["main"]
 NAME: Final = "python -m lab.soak"
 ROUND: Final = 60
 """Seconds after which everything is counted."""
+SECONDS_APART: Final = 6
+"""Seconds between two faults."""
+ALL: Final = "fkfbf"
+"""What fails at first, over and over; see `lab/c/load.c`."""
+CARD: Final = "f"
+"""What fails in the second half, in which one daemon lives long enough to show that it is flat."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=NAME,
         description="Let many processes use /dev/duct0 in a guest, over VFIO: reads, writes, "
-        "polls, ioctls, signals, kills. Every packet that a write acknowledged is accounted for.",
+        "polls, ioctls, signals; kill some of them and the daemon, and let the card fail. Every "
+        "packet is accounted for.",
         epilog="exit status: 0 nothing was lost; 1 something was; 2 wrong usage",
         allow_abbrev=False,
     )
@@ -41,26 +50,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         compile_programs(guest)
         address = f"vfio:{seat.function}"
         try:
-            with served(guest, address, "--pid-file", PID_FILE):
-                _rounds(guest, minutes * 60)
+            with kept_up(guest, address):
+                grown = _rounds(guest, seat, minutes * 60)
+            with served(guest, address):
                 rate = ("python3", "-m", "lab.inside.device_rate", DEVICE)
                 through = guest.check(*rate)
             print(guest.check(*rate[:-1], address, through.split()[0], through.split()[1]), end="")
         except (GuestError, AssertionError) as error:
             print(f"{NAME}: {error}", file=sys.stderr)
             return 1
+    if grown > SETTLED:
+        print(f"{NAME}: a daemon has grown by {grown} kB", file=sys.stderr)
+        return 1
     return 0
 
 
-def _rounds(guest: Guest, seconds: float) -> None:
-    """Let them work, and count after each round."""
-    end = time.monotonic() + seconds
-    seed = 0
-    while (left := end - time.monotonic()) > 0:
-        seed += 1
-        length = str(int(min(left, ROUND)) + 1)
-        told = guest.check("/tmp/load", DEVICE, length, str(seed), seconds=ROUND * 5)
-        print(f"{told.splitlines()[0]}; the daemon has {memory(guest)} kB", flush=True)
+def _rounds(guest: Guest, seat: Seat, seconds: float) -> int:
+    """Let them work, and count after each round; returns by how many kB the last daemon grew."""
+    began = time.monotonic()
+    memory: dict[int, list[int]] = {}
+    accounts: list[Account] = []
+    while (left := began + seconds - time.monotonic()) > 0:
+        length = int(min(left, ROUND)) + 1
+        kinds = ALL if left > seconds / 2 else CARD
+        count = length // SECONDS_APART
+        seed = len(accounts) + 1
+        account = load(guest, seat, length, seed, (kinds * count)[:count])
+        accounts.append(account)
+        for pid, kilobytes in account.memory.items():
+            memory.setdefault(pid, []).extend(kilobytes)
+        last = memory[list(account.memory)[-1]]
+        print(f"{summary([account])}; the daemon has {last[0]} to {last[-1]} kB", flush=True)
+    print(f"in all: {summary(accounts)}", flush=True)
+    return max(last) - last[0]
 
 
 if __name__ == "__main__":

@@ -17,7 +17,15 @@ from engine.rules import THREAD, USER, Choice, Parameter, Party, RuleBook
 from engine.terms import FALSE, TRUE, And, Bool, If, Number, constant, ring_size
 from model.device_spec import card_resets
 from model.layout import Command
-from model.ring_spec import COMMAND, TRANSMIT, ZERO, join_queue, packet_waits
+from model.ring_spec import (
+    COMMAND,
+    RECEIVE,
+    TRANSMIT,
+    ZERO,
+    announce_packet,
+    join_queue,
+    packet_waits,
+)
 from model.state import (
     NOBODY,
     POLLS,
@@ -42,6 +50,7 @@ from model.thread_spec import (
     unlock,
     user,
     wake_everyone,
+    woken_on,
 )
 from model.words import CMD, DEVICE, HOST, RX, TX
 
@@ -154,9 +163,10 @@ def enter_filter(s: State, t: Number) -> None:
 
 @BOOK.rule(CALLS, DRIVER, THREAD, fair="thread")
 def enter_read(s: State, t: Number) -> None:
-    """The reader goes to look for a packet."""
+    """The reader gets a place in the queue for a packet."""
     s.require(holds(s, t, Label.READ_ENTER) & usable(s))
     enter_call(s, t)
+    join_queue(RECEIVE, s, t)
     s.threads.pc[t] = Label.RX_OWNER
 
 
@@ -198,10 +208,9 @@ def read_events(s: State, t: Number) -> None:
 
 @BOOK.rule("Rings: Events", DRIVER, THREAD, fair="thread")
 def mark_readable(s: State, t: Number) -> None:
-    """Load the next receive slot's owner byte: a packet waits, so the card is readable; done."""
+    """Load the next receive slot's owner byte: a packet waits; wake readers, or tell pollers."""
     s.require(holds(s, t, Label.RX_READY) & s.rx.live & packet_waits(s, HOST))
-    s.wakes(READERS)
-    s.rx.ready = TRUE
+    announce_packet(s, TRUE)
     events_served(s, t)
 
 
@@ -242,8 +251,7 @@ def mark_failed(s: State, t: Number) -> None:
     s.driver.failed = s.driver.failed | error
     for queue in (SENDERS, COMMANDS, READERS, LIFE):
         s.wakes(queue, when=error)
-    for woken in (s.threads.wake_tx, s.threads.wake_cmd, s.threads.wake_life):
-        woken.choose_fill(error, True)
+        woken_on(s, queue).choose_fill(error, True)
     s.rx.ready = s.rx.ready | error
     s.threads.pc[t] = Label.FATAL_IDLE
     unlock(s)

@@ -566,6 +566,17 @@ _CLASSIC: Final = (
         "no-access-after-free",
     ),
     _classic(
+        "reader-overtakes",
+        "a packet goes to whichever reader looks first, and not to the first in line",
+        """
+        Readers take places in a queue, and all that wait are woken when a packet comes. Each of
+        them that gets the lock looks for itself, whether it is its turn or not. Every packet finds
+        a reader, none is lost and nobody sleeps beside one. But a reader that calls again at once
+        may take every packet, and one that has waited for long goes without for ever.
+        """,
+        "reading-order",
+    ),
+    _classic(
         "slot-never-returned",
         "a reader may leave without giving its slot back, although the card goes on",
         """
@@ -874,6 +885,50 @@ _OUTCOMES: Final = (
         """,
         "interrupt-outcome",
     ),
+    _outcome(
+        "own",
+        "sends-after-failure",
+        "a card that has failed goes on and sends the packet that it was at",
+        """
+        A card that sets an error bit in FLAGS halts: what it was at stays undone until the reset.
+        This one puts its packet on the net all the same. Its caller was told EIO, so it sends the
+        packet again after the reset, and whoever it is for gets it twice.
+        """,
+        "card-at-rest",
+    ),
+    _outcome(
+        "own",
+        "looks-for-ever",
+        "a card looks at the next slot for ever, and not up to the one that the doorbell named",
+        """
+        The newest doorbell says how far there is something to do. The card does not compare: after
+        each slot it looks at the next one, finds that it is the host's, and has kept nothing of
+        what the doorbell was for. Nothing goes wrong, but each packet costs one access more.
+        """,
+        "doorbell-kept",
+    ),
+    _outcome(
+        "own",
+        "event-survives-reset",
+        "a reset lets the card report a packet that was received before it",
+        """
+        A reset makes the card forget all that it was at. This one keeps that it was about to report
+        a packet, and reports it as soon as it works again: the driver looks at a ring that it has
+        just made, for a packet that somebody else has had.
+        """,
+        "reset-forgets",
+    ),
+    _outcome(
+        "own",
+        "turns-away-unlocked",
+        "a call that meets a failed card ends without having had the lock",
+        """
+        A call begins with the lock, and then looks whether the card works. This driver looks first,
+        and ends the call at once if the card has failed. Its ticket stays in the line for the lock,
+        and when its turn comes nobody takes it, nor hands it on.
+        """,
+        "lock-needed",
+    ),
 )
 """Callers that are told what is not so. Nothing else is wrong, so nothing else notices."""
 
@@ -1103,6 +1158,12 @@ _OWN: Final = {
     "line-not-woken": "whoever leaves the queue does not wake the next one in it",
     "completion-not-woken": "nobody is woken when a slot was taken back",
     "readers-not-woken": "a packet comes, and its reader is not woken",
+    "next-reader-not-woken": "whoever takes a packet does not wake the next in line for another",
+    "interrupted-reader-tells-nobody": "a reader that a signal ends keeps to itself what woke it",
+    "batch-overtakes": "a batch takes packets that others are in line for",
+    "batch-tells-nobody": "a batch leaves a packet, and tells neither the line nor pollers",
+    "newcomer-overtakes": "a reader that has just come takes a packet that others are in line for",
+    "reader-never-leaves-line": "a reader keeps its place: nobody behind it gets a packet",
     "drain-not-woken": "the last packet was sent, and the close that waits for it is not woken",
     "leaver-wakes-nobody": "the last call ends, and the close that waits for it is not woken",
     "failure-wakes-nobody": "the card fails, and sleepers go on waiting for it",
@@ -1128,6 +1189,7 @@ _OWN: Final = {
     "length-not-checked": "a length that the card announced is not checked: reads beyond buffers",
     "peek-takes": "a reader that only wants the length takes the packet",
     "readiness-never-set": "pollers do not learn that a packet waits",
+    "readable-with-readers-in-line": "pollers see a packet that somebody is in line for",
     "readiness-never-cleared": "pollers do not learn that no packet waits any more",
     "readiness-kept-over-close": "after a close and an open pollers still see packets of before",
     "full-ring-not-shown": "pollers do not learn that a sender has filled the ring",

@@ -12,11 +12,26 @@ from typing import Final
 
 from engine.claims import By, PropertyBook, StepProperty
 from engine.rules import Party
-from engine.terms import And, Bool, If, Iff, Implies, Number, Or, constant, one_of
+from engine.terms import (
+    FALSE,
+    TRUE,
+    And,
+    Bool,
+    If,
+    Iff,
+    Implies,
+    Number,
+    Or,
+    constant,
+    one_of,
+    ring_size,
+)
 from model.device_spec import running
 from model.ring_spec import (
     COMMAND_LABELS,
     HOLDING,
+    QUEUEING,
+    RECEIVE,
     TRANSMIT,
     TRANSMIT_LABELS,
     call_must_end,
@@ -25,6 +40,7 @@ from model.ring_spec import (
 from model.state import (
     CAPACITY,
     FILTER_TABLE,
+    UNICAST,
     Command,
     Flags,
     Label,
@@ -33,14 +49,14 @@ from model.state import (
     Stage,
     State,
 )
-from model.thread_spec import SLEEPS_CMD, SLEEPS_LIFE, SLEEPS_RX, SLEEPS_TX, at
+from model.thread_spec import LOCKED, SLEEPS_CMD, SLEEPS_LIFE, SLEEPS_RX, SLEEPS_TX, at
 
 __all__ = ["STEPS"]
 
 BOOK: Final = PropertyBook()
 SENDING: Final = (Label.WRITE_ENTER, *TRANSMIT_LABELS)
 """Where a call to send is until its result is final."""
-READING: Final = (Label.READ_ENTER, Label.RX_OWNER, Label.RX_HEADER, *HOLDING)
+READING: Final = (Label.READ_ENTER, *QUEUEING, *HOLDING)
 """Where a call to receive is."""
 
 
@@ -253,7 +269,8 @@ def reception_by_filter(s: State, later: State, by: By) -> Bool:
 def command_outcome(s: State, later: State, by: By, t: Number) -> Bool:
     """A command's caller is told what the card answered to this very command.
 
-    The command is the one that it asked for. What it is told else is EIO or EINTR.
+    The command is the one that it asked for, and names the card's own address in an open or close.
+    What it is told else is EIO or EINTR.
     """
     ring, before, after = s.cmd, s.threads, later.threads
     slot = ring.prod_i
@@ -289,6 +306,10 @@ def command_outcome(s: State, later: State, by: By, t: Number) -> Bool:
             ),
         ),
         Implies(at(s, t, Label.FILTER_ENTER, *COMMAND_LABELS), asked),
+        Implies(
+            leaves(s, later, t, Label.START, Label.ADD_UNICAST, Label.STOP, Label.FLUSH),
+            after.key[t] == UNICAST,
+        ),
         Implies(
             begins(s, later, t, Label.FILTER_ENTER),
             And(
@@ -370,7 +391,8 @@ def interrupted_outcome(s: State, later: State, by: By, t: Number) -> Bool:
 def again_outcome(s: State, later: State, by: By, t: Number) -> Bool:
     """EAGAIN is said only to a call that may not wait, and would have to.
 
-    A reader would have to by its load of the owner byte, which may be an early one.
+    A reader would have to if others are in line before it, or by its load of the owner byte, which
+    may be an early one.
     """
     ring = s.rx
     too_early = ring.owner_speculated & ring.speculated_owner
@@ -379,7 +401,8 @@ def again_outcome(s: State, later: State, by: By, t: Number) -> Bool:
         And(
             s.threads.nonblocking[t],
             at(s, t, Label.TX_TURN) & ~my_turn(TRANSMIT, s, t)
-            | at(s, t, Label.RX_OWNER) & ((ring.dev == ring.cons) | too_early),
+            | at(s, t, Label.RX_OWNER)
+            & (~my_turn(RECEIVE, s, t) | (ring.dev == ring.cons) | too_early),
         ),
     )
 
@@ -388,12 +411,16 @@ def again_outcome(s: State, later: State, by: By, t: Number) -> Bool:
 def failed_outcome(s: State, later: State, by: By, t: Number) -> Bool:
     """EIO is said only after a failure, a close, an answer that cannot be, or an open undone.
 
-    Nobody is turned away by a card that is open and works, a failure is one only if FLAGS says so,
-    and an open is undone only if one of its commands did not succeed or its reset did not end.
+    Exactly the calls that meet a card that is open and works are let in, and none goes on once that
+    is over. A failure is one only if FLAGS says so and until a reset has ended, and an open is
+    undone only if one of its commands did not succeed or its reset did not end.
     """
     driver = s.driver
-    entering = at(s, t, Label.WRITE_ENTER, Label.READ_ENTER, Label.FILTER_ENTER)
+    entering = (Label.WRITE_ENTER, Label.READ_ENTER, Label.FILTER_ENTER)
+    unusable = driver.failed | (driver.life != Life.OPEN)
     waiting = at(s, t, Label.TX_TURN, Label.TX_WAIT, Label.CMD_TURN, Label.CMD_WAIT, Label.RX_OWNER)
+    gets_on = at(later, t, Label.TX_FIRST_WORD, Label.TX_FIELDS, Label.CMD_FIELDS, Label.RX_HEADER)
+    falls_asleep = later.threads.asleep[t] & ~s.threads.asleep[t]
     refused = one_of(s.threads.result[t], (Result.EIO, Result.EINTR, Result.ENOSPC))
     reset_failed = And(
         at(s, t, Label.POLL),
@@ -405,16 +432,19 @@ def failed_outcome(s: State, later: State, by: By, t: Number) -> Bool:
         Implies(
             said(s, later, t, Result.EIO),
             Or(
-                entering & (driver.failed | (driver.life != Life.OPEN)),
+                at(s, t, *entering) & unusable,
                 waiting & call_must_end(s, t),
                 at(s, t, Label.RX_HEADER) & s.card.lies,
                 at(s, t, Label.OPEN_ENTER) & driver.failed & (driver.life == Life.OPEN),
                 at(s, t, Label.CLOSED) & driver.aborting,
             ),
         ),
+        Implies(leaves(s, later, t, *entering), Iff(at(later, t, Label.IDLE), unusable)),
+        Implies(waiting & (gets_on | falls_asleep), ~call_must_end(s, t)),
+        Implies(later.driver.failed & ~driver.failed, s.card.flags == Flags.ERROR),
         Implies(
-            later.driver.failed & ~driver.failed,
-            s.card.flags == Flags.ERROR,
+            driver.failed & ~later.driver.failed & (t == by.choice("t")),
+            at(s, t, Label.POLL) & (s.card.flags == Flags.CLEAR),
         ),
         Implies(
             later.driver.aborting & ~driver.aborting & (t == by.choice("t")),
@@ -510,6 +540,91 @@ def close_outcome(s: State, later: State, by: By, t: Number) -> Bool:
     )  # fmt: skip
 
 
+@BOOK.step("lock-needed", "thread")
+def lock_needed(s: State, later: State, by: By, t: Number) -> Bool:
+    """A thread goes on from where the lock is needed only if it is awake and has the lock.
+
+    A signal or a time limit ends a sleep without it.
+    """
+    asleep = s.threads.asleep[t]
+    has_lock = s.threads.ticket[t] == s.lock.serving
+    allowed = asleep | has_lock if by.party is Party.ENVIRONMENT else ~asleep & has_lock
+    return Implies(leaves(s, later, t, *LOCKED), allowed)
+
+
+# The card
+
+
+@BOOK.step("card-at-rest")
+def card_at_rest(s: State, later: State, by: By) -> Bool:
+    """A card that failed, is being reset, or may not access memory does nothing.
+
+    Its engines stand still, so no memory is accessed and no packet sent or taken, and no event is
+    reported. What the driver does to it is the driver's affair.
+    """
+    if by.party not in (Party.DEVICE, Party.ENVIRONMENT):
+        return TRUE
+    still = [later.card.started == s.card.started, later.card.stopping == s.card.stopping]
+    for ring, later_ring in ((s.tx, later.tx), (s.cmd, later.cmd), (s.rx, later.rx)):
+        still += [later_ring.stage == ring.stage, later_ring.event == ring.event]
+    return running(s) | And(later.rx.dropped == s.rx.dropped, *still)
+
+
+@BOOK.step("reset-forgets")
+def reset_forgets(s: State, later: State, by: By) -> Bool:
+    """A reset makes the card forget all that it was told and all that it was at.
+
+    That is its rings and doorbells, the filters, traffic and STOP, and the events it was to report.
+    """
+    card = later.card
+    forgotten = [
+        card.flags == Flags.RESETTING,
+        ~(card.started | card.stopping | card.raising | later.rx.dropped),
+        card.filter_count == 0,
+        ~(later.tx.look | later.cmd.look),
+    ]
+    for ring in (later.tx, later.cmd, later.rx):
+        forgotten += [
+            ring.stage == Stage.IDLE,
+            ring.dev_i == 0,
+            ~(ring.due | ring.event | ring.based),
+        ]
+    return Implies(leaves(s, later, by.choice("t"), Label.RESET), And(*forgotten))
+
+
+@BOOK.step("doorbell-kept")
+def doorbell_kept(s: State, later: State, by: By) -> Bool:
+    """A doorbell makes the card look until the slot that it named came back, and no longer.
+
+    A reset forgets doorbells, and START those of the packet ring, whose slots are new then.
+    """
+    parts = []
+    for ring, after in ((s.tx, later.tx), (s.cmd, later.cmd)):
+        slot = ring.doorbell_value[ring.doorbells_arrived]
+        arrives = FALSE
+        if by.party is Party.MEMORY:
+            arrives = after.doorbells_arrived == ring.doorbells_arrived + 1
+        legal = And(s.card.flags == Flags.CLEAR, ring.based, slot < ring_size())
+        looks = (ring.stage == Stage.IDLE) & (after.stage == Stage.LOOK)
+        returns = (ring.stage == Stage.WRITE_OWNER) & (after.dev == ring.dev + 1)
+        starts = (s.cmd.stage == Stage.EXECUTE) & (later.cmd.stage != Stage.EXECUTE)
+        forgotten = (later.card.flags == Flags.RESETTING) & ~after.look
+        if ring is s.tx:
+            forgotten |= starts & ~after.look & (later.tx.dev_i == 0)
+        parts += [
+            If(
+                arrives,
+                Iff(after.look, ring.look | legal)
+                & (after.doorbell_i == If(legal, slot, ring.doorbell_i)),
+                after.doorbell_i == ring.doorbell_i,
+            ),
+            Implies(after.look & ~ring.look, arrives | returns),
+            Implies(returns, Iff(after.look, ring.look | (ring.dev_i != ring.doorbell_i))),
+            Implies(ring.look & ~after.look, looks | forgotten),
+        ]
+    return And(*parts)
+
+
 # Nobody spins
 
 
@@ -526,7 +641,7 @@ def sleeps_until_woken(s: State, later: State, by: By, t: Number) -> Bool:
             at(s, t, *SLEEPS_TX) & threads.wake_tx[t],
             at(s, t, *SLEEPS_CMD) & threads.wake_cmd[t],
             at(s, t, *SLEEPS_LIFE) & threads.wake_life[t],
-            at(s, t, *SLEEPS_RX) & state.rx.ready,
+            at(s, t, *SLEEPS_RX) & threads.wake_rx[t],
         )
 
     before, after = s.threads.asleep[t], later.threads.asleep[t]
@@ -541,8 +656,9 @@ def sleeps_until_woken(s: State, later: State, by: By, t: Number) -> Bool:
 def interrupts_are_served_once(s: State, later: State, by: By) -> Bool:
     """A vector that is served is not pending any more, and is raised only where there is a reason.
 
-    A completion sets its event bit once, reading EVFLAGS clears it, and so do the events that were
-    read not call again. A spurious vector is the environment's.
+    A completion sets its event bit once, and calls once unless a reset comes first; reading EVFLAGS
+    clears it, and so do the events that were read not call again. A spurious vector is the
+    environment's, and so is one that is withdrawn.
     """
     t = by.choice("t")
     before, after = s.card, later.card
@@ -562,7 +678,9 @@ def interrupts_are_served_once(s: State, later: State, by: By) -> Bool:
         Implies(after.vector1 & ~before.vector1, after.flags == Flags.ERROR),
     ]
     if by.party is not Party.ENVIRONMENT:
-        parts.append(Implies(after.vector0 & ~before.vector0, before.raising))
+        parts.append(Implies(after.vector0 & ~before.vector0, before.raising & ~after.raising))
+        resets = after.flags == Flags.RESETTING
+        parts.append(Implies(before.raising & ~after.raising, after.vector0 | resets))
     return And(*parts)
 
 

@@ -14,13 +14,14 @@ from engine.phrases import Column, Context, Phrases, Word, either, say
 from engine.trace import Change, Step, Value
 from model.layout import Command
 from model.state import EVENT_THREAD, FATAL_THREAD, Flags, Label, Life, Result, Stage
-from model.thread_spec import SLEEPS_CMD, SLEEPS_LIFE, SLEEPS_TX
+from model.thread_spec import SLEEPS_CMD, SLEEPS_LIFE, SLEEPS_RX, SLEEPS_TX
 
 __all__ = ["PHRASES"]
 
 CHANNELS: Final[Mapping[str, tuple[Label, ...]]] = {
     "threads.wake_tx": SLEEPS_TX,
     "threads.wake_cmd": SLEEPS_CMD,
+    "threads.wake_rx": SLEEPS_RX,
     "threads.wake_life": SLEEPS_LIFE,
 }
 
@@ -198,12 +199,14 @@ _WORDS: Final[Mapping[str, tuple[Column, Word]]] = {
     "driver.handles": (_HOST, say("opens={new}")),
     "driver.needs_reset": (_HOST, either("reset needed")),
     "rx.ready": (_HOST, either("readable", "not readable")),
+    "rx.waiters.cancelled": (_HOST, either("cancels")),
     "rx.held": (_HOST, either("holds the slot", "")),
     "rx.cons": (_HOST, say("rx cons={new}")),
     **{name: word for name, word in _request_ring("tx").items() if word[0] is not _DEVICE},
     **{name: word for name, word in _request_ring("cmd").items() if word[0] is not _DEVICE},
     "threads.wake_tx": (_HOST, _woken),
     "threads.wake_cmd": (_HOST, _woken),
+    "threads.wake_rx": (_HOST, _woken),
     "threads.wake_life": (_HOST, _woken),
     "tx.exists": (_MEMORY, _exists("tx")),
     "rx.exists": (_MEMORY, _exists("rx")),
@@ -296,7 +299,7 @@ _PHRASES: Final[Mapping[str, str]] = {
     "turn_away": "card is not usable",
     "enter_write": "write: joins the tx queue",
     "enter_filter": "ioctl: joins the cmd queue",
-    "enter_read": "read: looks for a packet",
+    "enter_read": "read: joins the rx queue",
     "exit_call": "leaves",
     "event_interrupt": "takes vector 0",
     "mark_readable": "finds a packet",
@@ -340,7 +343,11 @@ _PHRASES: Final[Mapping[str, str]] = {
     "closed": "close completes",
     "tx.next_of_batch": "rings doorbell tx[{threads.slot[t]}], goes on",
     "rx.nothing_to_read": "no packet in rx[{rx.cons_i}]",
-    "rx.read_must_end": "must stop reading",
+    "rx.wait_for_turn": "not its turn to read",
+    "rx.refuse": "must stop reading",
+    "rx.cancel_waiting": "leaves the rx queue",
+    "rx.skip_cancelled": "skips a cancelled rx waiter",
+    "rx.leave_queue": "rx queue: next one's turn",
     "rx.peek_packet": "reads rx[{rx.cons_i}] header, #{threads.got[t]}",
     "rx.receive_packet": "reads rx[{<rx.cons_i}] header, #{threads.got[t]}",
     "rx.look_at_next": "looks at the next slot",

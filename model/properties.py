@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.claims import Property, PropertyBook, slot_exists
+from engine.claims import Property, PropertyBook, slot_exists, within
 from engine.terms import (
     And,
     Bool,
@@ -23,7 +23,17 @@ from engine.terms import (
 )
 from model.device_spec import running
 from model.driver_spec import rx_pending, tx_pending
-from model.ring_spec import COMMAND, HOLDING, TRANSMIT, RingOperations, call_must_end, my_turn
+from model.ring_spec import (
+    COMMAND,
+    HOLDING,
+    RECEIVE,
+    TRANSMIT,
+    RingOperations,
+    call_must_end,
+    first_in_line,
+    my_turn,
+    nobody_in_line,
+)
 from model.state import (
     CAPACITY,
     EVENT_THREAD,
@@ -98,7 +108,8 @@ def command_fifo(s: State) -> Bool:
 
 def looked(s: State, t: Number) -> Bool:
     """Thread t has looked at the next packet, and left it where it is."""
-    return And(at(s, t, Label.EXIT), s.threads.peek[t], s.threads.result[t] == Result.OK)
+    left = at(s, t, Label.RX_LEAVE_QUEUE, Label.EXIT)
+    return And(left, s.threads.peek[t], s.threads.result[t] == Result.OK)
 
 
 @BOOK.property("receive-fifo", "thread")
@@ -267,6 +278,19 @@ def turn_order(s: State, t: Number) -> Bool:
     )
 
 
+@BOOK.property("reading-order", "thread")
+def reading_order(s: State, t: Number) -> Bool:
+    """Readers get packets in the order of their arrival: no reader overtakes an earlier one.
+
+    Who is at a packet is the first in line, and the turn of whoever waits has not passed.
+    """
+    queue, place = s.rx.waiters, s.threads.queue_position[t]
+    return And(
+        Implies(at(s, t, Label.RX_HEADER), queue.head == place),
+        Implies(at(s, t, Label.RX_OWNER), within(place, queue.head, queue.next - queue.head)),
+    )
+
+
 def request_sleeper(ops: RingOperations, s: State, t: Number) -> Bool:
     """Nobody sleeps unwoken on a request ring although what it waits for has happened."""
     unwoken = s.threads.asleep[t] & ~ops.woken(s)[t]
@@ -345,27 +369,70 @@ def completion_waits(ops: RingOperations, s: State) -> Bool:
     return And(ring.live, running(s), ring.dev != ring.cons)
 
 
-@BOOK.property("no-lost-packet")
-def no_lost_packet(s: State) -> Bool:
-    """While a packet waits, the card is readable or the handler is about to say so."""
+def packet_waits_for_taker(s: State) -> Bool:
+    """The card has delivered a packet that no reader has taken."""
+    return And(s.rx.live, running(s), s.rx.dev != s.rx.cons)
+
+
+def packet_announced(s: State) -> Bool:
+    """The handler is about to look whether a packet waits, or is called to."""
     ring = s.rx
     event = constant(EVENT_THREAD)
     called = ring.event & (s.card.raising | s.card.vector0)
     stale = ring.owner_speculated & ring.speculated_owner
     looking = at(s, event, *SCAN) & ~stale
-    coming = ring.due | called | at(s, event, Label.READ_EVENTS) | looking
-    return Implies(And(ring.live, running(s), ring.dev != ring.cons), coming | ring.ready)
+    return Or(ring.due, called, at(s, event, Label.READ_EVENTS), looking)
+
+
+def readers_move_on(s: State) -> Bool:
+    """Whoever holds the lock leaves the line of readers and will see to the next one's turn.
+
+    Who says EAGAIN has no news for the next one.
+    """
+    t = holder(s)
+    news = s.threads.result[t] != Result.EAGAIN
+    leaves = at(s, t, Label.RX_NEXT) | at(s, t, Label.RX_LEAVE_QUEUE) & news
+    return lock_is_held(s) & leaves
+
+
+def first_reader_acts(s: State) -> Bool:
+    """The first in line is awake or woken, and will look at the next packet or at who is next."""
+    queue, threads = s.rx.waiters, s.threads
+    t = queue.waiter[queue.head]
+    looks = at(s, t, Label.RX_OWNER) & (~threads.asleep[t] | threads.wake_rx[t])
+    interrupted = at(s, t, Label.RX_CANCEL) & (threads.result[t] == Result.EINTR)
+    return And(
+        ~nobody_in_line(queue),
+        ~queue.cancelled[queue.head],
+        looks | at(s, t, Label.RX_HEADER) | interrupted,
+    )
+
+
+@BOOK.property("no-lost-packet")
+def no_lost_packet(s: State) -> Bool:
+    """While a packet waits, the card is readable, or a reader or the handler is about to look."""
+    known = Or(packet_announced(s), s.rx.ready, readers_move_on(s), first_reader_acts(s))
+    return Implies(packet_waits_for_taker(s), known)
 
 
 @BOOK.property("precise-readiness")
 def precise_readiness(s: State) -> Bool:
-    """The card is readable only while a packet waits, or while readers must end.
+    """The card is readable only while a packet waits that nobody is in line for.
 
-    Whoever takes the last packet says that it is not, before it lets go of the lock.
+    Or while readers must end. Who comes while it is readable says what is left, or that it is not,
+    before it lets go of the lock.
     """
+    queue, t = s.rx.waiters, holder(s)
     must_end = s.driver.failed | (s.driver.life == Life.CLOSING)
-    taken = lock_is_held(s) & at(s, holder(s), Label.RX_NEXT)
-    return Implies(And(s.rx.live, s.rx.ready, ~must_end), (s.rx.dev != s.rx.cons) | taken)
+    taken = lock_is_held(s) & at(s, t, Label.RX_NEXT)
+    looking = lock_is_held(s) & at(s, t, Label.RX_OWNER, Label.RX_HEADER)
+    return Implies(
+        And(s.rx.live, s.rx.ready, ~must_end),
+        And(
+            (s.rx.dev != s.rx.cons) | taken,
+            nobody_in_line(queue) | looking & (queue.next == queue.head + 1),
+        ),
+    )
 
 
 @BOOK.property("failure-polled")
@@ -399,11 +466,17 @@ def failure_seen(s: State) -> Bool:
 
 @BOOK.property("reader-woken", "thread")
 def reader_woken(s: State, t: Number) -> Bool:
-    """No reader sleeps on a card that failed or is being closed."""
-    return Implies(
-        at(s, t, Label.RX_OWNER) & s.threads.asleep[t],
-        s.rx.ready | ~call_must_end(s, t),
+    """No reader sleeps unwoken although its packet is there, or the card failed or is closed.
+
+    Its packet is there when it is the first in line, one waits, and nobody is about to look.
+    """
+    unwoken = s.threads.asleep[t] & ~s.threads.wake_rx[t]
+    its_packet = And(
+        first_in_line(RECEIVE, s, t),
+        packet_waits_for_taker(s),
+        ~(packet_announced(s) | readers_move_on(s)),
     )
+    return Implies(at(s, t, Label.RX_OWNER) & unwoken, ~call_must_end(s, t) & ~its_packet)
 
 
 @BOOK.property("recoverability")

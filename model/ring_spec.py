@@ -16,9 +16,9 @@ This file follows one request around a **request ring** (CMD or TX; the two work
 and one packet around the **receive ring**:
 
     card: fill a slot, write owner
-    handler: load owner -> readable
-    reader: load owner -> receive packet -> look at next -> copy -> repost
-                       -> peek
+    handler: load owner -> readable, or the first in line is woken
+    reader: queue up -> load owner -> receive packet -> next one's turn -> copy -> repost
+                                   -> peek           -> next one's turn
 
 Counters `prod`, `dev` and `cons` say how many requests the host handed over, the card returned, and
 the host took back: `cons <= dev <= prod <= cons + N`. Indices follow them around the ring.
@@ -44,6 +44,7 @@ from model.state import (
     RequestRing,
     Result,
     State,
+    WaiterQueue,
 )
 from model.thread_spec import COMMANDS, READERS, SENDERS, draw_ticket, holds, sleep, unlock
 from model.words import CMD, DEVICE, HOST, RX, TX
@@ -52,12 +53,18 @@ __all__ = [
     "COMMAND",
     "COMMAND_LABELS",
     "HOLDING",
+    "QUEUEING",
+    "RECEIVE",
     "TRANSMIT",
     "TRANSMIT_LABELS",
     "ZERO",
+    "QueueOperations",
     "RingOperations",
+    "announce_packet",
     "call_must_end",
+    "first_in_line",
     "join_queue",
+    "nobody_in_line",
     "packet_waits",
     "ring_rules",
 ]
@@ -90,24 +97,46 @@ COMMAND_LABELS: Final = (
 """Labels of a request on the command ring, from its turn to its end."""
 
 
-@attrs.frozen
-class RingOperations:
-    """What differs between the two request rings: names, labels, words, wait queue."""
+@attrs.frozen(kw_only=True)
+class QueueOperations:
+    """What differs between the queues of the three rings: names, labels, wait queue.
+
+    Attributes:
+        name: The ring's name.
+        section: The datasheet section that its rules follow.
+        waiters: The queue itself.
+        wait_queue: Where those in line sleep.
+        woken: By thread: it was woken there.
+        turn: Where a caller waits for its turn.
+        cancel: Where it gives its place up.
+        leave: Where it leaves the queue.
+        leaving: Where whoever leaves the queue skips places that were given up.
+        in_line: Where a caller has a place in the queue.
+    """
 
     name: str
     section: str
-    ring: Callable[[State], RequestRing]
-    owner_byte: Word
-    fields: Word
+    waiters: Callable[[State], WaiterQueue]
     wait_queue: str
     woken: Callable[[State], Array[Bool]]
     turn: Label
+    cancel: Label
+    leave: Label
+    leaving: tuple[Label, ...]
+    in_line: tuple[Label, ...]
+
+
+@attrs.frozen(kw_only=True)
+class RingOperations(QueueOperations):
+    """What differs between the two request rings besides their queues: labels and words."""
+
+    ring: Callable[[State], RequestRing]
+    owner_byte: Word
+    fields: Word
     first_word: Label
     owner: Label
     doorbell: Label
-    leave: Label
     wait: Label
-    cancel: Label
     abandon: Label
     scan: Label
     reclaim: Label
@@ -117,6 +146,17 @@ class RingOperations:
 TRANSMIT: Final = RingOperations(
     name="tx",
     section="Rings: Transmit",
+    waiters=lambda s: s.tx.waiters,
+    leaving=(Label.TX_LEAVE_QUEUE,),
+    in_line=(
+        Label.TX_TURN,
+        Label.TX_FIRST_WORD,
+        Label.TX_LAST_WORD,
+        Label.TX_FIELDS,
+        Label.TX_OWNER,
+        Label.TX_DOORBELL,
+        Label.TX_CANCEL,
+    ),
     ring=lambda s: s.tx,
     owner_byte=TX.owner,
     fields=TX.fields,
@@ -137,6 +177,15 @@ TRANSMIT: Final = RingOperations(
 COMMAND: Final = RingOperations(
     name="cmd",
     section="Rings: commands",
+    waiters=lambda s: s.cmd.waiters,
+    leaving=(Label.CMD_LEAVE_QUEUE,),
+    in_line=(
+        Label.CMD_TURN,
+        Label.CMD_FIELDS,
+        Label.CMD_OWNER,
+        Label.CMD_DOORBELL,
+        Label.CMD_CANCEL,
+    ),
     ring=lambda s: s.cmd,
     owner_byte=CMD.owner,
     fields=CMD.fields,
@@ -154,6 +203,18 @@ COMMAND: Final = RingOperations(
     reclaim=Label.CMD_RECLAIM,
     scanned=Label.TX_SCAN,
 )
+RECEIVE: Final = QueueOperations(
+    name="rx",
+    section="Rings: Receive",
+    waiters=lambda s: s.rx.waiters,
+    wait_queue=READERS,
+    woken=lambda s: s.threads.wake_rx,
+    turn=Label.RX_OWNER,
+    cancel=Label.RX_CANCEL,
+    leave=Label.RX_LEAVE_QUEUE,
+    leaving=(Label.RX_LEAVE_QUEUE, Label.RX_NEXT),
+    in_line=(Label.RX_OWNER, Label.RX_HEADER, Label.RX_CANCEL),
+)
 
 
 def call_must_end(s: State, t: Number) -> Bool:
@@ -161,30 +222,44 @@ def call_must_end(s: State, t: Number) -> Bool:
     return s.driver.failed | And(s.driver.life != Life.OPEN, s.threads.return_to[t] == Label.EXIT)
 
 
-def wake_queue(ops: RingOperations, s: State) -> None:
-    """Wake everyone who waits for a slot of the ring, or for a completion."""
-    s.wakes(ops.wait_queue)
-    ops.woken(s).fill(True)
+def wake_queue(ops: QueueOperations, s: State, when: Bool = TRUE) -> None:
+    """Wake everyone who waits for the ring: for a turn, or for a completion."""
+    s.wakes(ops.wait_queue, when=when)
+    ops.woken(s).choose_fill(when, True)
 
 
-# A caller waits for its turn and for a free slot
+# A caller waits for its turn, and for a free slot or a packet
 
 
-def join_queue(ops: RingOperations, s: State, t: Number) -> None:
-    """Take the last place in the queue of callers that want a slot."""
-    queue = ops.ring(s).waiters
+def join_queue(ops: QueueOperations, s: State, t: Number) -> None:
+    """Take the last place in the queue of callers that want a slot, or a packet."""
+    queue = ops.waiters(s)
     s.threads.queue_position[t] = queue.next
     queue.waiter[queue.next] = t
     queue.cancelled[queue.next] = False
     queue.next = queue.next + 1
 
 
-def my_turn(ops: RingOperations, s: State, t: Number) -> Bool:
-    """Thread t is first in the queue and a slot is free: consumer bounds producer."""
+def nobody_in_line(queue: WaiterQueue) -> Bool:
+    """The queue is empty."""
+    return queue.head == queue.next
+
+
+def first_in_line(ops: QueueOperations, s: State, t: Number) -> Bool:
+    """It is the turn of thread t, which is in the queue."""
+    return ops.waiters(s).head == s.threads.queue_position[t]
+
+
+def my_turn(ops: QueueOperations, s: State, t: Number) -> Bool:
+    """Thread t is first in the queue and a slot is free: consumer bounds producer.
+
+    On the receive ring the first may look whether a packet waits.
+    """
+    first = first_in_line(ops, s, t)
+    if not isinstance(ops, RingOperations):
+        return first
     ring = ops.ring(s)
-    return And(
-        ring.waiters.head == s.threads.queue_position[t], ring.prod - ring.cons < ring_size()
-    )
+    return And(first, ring.prod - ring.cons < ring_size())
 
 
 def claim(ops: RingOperations, s: State, t: Number) -> None:
@@ -202,14 +277,14 @@ def claim(ops: RingOperations, s: State, t: Number) -> None:
         s.threads.pc[t] = ops.first_word
 
 
-def wait_for_turn(ops: RingOperations, s: State, t: Number) -> None:
+def wait_for_turn(ops: QueueOperations, s: State, t: Number) -> None:
     """It is not the caller's turn, or the ring is full: sleep."""
     s.require(holds(s, t, ops.turn) & ~call_must_end(s, t) & ~my_turn(ops, s, t))
     s.require(~s.threads.nonblocking[t])
     sleep(s, t, ops.wait_queue)
 
 
-def refuse(ops: RingOperations, s: State, t: Number) -> None:
+def refuse(ops: QueueOperations, s: State, t: Number) -> None:
     """The caller may not wait, or must not go on: it leaves the queue with an error."""
     end = call_must_end(s, t)
     s.require(holds(s, t, ops.turn))
@@ -218,25 +293,34 @@ def refuse(ops: RingOperations, s: State, t: Number) -> None:
     s.threads.pc[t] = ops.cancel
 
 
-def cancel_waiting(ops: RingOperations, s: State, t: Number) -> None:
-    """Mark the caller's place as given up; whoever leaves the queue next skips it."""
+def cancel_waiting(ops: QueueOperations, s: State, t: Number) -> None:
+    """Give the caller's place up: the last one is there no more, another is marked as given up.
+
+    Whoever leaves the queue skips the places so marked.
+    """
     s.require(holds(s, t, ops.cancel))
-    ops.ring(s).waiters.cancelled[s.threads.queue_position[t]] = True
+    queue, place = ops.waiters(s), s.threads.queue_position[t]
+    last = place + 1 == queue.next
+    queue.cancelled[place] = ~last
+    queue.next = If(last, place, queue.next)
     s.threads.pc[t] = ops.leave
 
 
-def skip_cancelled(ops: RingOperations, s: State, t: Number) -> None:
+def skip_cancelled(ops: QueueOperations, s: State, t: Number) -> None:
     """The place whose turn it is was given up: the next one's turn."""
-    queue = ops.ring(s).waiters
-    s.require(holds(s, t, ops.leave) & (queue.head != queue.next) & queue.cancelled[queue.head])
+    queue = ops.waiters(s)
+    s.require(holds(s, t, *ops.leaving) & ~nobody_in_line(queue) & queue.cancelled[queue.head])
     queue.head = queue.head + 1
+
+
+def none_to_skip(queue: WaiterQueue) -> Bool:
+    """The queue is empty, or the place whose turn it is was not given up."""
+    return nobody_in_line(queue) | ~queue.cancelled[queue.head]
 
 
 def leave_queue(ops: RingOperations, s: State, t: Number) -> None:
     """Wake the queue, then wait for the completion or, if there is nothing to wait for, return."""
-    queue = ops.ring(s).waiters
-    s.require(holds(s, t, ops.leave))
-    s.require((queue.head == queue.next) | ~queue.cancelled[queue.head])
+    s.require(holds(s, t, ops.leave) & none_to_skip(ops.waiters(s)))
     wake_queue(ops, s)
     queued = s.threads.result[t] == Result.NONE
     waits = queued & ~s.threads.nonblocking[t]
@@ -291,9 +375,13 @@ def ring_doorbell(ops: RingOperations, s: State, t: Number) -> None:
     post_doorbell(ops, s, t)
     if ops is TRANSMIT:
         s.require(s.threads.more[t] == 0)
-    queue = ops.ring(s).waiters
-    queue.head = queue.head + 1
+    _turn_is_over(ops, s)
     s.threads.pc[t] = ops.leave
+
+
+def _turn_is_over(ops: QueueOperations, s: State) -> None:
+    queue = ops.waiters(s)
+    queue.head = queue.head + 1
 
 
 def post_doorbell(ops: RingOperations, s: State, t: Number) -> None:
@@ -441,6 +529,8 @@ HOLDING: Final = (
     Label.RX_REPOST,
 )
 """Labels at which a reader holds a receive slot."""
+QUEUEING: Final = (Label.RX_OWNER, Label.RX_HEADER, Label.RX_CANCEL, Label.RX_LEAVE_QUEUE)
+"""Labels at which a reader is in the queue, or leaves it, and holds no slot."""
 
 
 def packet_waits(s: State, value: int | None = None, when: Bool = TRUE) -> Bool:
@@ -457,31 +547,53 @@ def packet_waits(s: State, value: int | None = None, when: Bool = TRUE) -> Bool:
     return ~held & ~owner
 
 
+def announce_packet(s: State, waits: Bool) -> None:
+    """A packet waits, or none: if somebody is in line wake the line, else the card is readable."""
+    alone = nobody_in_line(s.rx.waiters)
+    wake_queue(RECEIVE, s, waits & ~alone)
+    s.rx.ready = s.rx.ready | waits & alone
+
+
 def packet_found(s: State, t: Number) -> None:
-    """Load the owner byte: the card filled the slot, and no slow reader still holds it."""
-    s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
+    """The first in line loads the owner byte: the card filled the slot, no slow reader holds it."""
+    s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t) & my_turn(RECEIVE, s, t))
     s.require(packet_waits(s, HOST))
     s.threads.pc[t] = Label.RX_HEADER
 
 
 def nothing_to_read(s: State, t: Number) -> None:
-    """No packet: not readable any more; return EAGAIN or sleep until the handler says otherwise."""
-    s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
+    """No packet: not readable any more; give the turn up with EAGAIN, or sleep until woken."""
+    s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t) & my_turn(RECEIVE, s, t))
     s.require(~packet_waits(s, DEVICE))
     s.rx.ready = FALSE
-    returns = s.threads.nonblocking[t]
+    threads = s.threads
+    returns = threads.nonblocking[t]
     s.sleeps(READERS, when=~returns)
-    s.threads.result[t] = If(returns, Result.EAGAIN, s.threads.result[t])
-    s.threads.pc[t] = If(returns, Label.EXIT, Label.RX_OWNER)
-    s.threads.asleep[t] = ~returns
+    threads.result[t] = If(returns, Result.EAGAIN, threads.result[t])
+    threads.pc[t] = If(returns, Label.RX_CANCEL, Label.RX_OWNER)
+    threads.asleep[t] = ~returns
+    threads.wake_rx[t] = threads.wake_rx[t] & returns
     s.lock.serving = If(returns, s.lock.serving, s.lock.serving + 1)
 
 
-def read_must_end(s: State, t: Number) -> None:
-    """The card failed or is being closed: the call ends with EIO."""
-    s.require(holds(s, t, Label.RX_OWNER) & call_must_end(s, t))
+def wait_for_readers(s: State, t: Number) -> None:
+    """It is not the reader's turn: sleep."""
+    wait_for_turn(RECEIVE, s, t)
     s.rx.owner_speculated = FALSE
-    s.threads.result[t] = Result.EIO
+
+
+def leave_readers(s: State, t: Number) -> None:
+    """Leave with what is known: that a packet waits, or none; look if a signal came between.
+
+    Who peeked has seen one. Who may not wait has seen none, or was not the first in line. Where
+    readers must end all of them were woken.
+    """
+    s.require(holds(s, t, Label.RX_LEAVE_QUEUE) & none_to_skip(s.rx.waiters))
+    result = s.threads.result[t]
+    interrupted = result == Result.EINTR
+    found = packet_waits(s, when=interrupted)
+    announce_packet(s, If(interrupted, found, result != Result.EAGAIN))
+    s.rx.owner_speculated = FALSE
     s.threads.pc[t] = Label.EXIT
 
 
@@ -493,11 +605,12 @@ def peek_packet(s: State, t: Number) -> None:
     s.threads.got[t] = sequence
     s.threads.length[t] = length
     s.threads.result[t] = If(length <= CAPACITY, Result.OK, Result.EIO)
-    s.threads.pc[t] = Label.EXIT
+    _turn_is_over(RECEIVE, s)
+    s.threads.pc[t] = Label.RX_LEAVE_QUEUE
 
 
 def receive_packet(s: State, t: Number) -> None:
-    """Load the header once, check its length, and hold the slot."""
+    """Load the header once, check its length, and hold the slot; the turn is over."""
     s.require(holds(s, t, Label.RX_HEADER) & ~s.threads.peek[t])
     ring = s.rx
     slot = ring.cons_i
@@ -512,17 +625,20 @@ def receive_packet(s: State, t: Number) -> None:
     ring.holder[slot] = t
     ring.cons = ring.cons + 1
     ring.cons_i = next_index(slot)
+    _turn_is_over(RECEIVE, s)
     s.threads.pc[t] = Label.RX_NEXT
 
 
 def look_at_next(s: State, t: Number) -> None:
-    """Load the next slot's owner byte: no packet, not readable any more; the next reader may go on.
+    """Load the next slot's owner byte: whether a packet waits for the next in line, or pollers.
 
-    Nobody has closed the card, nor noticed a failure, since the lock was taken: so no reader loses
-    the wake-up that tells it to end.
+    Nobody has closed the card, nor noticed a failure, since the lock was taken: so no poller loses
+    what tells it that readers must end.
     """
-    s.require(holds(s, t, Label.RX_NEXT))
-    s.rx.ready = s.rx.ready & packet_waits(s)
+    s.require(holds(s, t, Label.RX_NEXT) & none_to_skip(s.rx.waiters))
+    waits = packet_waits(s)
+    s.rx.ready = FALSE
+    announce_packet(s, waits)
     s.threads.pc[t] = If(s.threads.copied[t] != 0, Label.RX_FIRST_WORD, Label.RX_POINTER)
     unlock(s)
 
@@ -584,7 +700,6 @@ def _receive_rules() -> list[Rule]:
     bodies: list[Callable[..., None]] = [
         packet_found,
         nothing_to_read,
-        read_must_end,
         peek_packet,
         receive_packet,
         look_at_next,
@@ -595,9 +710,17 @@ def _receive_rules() -> list[Rule]:
         keep,
         keep_untouched,
     ]
+    in_line = {
+        "wait_for_turn": wait_for_readers,
+        "refuse": bind(refuse, RECEIVE),
+        "cancel_waiting": bind(cancel_waiting, RECEIVE),
+        "skip_cancelled": bind(skip_cancelled, RECEIVE),
+        "leave_queue": leave_readers,
+    }
+    named = in_line | {body.__name__: body for body in bodies}
     return [
-        Rule(f"rx.{body.__name__}", Party.HOST, "Rings: Receive", (THREAD,), "thread", body)
-        for body in bodies
+        Rule(f"rx.{name}", Party.HOST, RECEIVE.section, (THREAD,), "thread", body)
+        for name, body in named.items()
     ]
 
 

@@ -53,7 +53,7 @@ class Scope(engine.scope.Scope):
     def may_begin(self) -> Bool:
         """No waiter queue is longer than the number of threads."""
         parts = []
-        for ring in ("cmd", "tx"):
+        for ring in ("cmd", "tx", "rx"):
             newest = symbol(f"{ring}.waiters.next", Sort.NUMBER)
             oldest = symbol(f"{ring}.waiters.head", Sort.NUMBER)
             assert isinstance(newest, Number)

@@ -83,52 +83,54 @@ class Label(enum.IntEnum):
     READ_ENTER = 21
     RX_OWNER = 22
     RX_HEADER = 23
-    RX_NEXT = 24
-    RX_FIRST_WORD = 25
-    RX_LAST_WORD = 26
-    RX_POINTER = 27
-    RX_REPOST = 28
+    RX_CANCEL = 24
+    RX_LEAVE_QUEUE = 25
+    RX_NEXT = 26
+    RX_FIRST_WORD = 27
+    RX_LAST_WORD = 28
+    RX_POINTER = 29
+    RX_REPOST = 30
     # every call ends here
-    EXIT = 29
+    EXIT = 31
     # open and close
-    OPEN_ENTER = 30
-    CLOSE_ENTER = 31
-    LEAVE = 32
-    DRAIN = 33
-    STOP = 34
-    STOPPED = 35
-    FLUSH = 36
-    FLUSHED = 37
-    RESET = 38
-    POLL = 39
-    BUS_MASTER = 40
-    CMD_INIT = 41
-    CMD_FENCE = 42
-    CMD_BASE = 43
-    FREE = 44
-    INIT_TX = 45
-    INIT_POINTER = 46
-    INIT_RX = 47
-    INIT_FENCE = 48
-    BASE = 49
-    READ_BACK = 50
-    START = 51
-    STARTED = 52
-    ADD_UNICAST = 53
-    ADDED_UNICAST = 54
-    OPENED = 55
-    CLOSED = 56
+    OPEN_ENTER = 32
+    CLOSE_ENTER = 33
+    LEAVE = 34
+    DRAIN = 35
+    STOP = 36
+    STOPPED = 37
+    FLUSH = 38
+    FLUSHED = 39
+    RESET = 40
+    POLL = 41
+    BUS_MASTER = 42
+    CMD_INIT = 43
+    CMD_FENCE = 44
+    CMD_BASE = 45
+    FREE = 46
+    INIT_TX = 47
+    INIT_POINTER = 48
+    INIT_RX = 49
+    INIT_FENCE = 50
+    BASE = 51
+    READ_BACK = 52
+    START = 53
+    STARTED = 54
+    ADD_UNICAST = 55
+    ADDED_UNICAST = 56
+    OPENED = 57
+    CLOSED = 58
     # the event handler
-    EVENT_IDLE = 57
-    READ_EVENTS = 58
-    CMD_SCAN = 59
-    CMD_RECLAIM = 60
-    TX_SCAN = 61
-    TX_RECLAIM = 62
-    RX_READY = 63
+    EVENT_IDLE = 59
+    READ_EVENTS = 60
+    CMD_SCAN = 61
+    CMD_RECLAIM = 62
+    TX_SCAN = 63
+    TX_RECLAIM = 64
+    RX_READY = 65
     # the fatal handler
-    FATAL_IDLE = 64
-    MARK_FAILED = 65
+    FATAL_IDLE = 66
+    MARK_FAILED = 67
 
 
 class Result(enum.IntEnum):
@@ -190,7 +192,7 @@ class Lock(Group):
 
 @attrs.define(eq=False)
 class WaiterQueue(Group):
-    """Callers that want a slot of a ring, in order of arrival."""
+    """Callers that want a slot of a ring, or the next packet, in order of arrival."""
 
     next: Number = number("the next place in the queue")
     head: Number = number("the place whose turn it is; equal to next when nobody waits")
@@ -281,6 +283,7 @@ class CommandRing(RequestRing):
 class ReceiveRing(Group):
     """The receive ring: slots circulate between card and readers."""
 
+    waiters: WaiterQueue
     # what the driver keeps
     cons: Number = number("number of packets taken by readers")
     cons_i: Number = number("slot of packet cons")
@@ -288,7 +291,7 @@ class ReceiveRing(Group):
     held: Array[Bool] = flags(SLOT, "a reader took the slot and has not, or will not, give it back")
     holder: Array[Number] = numbers(SLOT, "that reader", history=True)
     live: Bool = flag("the ring is initialised and the card knows it")
-    ready: Bool = flag("readable: a packet waits, or readers must end, so they should look")
+    ready: Bool = flag("readable: a packet waits that nobody is in line for, or readers must end")
     # the store buffer
     owner_new: Array[Bool] = flags(SLOT, "the owner byte last stored, true = DEVICE")
     owner_pending: Array[Bool] = flags(SLOT, "that store is not visible to the device yet")
@@ -360,7 +363,7 @@ class Threads(Group):
     batch: Array[Number] = numbers(THREAD, "packets that the call was asked to send", history=True)
     kind: Array[Number] = numbers(THREAD, "the command to submit")
     key: Array[Number] = numbers(THREAD, "the filter to submit")
-    queue_position: Array[Number] = numbers(THREAD, "place in the queue for a slot")
+    queue_position: Array[Number] = numbers(THREAD, "place in the queue for a slot or a packet")
     request: Array[Number] = numbers(THREAD, "number of the request submitted", history=True)
     slot: Array[Number] = numbers(THREAD, "the slot that the call works on")
     completed: Array[Bool] = flags(THREAD, "the request's completion was taken")
@@ -381,6 +384,7 @@ class Threads(Group):
     # sleeping: one wake-up flag for each thread and wait queue
     wake_tx: Array[Bool] = flags(THREAD, "woken on the wait queue of senders")
     wake_cmd: Array[Bool] = flags(THREAD, "woken on the wait queue of commands")
+    wake_rx: Array[Bool] = flags(THREAD, "woken on the wait queue of readers")
     wake_life: Array[Bool] = flags(THREAD, "woken on the wait queue of open and close")
     # who is inside a call: a list without gaps, to count them
     inside_position: Array[Number] = numbers(

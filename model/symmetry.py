@@ -5,30 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from engine.symmetry import Log, Numbering, Queue, Symmetry
-from model.state import Label
+from model.ring_spec import COMMAND, RECEIVE, TRANSMIT
 from model.thread_spec import LOCKED
 
 __all__ = ["SYMMETRY"]
-
-WAITING: Final = {
-    "tx": (
-        Label.TX_TURN,
-        Label.TX_FIRST_WORD,
-        Label.TX_LAST_WORD,
-        Label.TX_FIELDS,
-        Label.TX_OWNER,
-        Label.TX_DOORBELL,
-        Label.TX_CANCEL,
-    ),
-    "cmd": (
-        Label.CMD_TURN,
-        Label.CMD_FIELDS,
-        Label.CMD_OWNER,
-        Label.CMD_DOORBELL,
-        Label.CMD_CANCEL,
-    ),
-}
-"""Where a caller has a position in the queue of those that want a slot."""
 
 SYMMETRY: Final = Symmetry(
     asleep="threads.asleep",
@@ -43,14 +23,14 @@ SYMMETRY: Final = Symmetry(
         ),
         *(
             Queue(
-                f"{ring}.waiters.next",
-                f"{ring}.waiters.head",
-                (f"{ring}.waiters.cancelled", f"{ring}.waiters.waiter"),
+                f"{ops.name}.waiters.next",
+                f"{ops.name}.waiters.head",
+                (f"{ops.name}.waiters.cancelled", f"{ops.name}.waiters.waiter"),
                 "threads.queue_position",
-                frozenset(map(int, labels)),
+                frozenset(map(int, ops.in_line)),
                 asleep=True,
             )
-            for ring, labels in WAITING.items()
+            for ops in (TRANSMIT, COMMAND, RECEIVE)
         ),
     ),
     logs=tuple(

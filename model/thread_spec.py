@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from engine.rules import THREAD, Party, RuleBook
-from engine.terms import TRUE, And, Bool, If, Number, one_of
+from engine.terms import TRUE, And, Array, Bool, If, Number, one_of
 from model.state import EVENT_THREAD, FATAL_THREAD, NOBODY, Label, Result, State
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "unlock",
     "user",
     "wake_everyone",
+    "woken_on",
 ]
 
 BOOK: Final = RuleBook()
@@ -50,7 +51,7 @@ SENDERS: Final = "SENDERS"
 COMMANDS: Final = "COMMANDS"
 """The wait queue of who wants a command slot, or the completion of a command."""
 READERS: Final = "READERS"
-"""The wait queue of who wants a packet."""
+"""The wait queue of who wants the next packet."""
 LIFE: Final = "LIFE"
 """The wait queue of who opens or closes the card."""
 SLEEPS_TX: Final = (Label.TX_TURN, Label.TX_WAIT)
@@ -60,7 +61,7 @@ SLEEPS_CMD: Final = (Label.CMD_TURN, Label.CMD_WAIT)
 SLEEPS_LIFE: Final = (Label.OPEN_ENTER, Label.LEAVE, Label.DRAIN)
 """Labels at which a thread may sleep on the wait queue of open and close."""
 SLEEPS_RX: Final = (Label.RX_OWNER,)
-"""Labels at which a thread may sleep until the ring is readable."""
+"""Labels at which a thread may sleep on the wait queue of readers."""
 UNLOCKED: Final = (
     Label.IDLE,
     Label.RX_FIRST_WORD,
@@ -129,13 +130,23 @@ def holder(s: State) -> Number:
 # Sleeping and waking
 
 
+def woken_on(s: State, queue: str) -> Array[Bool]:
+    """By thread: it was woken on this wait queue."""
+    threads = s.threads
+    flags = {
+        SENDERS: threads.wake_tx,
+        COMMANDS: threads.wake_cmd,
+        READERS: threads.wake_rx,
+        LIFE: threads.wake_life,
+    }
+    return flags[queue]
+
+
 def sleep(s: State, t: Number, queue: str) -> None:
     """Start to wait on a wait queue, and give up the lock: one step."""
     s.sleeps(queue)
     s.threads.asleep[t] = True
-    s.threads.wake_tx[t] = False
-    s.threads.wake_cmd[t] = False
-    s.threads.wake_life[t] = False
+    woken_on(s, queue)[t] = False
     serve_next(s)
 
 
@@ -143,9 +154,7 @@ def wake_everyone(s: State) -> None:
     """Wake all wait queues: whatever the sleepers wait for, they must look again."""
     for queue in (SENDERS, COMMANDS, READERS, LIFE):
         s.wakes(queue)
-    s.threads.wake_tx.fill(True)
-    s.threads.wake_cmd.fill(True)
-    s.threads.wake_life.fill(True)
+        woken_on(s, queue).fill(True)
     s.rx.ready = TRUE
 
 
@@ -163,7 +172,7 @@ def wake(s: State, t: Number) -> None:
         at(s, t, *SLEEPS_TX) & threads.wake_tx[t]
         | at(s, t, *SLEEPS_CMD) & threads.wake_cmd[t]
         | at(s, t, *SLEEPS_LIFE) & threads.wake_life[t]
-        | at(s, t, *SLEEPS_RX) & s.rx.ready
+        | at(s, t, *SLEEPS_RX) & threads.wake_rx[t]
     )
     s.require(threads.asleep[t] & woken)
     get_up(s, t)
@@ -188,7 +197,7 @@ def interrupt(s: State, t: Number) -> None:
         (Label.TX_WAIT, Label.TX_ABANDON),
         (Label.CMD_TURN, Label.CMD_CANCEL),
         (Label.CMD_WAIT, Label.CMD_ABANDON),
-        (Label.RX_OWNER, Label.EXIT),
+        (Label.RX_OWNER, Label.RX_CANCEL),
     ):
         s.threads.pc[t] = If(label == sleeping, leaving, s.threads.pc[t])
     get_up(s, t)

@@ -22,7 +22,7 @@ from engine.words import Lateness, Order, Speculation, Word
 from model.state import EVENT_THREAD, Label, State
 from model.thread_spec import at, holder, holds, lock_is_held
 
-__all__ = ["CMD", "DEVICE", "HOST", "RX", "SCAN", "TX", "WORDS"]
+__all__ = ["CMD", "DEVICE", "HOST", "LOOKING", "RX", "SCAN", "TX", "WORDS"]
 
 HOST: Final = False
 """The owner byte of a slot that is the host's."""
@@ -38,6 +38,14 @@ SCAN: Final = (
     Label.RX_READY,
 )
 """Where the handler looks at the rings, behind its EVFLAGS read, in order."""
+LOOKING: Final = (
+    Label.RX_OWNER,
+    Label.RX_HEADER,
+    Label.RX_NEXT,
+    Label.RX_CANCEL,
+    Label.RX_LEAVE_QUEUE,
+)
+"""Where a reader with the lock may have the load of an owner byte before it."""
 
 
 def handler_may_look_ahead(s: State, last: Label, barrier: bool = True) -> Bool:
@@ -81,7 +89,7 @@ def _next_packet() -> Speculation:
     """The load of the owner byte of the next packet, or of the one behind it."""
 
     def receiving(s: State) -> Bool:
-        return lock_is_held(s) & holds(s, holder(s), Label.RX_OWNER, Label.RX_HEADER, Label.RX_NEXT)
+        return lock_is_held(s) & holds(s, holder(s), *LOOKING)
 
     def slot(s: State) -> Number:
 

@@ -12,11 +12,12 @@ from typing import Final
 
 from judge.judge import Deviation, Judge
 from judge.words import EARLY_RULES
-from model.state import EVENT_THREAD, Label
+from model.state import EVENT_THREAD
+from model.words import LOOKING
 
 __all__ = ["EarlyLoads"]
 
-READING: Final = frozenset({Label.RX_OWNER, Label.RX_HEADER, Label.RX_NEXT})
+READING: Final = frozenset(LOOKING)
 READERS_WORDS: Final = ("rx.owner", "rx.header")
 
 

@@ -502,14 +502,6 @@ _DRIVER: Final = (
         "32-bit words",
         ("*.claim", "enter_*", "begin_*", "*.cancel_waiting", "*.ring_doorbell"),
     ),
-    Assumption(
-        "readers-in-no-queue",
-        "driver",
-        "Readers wait in no queue, as writers do: a packet goes to whichever reader looks "
-        "first. One that waits may go without for ever while another takes every packet.",
-        _CALLS,
-        ("rx.packet_found", "rx.nothing_to_read"),
-    ),
 )
 
 _PROOF: Final = (

@@ -16,7 +16,15 @@ from engine.terms import FALSE, TRUE, And, Bool, If, Number, constant
 from model.device_spec import running
 from model.driver_spec import events_served
 from model.faults import described
-from model.ring_spec import TRANSMIT, call_must_end, packet_waits, store_owner
+from model.ring_spec import (
+    RECEIVE,
+    TRANSMIT,
+    announce_packet,
+    call_must_end,
+    my_turn,
+    packet_waits,
+    store_owner,
+)
 from model.state import CAPACITY, EVENT_THREAD, POSTED, Label, Life, Stage, State
 from model.thread_spec import at, draw_ticket, holds, unlock
 from model.words import DEVICE, HOST, RX, TX
@@ -278,7 +286,7 @@ EARLY_RETURN: Final = FaultCase(
 
 def looks_unasked(s: State, t: Number) -> None:
     """Load the owner byte; a reader that only wants the length goes on whatever it says."""
-    s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
+    s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t) & my_turn(RECEIVE, s, t))
     s.require(s.threads.peek[t] | packet_waits(s))
     s.rx.owner_speculated = FALSE
     s.threads.pc[t] = Label.RX_HEADER
@@ -293,8 +301,8 @@ PEEK_UNASKED: Final = FaultCase(
 
 
 def notes_rxcomp(s: State, t: Number) -> None:
-    """Read EVFLAGS; only if RXCOMP is set is the card declared readable."""
-    s.rx.ready = s.rx.ready | s.rx.event
+    """Read EVFLAGS; only if RXCOMP is set are readers woken, or pollers told."""
+    announce_packet(s, s.rx.event)
     s.tx.event = FALSE
     s.cmd.event = FALSE
     s.rx.event = FALSE
@@ -304,7 +312,7 @@ def notes_rxcomp(s: State, t: Number) -> None:
 
 
 def one_packet_taken(s: State, t: Number) -> None:
-    """Load the header; the packet that RXCOMP announced is taken: not readable any more."""
+    """The packet that RXCOMP announced is taken: not readable any more, whatever comes next."""
     s.rx.ready = FALSE
 
 
@@ -312,8 +320,9 @@ RXCOMP_ONLY: Final = FaultCase(
     described("rxcomp-only"),
     both(
         replace("read_events", notes_rxcomp),
-        leaves("mark_readable", "rx.ready", "Nothing more to do: done."),
-        then("rx.receive_packet", one_packet_taken),
+        leaves("mark_readable", "rx.ready", ""),
+        leaves("mark_readable", "threads.wake_rx", "Nothing more to do: done."),
+        then("rx.look_at_next", one_packet_taken),
     ),
     EMPTY_PACKETS,
     sizes=(2,),
@@ -358,7 +367,7 @@ CLEARED_UNSEEN: Final = FaultCase(
 def finds_in_freed(s: State, t: Number) -> None:
     """Load the next receive slot's owner byte, on a closed card too: readable; done."""
     s.require(holds(s, t, Label.RX_READY) & packet_waits(s))
-    s.rx.ready = TRUE
+    announce_packet(s, TRUE)
     events_served(s, t)
 
 
@@ -378,6 +387,32 @@ LOOKS_AFTER_FREE: Final = FaultCase(
         acts=(opens(), calls("begin_close")),
         story="user 2 opens the card and closes it",
     ),
+    sizes=(1,),
+)
+
+
+def finds_out_of_turn(s: State, t: Number) -> None:
+    """Load the owner byte, whoever is first in line: the card filled the slot."""
+    s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
+    s.require(packet_waits(s, HOST))
+    s.threads.pc[t] = Label.RX_HEADER
+
+
+def leaves_its_place(s: State, t: Number) -> None:
+    """Load the header once and hold the slot; the reader's place in line, wherever, is given up."""
+    queue, place = s.rx.waiters, s.threads.queue_position[t]
+    overtakes = queue.head != place + 1
+    queue.cancelled[place] = overtakes
+    queue.head = If(overtakes, queue.head - 1, queue.head)
+
+
+READER_OVERTAKES: Final = FaultCase(
+    described("reader-overtakes"),
+    both(
+        replace("rx.packet_found", finds_out_of_turn),
+        then("rx.receive_packet", leaves_its_place),
+    ),
+    receiving(users=2),
     sizes=(1,),
 )
 
@@ -623,6 +658,7 @@ CLASSIC: Final[tuple[FaultCase, ...]] = (
     LAST_LEAVES_READABLE,
     CLEARED_UNSEEN,
     LOOKS_AFTER_FREE,
+    READER_OVERTAKES,
     SLOT_LEAKS,
     NO_LOCK,
     REBASED,

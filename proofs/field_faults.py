@@ -431,7 +431,7 @@ WRONG_CHANNEL: Final = FaultCase(
         leaves("close_last", "threads.wake_cmd", ""),
         leaves(
             "close_last",
-            "rx.ready",
+            "threads.wake_rx",
             "The last close: no new calls; only the channel of open and close is woken.",
         ),
     ),

@@ -11,18 +11,27 @@ from typing import Final
 from engine.faults import FaultCase
 from engine.mutations import both, leads, leaves, replace, then
 from engine.scenario import happens, until
-from engine.terms import If, Number, constant
+from engine.terms import TRUE, If, Number, constant
 from model.device_spec import running
 from model.faults import described
-from model.ring_spec import TRANSMIT, call_must_end, packet_waits, post_doorbell
+from model.ring_spec import (
+    RECEIVE,
+    TRANSMIT,
+    call_must_end,
+    my_turn,
+    packet_waits,
+    post_doorbell,
+)
 from model.state import CAPACITY, NOBODY, UNICAST, Command, Label, Result, Stage, State
-from model.thread_spec import at, holds
+from model.thread_spec import at, holds, unlock
 from model.words import CMD, DEVICE
 from proofs.scenarios import (
     CLOSING,
     COMMANDING,
     EMPTY,
+    FAILING,
     OPENING,
+    RESETTING,
     SENDING,
     USER,
     closes,
@@ -142,7 +151,7 @@ def wake_up_ends_read(s: State, t: Number) -> None:
     """A sleeper that was woken gets up; if it wanted a packet its call ends with EINTR."""
     reading = at(s, t, Label.RX_OWNER)
     s.threads.result[t] = If(reading, Result.EINTR, s.threads.result[t])
-    s.threads.pc[t] = If(reading, Label.EXIT, s.threads.pc[t])
+    s.threads.pc[t] = If(reading, Label.RX_CANCEL, s.threads.pc[t])
 
 
 WAKE_UP_ENDS_CALL: Final = FaultCase(
@@ -152,11 +161,11 @@ WAKE_UP_ENDS_CALL: Final = FaultCase(
 
 def does_not_wait(s: State, t: Number) -> None:
     """No packet: not readable any more; return EAGAIN, although the call may wait."""
-    s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t))
+    s.require(holds(s, t, Label.RX_OWNER) & ~call_must_end(s, t) & my_turn(RECEIVE, s, t))
     s.require(~packet_waits(s, DEVICE))
     s.rx.ready = s.rx.ready & False
     s.threads.result[t] = Result.EAGAIN
-    s.threads.pc[t] = Label.EXIT
+    s.threads.pc[t] = Label.RX_CANCEL
 
 
 NEVER_WAITS: Final = FaultCase(
@@ -289,6 +298,69 @@ EVENTS_NOT_READ: Final = FaultCase(
     sizes=(1,),
 )
 
+# The card
+
+
+def sends_whatever_flags_say(s: State) -> None:
+    """Put the packet on the net, although the card may have failed meanwhile."""
+    s.require(s.card.bus_master & (s.tx.stage == Stage.SEND))
+    s.tx.sent = s.tx.sent + 1
+    s.tx.stage = constant(Stage.WRITE_OWNER)
+
+
+SENDS_AFTER_FAILURE: Final = FaultCase(
+    described("sends-after-failure"),
+    replace("tx.send", sends_whatever_flags_say),
+    sending("card.fatal_error"),
+)
+
+
+def looks_at_the_next(s: State) -> None:
+    """Write owner = HOST, and go on, whichever slot the newest doorbell named."""
+    s.tx.look = TRUE
+
+
+LOOKS_FOR_EVER: Final = FaultCase(
+    described("looks-for-ever"), then("tx.complete", looks_at_the_next), sending()
+)
+
+
+EVENT_SURVIVES_RESET: Final = FaultCase(
+    described("event-survives-reset"),
+    leaves("write_reset", "rx.due", "Write FLAGS.RST; the card still has a packet to report."),
+    scenario(
+        RESETTING | OPENING,
+        acts=(),
+        story="",
+        card={"rx.due": True},
+    ),
+    sizes=(1,),
+)
+
+
+# The lock
+
+
+def turned_away_in_line(s: State, t: Number) -> None:
+    """The card has failed: the call ends with EIO, and does not wait for the lock."""
+    s.require(at(s, t, Label.WRITE_ENTER) & s.driver.failed)
+    s.threads.result[t] = Result.EIO
+    s.threads.pc[t] = Label.IDLE
+    unlock(s)
+
+
+TURNS_AWAY_UNLOCKED: Final = FaultCase(
+    described("turns-away-unlocked"),
+    replace("turn_away", turned_away_in_line),
+    scenario(
+        SENDING | FAILING | {"turn_away"},
+        acts=(opens(), fails()),
+        story="user 2 opens the card and it fails",
+        users=2,
+    ),
+    sizes=(1,),
+)
+
 
 OUTCOMES: Final[tuple[FaultCase, ...]] = (
     WAITS_ANYWAY,
@@ -308,4 +380,8 @@ OUTCOMES: Final[tuple[FaultCase, ...]] = (
     RESET_INSTEAD_OF_STOP,
     SPINS,
     EVENTS_NOT_READ,
+    SENDS_AFTER_FAILURE,
+    LOOKS_FOR_EVER,
+    EVENT_SURVIVES_RESET,
+    TURNS_AWAY_UNLOCKED,
 )

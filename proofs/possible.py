@@ -21,7 +21,7 @@ from model.thread_spec import (
     at,
     holder,
 )
-from model.words import SCAN
+from model.words import LOOKING, SCAN
 
 __all__ = ["POSSIBLE"]
 
@@ -56,9 +56,22 @@ POSSIBLE: Final = (
     *_by_holder("tx.speculate_owner", *SCAN[: SCAN.index(Label.TX_RECLAIM) + 1]),
     *_by_holder("cmd.speculate_owner", *SCAN[: SCAN.index(Label.CMD_RECLAIM) + 1]),
     *_by_holder("cmd.speculate_status", Label.CMD_RECLAIM),
-    *_by_holder("rx.speculate_owner", Label.RX_OWNER, Label.RX_HEADER, Label.RX_NEXT, *SCAN),
+    *_by_holder("rx.speculate_owner", *LOOKING, *SCAN),
     *_by_holder("rx.speculate_header", Label.RX_HEADER),
     *_while("tx.speculate_owner", host=_owner_says(False), device=_owner_says(True)),
+    *(
+        Possible(f"{ring}.speculate_{word}", "for-the-first-time",
+                 lambda s, flag=f"{word}_speculated", ring=ring: ~getattr(getattr(s, ring), flag))
+        for ring, word in (
+            ("tx", "owner"), ("cmd", "owner"), ("cmd", "status"), ("rx", "owner"), ("rx", "header")
+        )
+    ),
+    *_while("tx.completion_found", by_an_early_load=lambda s, t: s.tx.owner_speculated),
+    *_while("tx.no_completion", by_an_early_load=lambda s, t: s.tx.owner_speculated),
+    *_while("cmd.completion_found", by_an_early_load=lambda s, t: s.cmd.owner_speculated),
+    *_while("cmd.reclaim", by_an_early_load=lambda s, t: s.cmd.status_speculated),
+    *_while("rx.packet_found", by_an_early_load=lambda s, t: s.rx.owner_speculated),
+    *_while("rx.receive_packet", by_an_early_load=lambda s, t: s.rx.header_speculated),
     # Loads that come late
     *_by_thread(
         "rx.first_word_late", Label.RX_LAST_WORD, Label.RX_POINTER, Label.RX_REPOST, Label.EXIT
@@ -68,12 +81,25 @@ POSSIBLE: Final = (
     *_while("tx.fields_visible", after_payload=lambda s, k: ~s.tx.first_word_pending[k],
             before_payload=lambda s, k: s.tx.first_word_pending[k]),
     *_by_holder("packet_bases_arrive", Label.READ_BACK, Label.START, Label.CMD_FIELDS),
+    # Whatever users may ask for
+    *_while("begin_write", one=lambda s, t, zero, nonblocking, more: more == 0,
+            several=lambda s, t, zero, nonblocking, more: more != 0,
+            empty=lambda s, t, zero, nonblocking, more: zero != 0,
+            waiting=lambda s, t, zero, nonblocking, more: nonblocking == 0,
+            not_waiting=lambda s, t, zero, nonblocking, more: nonblocking != 0),
+    *_while("begin_filter", add=lambda s, t, remove, key: remove == 0,
+            remove=lambda s, t, remove, key: remove != 0),
     # A card that acts unasked, fails, or lies
-    *_while("tx.look_ahead", unasked=lambda s: ~s.tx.look),
+    *_while("tx.look_ahead", unasked=lambda s: ~s.tx.look, stopping=lambda s: s.card.stopping),
     *_while("cmd.look_ahead", unasked=lambda s: ~s.cmd.look),
+    *_while("tx.examine", before_the_doorbell=lambda s: s.tx.doorbells_arrived == s.tx.dev),
+    *_while("cmd.examine", before_the_doorbell=lambda s: s.cmd.doorbells_arrived == s.cmd.dev),
     *_while("card.fatal_error", working=lambda s: s.card.flags == Flags.CLEAR,
             resetting=lambda s: s.card.flags == Flags.RESETTING),
-    *_while("card.spurious_vector0", idle=lambda s: ~(s.tx.event | s.cmd.event | s.rx.event)),
+    *_while("card.spurious_vector0",
+            idle=lambda s: ~(s.tx.event | s.cmd.event | s.rx.event | s.card.vector0)),
+    *_while("card.withdraw_vector0", pending=lambda s: s.card.raising & ~s.card.vector0,
+            raised=lambda s: s.card.vector0 & ~s.card.raising),
     *_while("rx.arrive", empty=lambda s, key, length: length == 0,
             full=lambda s, key, length: length != 0),
     *_while("rx.lie", of_the_cards_own=lambda s, k, length: s.rx.owner[k],

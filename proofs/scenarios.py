@@ -88,6 +88,7 @@ COMMANDING: Final = HANDLER | _request("cmd") | frozenset({
 """Users change filters, or open and close submit commands; nothing fails and nobody gives up."""
 RECEIVING: Final = HANDLER | frozenset({
     "begin_read", "enter_read", "exit_call",
+    "rx.wait_for_turn", "rx.cancel_waiting", "rx.skip_cancelled", "rx.leave_queue",
     "rx.packet_found", "rx.nothing_to_read", "rx.peek_packet", "rx.receive_packet",
     "rx.look_at_next", "rx.copy_first_word", "rx.copy_last_word",
     "rx.first_word_late", "rx.last_word_late",
@@ -182,9 +183,17 @@ def commanding(*more: str, users: int = 1) -> Scenario:
     return scenario(COMMANDING | set(more), limits=ONE_FILTER, users=users)
 
 
-def receiving(*more: str, words: tuple[int, ...] = (9999,), lies: bool = False) -> Scenario:
-    """A user waits for packets and takes them; `more` steps may be taken, too."""
-    return scenario(RECEIVING | set(more), limits={"begin_read": READING}, words=words, lies=lies)
+def receiving(
+    *more: str, users: int = 1, words: tuple[int, ...] = (9999,), lies: bool = False
+) -> Scenario:
+    """Users wait for packets and take them; `more` steps may be taken, too."""
+    return scenario(
+        RECEIVING | set(more),
+        limits={"begin_read": READING},
+        users=users,
+        words=words,
+        lies=lies,
+    )
 
 
 # What is looked for

@@ -75,7 +75,7 @@ def movers(s: State, t: Number, k: Number) -> Mapping[Choice, Sequence[Number]]:
         Choice.THREAD: (
             t, holder(s), constant(EVENT_THREAD), constant(FATAL_THREAD),
             s.driver.conductor, s.driver.list[0],
-            *(ring.waiters.waiter[ring.waiters.head] for ring in (s.tx, s.cmd)),
+            *(ring.waiters.waiter[ring.waiters.head] for ring in (s.tx, s.cmd, s.rx)),
         ),
         Choice.SLOT: (
             k, s.driver.cursor, bell_slot(TRANSMIT, s), bell_slot(COMMAND, s),
@@ -90,6 +90,7 @@ def outstanding(s: State) -> tuple[Number, ...]:
         s.lock.next - s.lock.serving,
         s.tx.waiters.next - s.tx.waiters.head,
         s.cmd.waiters.next - s.cmd.waiters.head,
+        s.rx.waiters.next - s.rx.waiters.head,
         s.driver.inside,
         s.driver.handles,
         POSTED,
@@ -108,6 +109,10 @@ BIT_LEMMAS: Final = (
 
 FAILURES: Final = frozenset({"card.fatal_error", "interrupt", "interrupt_open", "begin_close"})
 """What would keep a random run from ever getting far."""
+UNASKED: Final = frozenset({
+    "card.spurious_vector0", "spurious_wakeup", "cmd.look_ahead", "rx.arrive_jumbo",
+})  # fmt: skip
+"""What may happen at any time, so that a random run does little else."""
 LEFT_RUNNING: Final = {
     "card.flags": Flags.ERROR, "card.started": True, "cmd.based": True, "cmd.look": True,
     "tx.stage": Stage.FETCH, "rx.stage": Stage.WRITE_FIRST_WORD, "cmd.stage": Stage.EXECUTE,
@@ -124,8 +129,12 @@ SETTINGS: Final = (
             | {"begin_read", "begin_filter", "stop_draining", "tx.send"}),
     Setting(Scope(1, users=4, polls=1), seed=5,
             without=FAILURES - {"begin_close"} | {"begin_write", "begin_read", "begin_filter"}),
+    Setting(Scope(1, users=1, polls=1, counts=(0,)), seed=6, steps=70_000,
+            without=FAILURES - {"begin_close"} | UNASKED
+            | {"begin_read", "begin_filter", "rx.arrive", "tx.look", "tx.look_ahead"}),
 )  # fmt: skip
-"""With a card that was left running, one that lies, one that fails often; with several users."""
+"""With a card that was left running, one that lies, one that fails often, one that does not send;
+with several users."""
 
 
 # Faults

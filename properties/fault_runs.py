@@ -20,7 +20,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from impl.memory import Purpose
 from judge.judge import Deviation
 from model.layout import Command
-from model.state import Label
+from model.state import EVENT_THREAD, Label
 from properties.driver_source import DriverCode
 from properties.faults import DriverFault
 from properties.replay import Run
@@ -359,6 +359,28 @@ def _a_packet_is_received(script: Script) -> None:
     script.happens("receive", 0, True, False)
 
 
+def _a_woken_reader_runs_out_of_time(script: Script) -> None:
+    """Two users wait for a packet; one comes, the second looks, the first is out of time."""
+    script.opened()
+    script.happens("receive", 0, True, False)
+    script.happens("receive", 0, True, False)
+    script.do("offer", HWADDR, 1)
+    script.rest(without=held("up", FIRST))
+    script.expires()
+    script.rest()
+
+
+def _a_batch_leaves_a_packet_to_the_next_in_line(script: Script) -> None:
+    """A user waits for two packets and another for one; two come before the handler looks."""
+    script.opened()
+    script.happens("batch", 0, 2, True)
+    script.happens("receive", 0, True, False)
+    for _ in range(2):
+        script.do("offer", HWADDR, 1)
+        script.rest(without=held("run", EVENT_THREAD))
+    script.rest()
+
+
 def _an_interrupt_after_a_close(script: Script) -> None:
     """The card is closed; an interrupt comes spuriously."""
     script.opened()
@@ -427,6 +449,8 @@ _THE_RING_FILLS_UP: Final = Scene(_the_ring_fills_up)
 _A_CLOSE_THAT_FAILS: Final = Scene(_a_close_that_fails)
 
 SCENES: Final[Mapping[str, Scene]] = {
+    "interrupted-reader-tells-nobody": Scene(_a_woken_reader_runs_out_of_time),
+    "batch-overtakes": Scene(_a_batch_leaves_a_packet_to_the_next_in_line, Setup(ring_shift=1)),
     "wrong-channel": Scene(_a_close_ends_a_receive),
     "open-leak": Scene(_a_failed_card_is_opened_again),
     "stale-command-index": Scene(_more_commands_than_slots, Setup(ring_shift=1, users=4)),

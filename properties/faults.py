@@ -91,10 +91,23 @@ _READ_EVENTS: Final = (
     + _ACQUIRE_EVENTS
 )
 _TAKE_BACK: Final = "            if ring.reclaim_all():\n                self.runtime.wake(queue)\n"
-_SHOW_PACKET: Final = "        if self.receive.packet_ready():\n"
+_SEE_PACKET: Final = "        self._announce_packet()\n"
+_TELL_READERS: Final = "            self.runtime.wake(WaitQueue.READERS)\n"
+_TELL_POLLERS: Final = "            self.runtime.set_readable(True)\n"
+_IF_NONE: Final = "        if not self._announce_packet():\n"
+_TELL_OF_NEXT: Final = "                    more = turn.another_waits()\n"
+_NOT_READABLE: Final = "            self.runtime.set_readable(False)\n"
+_NOTE_LEAVING: Final = (
+    "            # It may have been woken for a packet that is now the next one's.\n"
+    '            self._surely("a packet that waits", self._announce_packet)\n'
+)
 _SUBMIT_WAIT: Final = "            self._wait_for_completion(ring, queue, slot, request, wait)\n"
 _WAIT_IF_BLOCKING: Final = "        if wait.blocking:\n" + _SUBMIT_WAIT
-_AWAIT_PACKET: Final = "            self._sleep(WaitQueue.READERS, wait)\n"
+_AWAIT_PACKET: Final = "                self._sleep(WaitQueue.READERS, wait)\n"
+_READERS_TURN: Final = "                if line[0] is place and self._packet_waits():\n"
+_NOBODY_IN_LINE: Final = "        if not self.receive.waiters and self._packet_waits():\n"
+_NO_PACKET: Final = '            raise WouldBlockError("no packet waits that nobody'
+_WAKE_LIFE: Final = "        self.runtime.wake(WaitQueue.LIFE)\n"
 _MY_TURN: Final = "            if ring.waiters[0] is place and ring.room:\n"
 _ROOM: Final = (
     "                if not ring.room and unannounced:\n"
@@ -320,7 +333,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     "consumer-runs-ahead": _RING(_RETURNED, "        return True\n" + _RETURNED),
     "flags-after-scan": (
         _CONTROLLER(_READ_EVENTS, ""),
-        _CONTROLLER(_SHOW_PACKET, _EVENTS + _ACQUIRE_EVENTS + _SHOW_PACKET),
+        _CONTROLLER(_SEE_PACKET + _WAKE_LIFE, _EVENTS + _ACQUIRE_EVENTS + _SEE_PACKET + _WAKE_LIFE),
     ),
     "one-per-interrupt": _RING(
         "        while self.has_completion():\n", "        if self.has_completion():\n"
@@ -336,21 +349,24 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     # Receiving
     "returned-before-copied": _RING(_COPY_OUT + _GIVE_BACK, _GIVE_BACK + _COPY_OUT),
     "peek-without-owner": _CONTROLLER(
-        "            self._wait_for_packet(wait)\n            return self.receive.peek()\n",
-        "            return self.receive.peek()\n",
+        "            self._wait_for_packet(wait)\n            try:\n",
+        "            try:\n",
     ),
     "rxcomp-only": (
         _CONTROLLER("    IDENTITY,\n    VMAJ,\n", "    IDENTITY,\n    RXCOMP,\n    VMAJ,\n"),
         _CONTROLLER(_EVENTS, "        events = self.device.read(EVFLAGS)\n"),
         _CONTROLLER(
-            _SHOW_PACKET, "        if events & RXCOMP.mask and self.receive.packet_ready():\n"
+            _SEE_PACKET + _WAKE_LIFE,
+            "        if events & RXCOMP.mask:\n            self._announce_packet()\n" + _WAKE_LIFE,
         ),
     ),
     "readable-at-every-event": _CONTROLLER(
-        _SHOW_PACKET, "        if self.receive.packet_ready() or self.life is Life.OPEN:\n"
+        _SEE_PACKET + _WAKE_LIFE,
+        "        if not self._announce_packet() and self.life is Life.OPEN:\n"
+        "            self._tell_of_packet()\n" + _WAKE_LIFE,
     ),
     "last-packet-leaves-readable": _CONTROLLER(
-        _LOOK_AFTER, _LOOK_AFTER.replace("self._look_at_next", "self.receive.packet_ready")
+        _LOOK_AFTER, _LOOK_AFTER.replace("self._look_at_next", "self._announce_packet")
     ),
     "readiness-cleared-unseen": _CONTROLLER(
         _LOOK_AFTER, _LOOK_AFTER + "            self.runtime.set_readable(False)\n"
@@ -366,6 +382,21 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "        self._buffers = None\n",
         '        """Detach from memory."""\n',
     ),
+    "reader-overtakes": _CONTROLLER(_READERS_TURN, "                if self._packet_waits():\n"),
+    "batch-overtakes": (
+        _RING(_TELL_OF_NEXT, "                    turn.another_waits()\n"),
+        _RING(
+            "            if not turn.next_call():\n                return\n"
+            "            if not self.packet_ready():\n                turn.none_waits()\n"
+            "                return\n\n    # Without",
+            "            turn.next_call()\n"
+            "            if not self.packet_ready():\n                turn.none_waits()\n"
+            "                return\n\n    # Without",
+        ),
+    ),
+    "batch-tells-nobody": _RING(_TELL_OF_NEXT, "                    pass\n"),
+    "newcomer-overtakes": _CONTROLLER(_NOBODY_IN_LINE, "        if self._packet_waits():\n"),
+    "reader-never-leaves-line": _left_out("controller", "            line.remove(place)\n"),
     # Without the lock
     "submit-without-lock": (
         _CONTROLLER(
@@ -410,14 +441,18 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "        code = errno_of(command, request.result)\n", "        code = 0\n"
     ),
     "wake-up-ends-call": _CONTROLLER(
-        _AWAIT_PACKET, _AWAIT_PACKET + '            raise WaitTimeoutError("woken")\n'
+        _AWAIT_PACKET, _AWAIT_PACKET + '                raise WaitTimeoutError("woken")\n'
     ),
     "never-waits": _CONTROLLER(
-        '            if not wait.blocking:\n                raise WouldBlockError("no packet',
-        '            if True:\n                raise WouldBlockError("no packet',
+        "        if not wait.blocking:\n" + _NO_PACKET, "        if True:\n" + _NO_PACKET
     ),
     "full-ring-is-an-error": _CONTROLLER(
         'raise WouldBlockError(f"all', 'raise CardFailedError(f"all'
+    ),
+    "turns-away-unlocked": _CONTROLLER(
+        "        self.runtime.lock()\n        try:\n            self._check(wait)\n",
+        "        self._check(wait)\n        self.runtime.lock()\n        try:\n"
+        "            self._check(wait)\n",
     ),
     "interruption-says-ok": _CONTROLLER(
         "            return handed_over\n        finally:\n            self._leave()\n",
@@ -506,13 +541,20 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "                self.runtime.wake(queue)\n",
         after="            if ring.reclaim_all():\n",
     ),
-    "readers-not-woken": _left_out(
-        "controller", "            self.runtime.wake(WaitQueue.READERS)\n"
+    "readers-not-woken": _left_out("controller", _TELL_READERS),
+    "next-reader-not-woken": _CONTROLLER(
+        _IF_NONE + _NOT_READABLE,
+        "        if self.receive.waiters:\n"
+        "            self.receive.packet_ready()\n"
+        "        elif not self._announce_packet():\n" + _NOT_READABLE,
+    ),
+    "interrupted-reader-tells-nobody": _CONTROLLER(
+        _NOTE_LEAVING, _NOTE_LEAVING.replace("self._announce_packet", "self.receive.packet_ready")
     ),
     "drain-not-woken": _left_out(
         "controller",
         "        self.runtime.wake(WaitQueue.LIFE)\n",
-        after="            self.runtime.wake(WaitQueue.READERS)\n",
+        after=_SEE_PACKET,
     ),
     "leaver-wakes-nobody": _left_out(
         "controller",
@@ -571,13 +613,23 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         "    if False:\n        raise CardError",
     ),
     "peek-takes": _CONTROLLER(
-        "            return self.receive.peek()\n", "            return self.receive.consume()[1]\n"
+        "                return self.receive.peek()\n",
+        "                return self.receive.consume()[1]\n",
     ),
     "readiness-never-set": _left_out(
-        "controller", "            self.runtime.set_readable(True)\n", after=_SHOW_PACKET
+        "controller", _TELL_POLLERS, after=_TELL_READERS + "        else:\n"
     ),
-    "readiness-never-cleared": _left_out(
-        "controller", "            self.runtime.set_readable(False)\n"
+    "readiness-never-cleared": (
+        _left_out(
+            "controller",
+            _NOT_READABLE,
+            before="        return waits\n",
+        ),
+        _left_out("controller", _NOT_READABLE, after=_IF_NONE),
+    ),
+    "readable-with-readers-in-line": _CONTROLLER(
+        _TELL_READERS + "        else:\n" + _TELL_POLLERS,
+        _TELL_READERS + "        self.runtime.set_readable(True)\n",
     ),
     "readiness-kept-over-close": _left_out(
         "lifecycle", "        self._runtime.set_readable(controller.failed)\n"
@@ -588,7 +640,7 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         before="                finally:\n                    # The next in line",
     ),
     "free-slot-not-shown": _left_out(
-        "controller", "        self.show_writable()\n", before=_SHOW_PACKET
+        "controller", "        self.show_writable()\n", before=_SEE_PACKET
     ),
     "pointers-not-restored": _left_out(
         "ring", "                self.refill(slot)\n", after=_COPY_OUT

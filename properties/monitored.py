@@ -21,6 +21,7 @@ import attrs
 from emulator.backend import Laboratory
 from emulator.running import RunningCard
 from impl.errors import WouldBlockError
+from impl.runtime import WaitQueue
 from impl.settings import Settings
 from model.layout import ECHO, Command
 from model.state import Flags
@@ -235,6 +236,30 @@ def _a_newcomer_finds_room(stage: MonitoredBench) -> None:
         stage.joined()
 
 
+def _a_reader_comes_behind_another(stage: MonitoredBench) -> None:
+    """Packets come for a reader that sleeps, and a newcomer is in line before that one looks."""
+    with stage.open() as duct:
+        with stage.standing_still():
+            stage.beside(lambda: duct.receive_batch(2, timeout=MEETING))
+            stage.sleeping(1)
+            duct.send_batch([(ECHO.address, b"x")] * 2, blocking=False)
+            stage.woken_last(stage.card.go_on, lambda: duct.receive(timeout=SOON))
+        stage.joined()
+
+
+def _a_reader_is_up_before_its_turn(stage: MonitoredBench) -> None:
+    """Packets come for two readers that sleep, and the second one looks before the first."""
+    with stage.open() as duct:
+        with stage.standing_still():
+            stage.beside(lambda: duct.receive_view(timeout=MEETING).release())
+            stage.sleeping(1)
+            stage.beside(lambda: duct.receive(timeout=MEETING))
+            stage.sleeping(2)
+            duct.send_batch([(ECHO.address, b"x")] * 2, blocking=False)
+            stage.woken_last(stage.card.go_on, lambda: stage.rouse(WaitQueue.READERS))
+        stage.joined()
+
+
 def _answers_come_together(stage: MonitoredBench) -> None:
     """Two commands are answered, one with an error, before either caller wakes."""
     with stage.open() as duct:
@@ -379,6 +404,8 @@ SCENES: Final = (
     _packets_are_left,
     _a_slot_is_used_again,
     _a_newcomer_finds_room,
+    _a_reader_comes_behind_another,
+    _a_reader_is_up_before_its_turn,
     _answers_come_together,
     _commands_wait_for_slots,
     _an_open_comes_when_another_is_done,

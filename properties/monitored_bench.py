@@ -16,6 +16,7 @@ from typing import Any, Final
 from emulator.backend import Laboratory
 from emulator.running import RunningCard
 from impl.errors import DuctError, SpecificationError
+from impl.runtime import WaitQueue
 from impl.settings import Monitoring, Settings
 from impl.threads import ThreadRuntime
 from impl.watch import Watch
@@ -190,6 +191,10 @@ class MonitoredBench:
             self._in_line(2)
         finally:
             self._runtime.unlock()
+
+    def rouse(self, queue: WaitQueue) -> None:
+        """The last one to fall asleep on a queue gets up for no reason. The lock is held."""
+        self._runtime._sleepers[queue].pop().alarm.release()
 
     def _in_line(self, number: int) -> None:
         """Wait until so many threads stand in line for the driver's lock; not for ever."""

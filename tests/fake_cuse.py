@@ -210,6 +210,7 @@ class OpenedFile:
 
     def close(self):
         self.begin_close().result()
+        self.kernel._polled.pop(self.handle, None)
 
     def __enter__(self):
         return self

@@ -316,6 +316,26 @@ def test_a_signal_ends_a_call_that_waits_and_no_other(kernel, device):
         assert other.result() == b"x"
 
 
+def test_a_signal_ends_an_open_that_waits_and_leaves_no_file():
+    class Slow(PipeDevice):
+        def open(self, call):
+            struck = threading.Event()
+            call.on_interrupt(struck.set)
+            if call.blocking and struck.wait():
+                raise InterruptedError(errno.EINTR, "")
+            return super().open(call)
+
+    device = Slow()
+    with serving(lambda descriptor: Server(device, "slow", descriptor)) as (kernel, _):
+        opens = [kernel.begin(Opcode.OPEN, m.OpenIn(os.O_RDWR).encode()) for _ in range(9)]
+        with kernel.open(os.O_RDWR | os.O_NONBLOCK) as file:
+            assert file.write(b"x") == 1
+        for call in opens:
+            call.interrupt()
+            assert refused(call.result) == errno.EINTR
+    assert len(device.opened) == 1
+
+
 def test_a_signal_that_comes_before_its_request_is_sent_again_until_that_is_there(kernel, device):
     with kernel.open() as file:
         unique = 1 << 40
@@ -328,12 +348,16 @@ def test_a_signal_that_comes_before_its_request_is_sent_again_until_that_is_ther
 
 
 def test_a_signal_that_comes_after_the_reply_changes_nothing(kernel):
+    def comes_late():
+        # The reply is there just before the server forgets the call.
+        reader.interrupt()
+        return kernel.late
+
     with kernel.open() as file:
         file.write(b"x")
         reader = file.begin_read(9)
         assert reader.result() == b"x"
-        reader.interrupt()
-        until(lambda: kernel.late == 1)
+        until(comes_late)
         file.write(b"y")
         assert file.read(9) == b"y"
 

@@ -128,7 +128,7 @@ def test_the_kernel_survives_every_card():
 # The same accesses as in Python, in the same order
 
 
-def turn_of(device, ring, others):
+def turn_of(device, ring, others, mine):
     said = device.said.append
 
     def give_back(slot):
@@ -136,26 +136,31 @@ def turn_of(device, ring, others):
         ring.refill(slot)
         ring.repost(slot)
 
-    def relock():
-        said(("relock",))
-        return others
+    def answering(word, answer):
+        def ask():
+            said((word,))
+            return answer
+
+        return ask
 
     return Turn(
         none_waits=lambda: said(("none_waits",)),
+        another_waits=answering("another_waits", mine),
         unlock_soon=lambda: said(("unlock_soon",)),
-        relock=relock,
-        next_call=lambda: said(("next_call",)),
+        relock=answering("relock", others),
+        next_call=answering("next_call", mine),
         give_back=give_back,
     )
 
 
 @BUILT
+@pytest.mark.parametrize("mine", [True, False])
 @pytest.mark.parametrize("others", [True, False])
 @pytest.mark.parametrize(
     ("lengths", "most"),
     [((5,), 1), ((5, 0, 4097), 2), ((1, 2, 3), 9), ((0, 1, 2, 3), 4), ((1, 20_000, 3), 3)],
 )
-def test_packets_are_received_by_the_same_accesses(lengths, most, others):
+def test_packets_are_received_by_the_same_accesses(lengths, most, others, mine):
     runs = []
     for datapath in (PYTHON, judged()):
         device = Device()
@@ -173,13 +178,14 @@ def test_packets_are_received_by_the_same_accesses(lengths, most, others):
         packets = []
         error = None
         try:
-            ring.receive(packets, most, turn_of(device, ring, others))
+            ring.receive(packets, most, turn_of(device, ring, others, mine))
         except CardError as raised:
             error = str(raised)
         runs.append((device.said, packets, error, bytes(memory.receive_ring.data)))
     python, kernel = runs
     assert kernel == python
-    believed = itertools.takewhile(lambda length: length <= LIMITS.max_packet, lengths[:most])
+    taken = lengths[: most if mine else 1]
+    believed = itertools.takewhile(lambda length: length <= LIMITS.max_packet, taken)
     assert [len(packet.payload) for packet in python[1]] == list(believed)
 
 

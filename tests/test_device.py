@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import os
 import random
 import select
@@ -13,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cuse import Call, Server
+from cuse.messages import Opcode, OpenIn, OpenOut, ReleaseIn
 from impl.device_calls import ADD_MCAST, CANCEL, GET_INFO, GET_READY, RM_MCAST, SET_TIMEOUT
 from impl.settings import Monitoring
 from model.layout import ECHO, INFO, LIMITS, MULTICAST_FILTER, USER_HEADER
@@ -301,6 +303,70 @@ def test_under_signals_nothing_acknowledged_is_lost_and_nothing_comes_twice(moni
         assert sorted(received) == sorted(sent)
 
 
+def test_an_open_that_waits_for_the_card_is_interrupted_and_leaves_nothing_open(machine):
+    machine.own.stand_still()
+    # One starts the card, which does not answer, and the other waits for what becomes of that.
+    opens = [machine.kernel.begin(Opcode.OPEN, OpenIn(os.O_RDWR).encode()) for _ in range(2)]
+    machine.asleep(2)
+    for call in opens:
+        call.interrupt()
+        assert refused(call.result) == errno.EINTR
+    machine.go_on()
+    # What was begun comes to its end, and then nobody has the card open.
+    until(lambda: not machine.device._openers)
+    assert machine.own.attachments._cards["emulated:"].users == 1  # the daemon itself
+    assert not machine.card.card.started
+    with machine.open() as file:
+        file.write(message(ECHO.address, b"served"))
+        assert parts(file.read(LONGEST))[3] == b"served"
+    assert not machine.card.card.started
+
+
+@pytest.mark.parametrize("turn", range(20))
+def test_an_open_that_a_signal_strikes_at_any_moment_is_open_or_not(machine, turn):
+    call = machine.kernel.begin(Opcode.OPEN, OpenIn(os.O_RDWR).encode())
+    time.sleep(turn / 4000)
+    call.interrupt()
+    try:
+        number = OpenOut.decode(call.result()).file
+    except InterruptedError:
+        until(lambda: not machine.device._openers)
+    else:
+        assert machine.card.card.started
+        machine.kernel.begin(Opcode.RELEASE, ReleaseIn(number).encode()).result()
+    assert machine.own.attachments._cards["emulated:"].users == 1
+    assert not machine.card.card.started
+
+
+def test_an_open_that_fails_says_why_and_one_without_a_thread_too(machine, monkeypatch):
+    file = machine.open()
+    machine.card.fail()
+    until(lambda: file.ready() & select.POLLERR)
+    assert refused(machine.open) == errno.EIO
+
+    def refuses(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuses)
+        assert refused(machine.device.open, Call()) == errno.ENOMEM
+    file.close()
+    machine.open().close()
+
+
+def test_the_end_of_the_daemon_waits_for_an_open_that_was_given_up():
+    with Machine() as machine:
+        machine.own.stand_still()
+        call = machine.kernel.begin(Opcode.OPEN, OpenIn(os.O_RDWR).encode())
+        machine.asleep(1)
+        machine.server.stop()
+        assert refused(call.result) == errno.ENODEV
+        assert machine.device._openers
+        machine.go_on()
+    assert not machine.device._openers
+    assert not machine.card.card.started
+
+
 def test_a_signal_before_the_call_has_begun_takes_nothing_either(machine):
     file = machine.device.open(Call())
     file.write(message(ECHO.address, b"x"), Call())
@@ -474,3 +540,30 @@ def test_many_readers_and_writers_get_what_is_theirs(machine):
     assert sorted(got) == sorted(wanted)
     for file in files:
         file.close()
+
+
+def test_failures_and_opens_leave_nothing_behind_in_the_daemon(machine):
+    def turn():
+        files = [machine.open() for _ in range(4)]
+        for file in files:
+            file.write(message(_own(file), b"x" * 500))
+            file.ready(wait=True)
+        assert len(files[0].read(LONGEST)) == USER_HEADER.size + 500
+        readers = [file.begin_read(LONGEST) for file in files]
+        machine.card.fail()
+        for reader in readers:
+            # There may be a packet for it from before.
+            with contextlib.suppress(OSError):
+                reader.result()
+        for file in files:
+            file.close()
+
+    def left(turns):
+        for _ in range(turns):
+            turn()
+        machine.kernel.log.clear()
+        gc.collect()
+        return len(gc.get_objects())
+
+    before = left(20)
+    assert left(100) - before < 100  # less than one for each turn

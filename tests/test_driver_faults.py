@@ -23,6 +23,9 @@ CARDS_MISTAKES = {
     "for-a-stranger",
     "removes-what-is-not-there",
     "no-space-with-space",
+    "sends-after-failure",
+    "looks-for-ever",
+    "event-survives-reset",
 }
 """Of the faults of the specification, those that no driver can make."""
 NOT_STOPPED = r"at RESET the specification allows: the write of RST|at CMD_FIELDS"
@@ -70,7 +73,7 @@ FOUND = {
     "batch-stops-short": "give up the lock is not allowed|2 of .* packets were sent|"
     "at TX_(TURN|FIRST_WORD)|pollers see writable = True",
     "result-not-looked-at": "the specification says (ENOSPC|ENOENT)",
-    "wake-up-ends-call": "at RX_OWNER the specification allows: load rx.owner|is at RX_OWNER",
+    "wake-up-ends-call": "at RX_(OWNER|HEADER) the specification allows: load rx|is at RX_OWNER",
     "never-waits": "no packet waits.*the specification is at RX_OWNER",
     "full-ring-is-an-error": "CardFailedError.*the specification says EAGAIN",
     "interruption-says-ok": "the specification says EINTR",

@@ -12,10 +12,12 @@ import sys
 import tomllib
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cuse.server import CONTROL
 from impl.device_calls import (
     ADD_MCAST,
     CANCEL,
@@ -24,6 +26,7 @@ from impl.device_calls import (
     RM_MCAST,
     SET_TIMEOUT,
 )
+from impl.vfio_backend import CONTAINER
 from model.layout import INFO, LIMITS, MULTICAST_FILTER, USER_HEADER
 from userland import ductctl, ductd
 from userland.daemon import node, service
@@ -55,6 +58,11 @@ def wrong(capsys, *arguments):
         (["emulated:", "--owner", "nobody-at-all"], "there is no user 'nobody-at-all'"),
         (["emulated:", "--group", "nobody-at-all"], "there is no group 'nobody-at-all'"),
         (["emulated:", "--user", "nobody-at-all"], "there is no user 'nobody-at-all'"),
+        (["emulated:", "--capture-size", "9"], "--capture-size is for --capture"),
+        (
+            ["emulated:", "--capture", "file", "--capture-size", "0"],
+            "argument --capture-size: a number of bytes from 1 on, not '0'",
+        ),
         (["uio:", "--user", "0"], "--user is not for uio:, which takes root at each open"),
     ],
 )  # fmt: skip
@@ -76,7 +84,10 @@ def test_a_machine_without_cuse_says_how_to_get_it(capsys):
 def test_the_help_has_every_option(capsys):
     assert ductd.main(["--help"]) == 0
     told = capsys.readouterr().out
-    for option in ("--name", "--mode", "--owner", "--group", "--user", "--pid-file", "--monitor"):
+    for option in attrs.fields(ductd.Options):
+        name = {"address": "ADDRESS", "access": "mode"}.get(option.name, option.name)
+        assert name.replace("_", "-") in told
+    for option in ("--owner", "--group", "--version"):
         assert option in told
 
 
@@ -165,6 +176,9 @@ def test_the_unit_calls_the_command_as_it_is():
     assert name == "ductd"
     assert ductd.parse(arguments).name == "duct0"
     assert "Type=notify\n" in unit
+    # Nothing else opens a card that VFIO has.
+    for device in (CONTROL, CONTAINER):
+        assert f"DeviceAllow={device} rw\n" in unit
 
 
 def test_the_rule_gives_the_file_what_the_command_does():

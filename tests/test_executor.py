@@ -191,7 +191,7 @@ def test_every_rule_agrees_with_the_reference_somewhere() -> None:
     run = executor(1, 3)
     names = [item.name for item in run.instances]
     unmet = {name for name in names if name != "rx.lie"}
-    source = random.Random(1)
+    source = random.Random(2)
     runner = run.runner()
     for step in range(400_000):
         if not unmet:

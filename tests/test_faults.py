@@ -87,6 +87,7 @@ CLASSICS = {
     "last-packet-leaves-readable",
     "readiness-cleared-unseen",
     "looks-after-free",
+    "reader-overtakes",
     "slot-never-returned",
     "relaxed-ordering",
     "submit-without-lock",
@@ -113,6 +114,10 @@ OUTCOMES = {
     "reset-instead-of-stop": "close-outcome",
     "spins": "sleep-outcome",
     "events-not-read": "interrupt-outcome",
+    "sends-after-failure": "card-at-rest",
+    "looks-for-ever": "doorbell-kept",
+    "event-survives-reset": "reset-forgets",
+    "turns-away-unlocked": "lock-needed",
 }
 EACH = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
 
@@ -267,6 +272,32 @@ def test_the_specification_keeps_the_promise_there(fault: Fault) -> None:
 )
 def test_the_list_of_barriers_shows_its_run(fault: Fault) -> None:
     assert runs_shown()[fault.id] == drawn(caught(fault.id))
+
+
+def test_a_reader_that_overtakes_breaks_nothing_else() -> None:
+    """No other property of states or steps is broken in any state as near as that one is."""
+    found = caught("reader-overtakes")
+    fault = found.fault
+    scenario = THEORY.case_of(fault).scenario
+    system = THEORY.faulty(fault)
+    _, start, _ = scenario.begin(system, found.ring_size)
+    executor = scenario.restricted(system, found.ring_size, system)
+    whole = complete(found, system)
+    others = [
+        item.name for item in PROPERTIES if item.name != fault.property and len(item.indices) < 2
+    ]
+    broken = [breaks(THEORY, name, whole) for name in others]
+    steps = [breaking_step(THEORY, item.name, whole) for item in STEPS]
+    result = search(
+        executor,
+        bad=lambda state: any(breaks_here(state) for breaks_here in broken),
+        bad_step=lambda state, step: any(each and each(state, step) for each in steps),
+        start=start,
+        depth=found.steps + 20,
+        states=8_000,
+    )
+    assert len(others) > 20
+    assert result.path is None
 
 
 def is_owed(executor: Executor, states: list[FlatState], loop: int) -> set[str]:

@@ -15,6 +15,7 @@ OTHERS = {
     "emulator/vfio_user/": "messages of vfio-user, and PCI configuration space",
     "emulator/shared_net/": "records of the net's socket, and an option of it",
     "lab/inside/exchange.py": "what its own packets carry",
+    "lab/load.py": "what the packets of a load carry",
     "properties/soak.py": "what its own packets carry",
     "properties/conformance/checks/": "what its own packets carry",
     "userland/pcapng.py": "blocks of pcapng",

@@ -46,7 +46,17 @@ RULES = {
         ("properties", "emulator", "impl", "monitor", "judge", "model", "engine"), None
     ),
     "userland": May(("userland", "cuse", "impl", "model.layout", "engine.needed"), ("attrs",)),
-    "lab": May(("lab", "properties", "model.layout", "engine.needed"), None),
+    "lab": May(
+        (
+            "lab",
+            "properties",
+            "emulator.shared_net",
+            "emulator.packet",
+            "model.layout",
+            "engine.needed",
+        ),
+        None,
+    ),
     "lab.agent": May(("lab.preloaded",), ("attrs",)),
     "lab.preloaded": May((), None),
     "lab.inside": May(

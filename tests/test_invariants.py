@@ -33,6 +33,7 @@ RANGES: Final = {
     "calls.listed": (None, "driver.inside"),
     "tx.queue-member": ("tx.waiters.head", "tx.waiters.next"),
     "cmd.queue-member": ("cmd.waiters.head", "cmd.waiters.next"),
+    "rx.queue-member": ("rx.waiters.head", "rx.waiters.next"),
     "tx.doorbell-on-its-way": ("tx.doorbells_arrived", "tx.doorbells_posted"),
     "cmd.doorbell-on-its-way": ("cmd.doorbells_arrived", "cmd.doorbells_posted"),
     "doorbell-index": ("tx.doorbells_arrived", "tx.doorbells_posted"),

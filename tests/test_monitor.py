@@ -34,10 +34,13 @@ NOBODY = 0x0BAD_F00D
 HANGS = "a call waits for ever, and waiting is a step that the specification allows"
 UNSEEN = {
     "length-not-checked": "it shows only with a card that lies, and then the card is named",
+    "turns-away-unlocked": "a call that accesses nothing is none to the monitor",
     "close-cancels-nothing": HANGS,
     "ignores-close": HANGS,
     "views-kept-at-close": HANGS,
     "late-view-kept": HANGS,
+    "batch-overtakes": "the lock goes first to whoever it would overtake, who was woken",
+    "interrupted-reader-tells-nobody": "threads that were woken are ended by a signal only",
 }
 """Faults of the driver that the run does not show, and why."""
 

@@ -28,6 +28,7 @@ LINE = "in which order threads stand in line for the lock shows only in the line
 ALLOWED = {
     ("properties/monitored_bench.py", "_line"): LINE,
     ("properties/monitored_bench.py", "_lock"): LINE,
+    ("properties/monitored_bench.py", "_sleepers"): ASLEEP,
     ("tests/test_device.py", "_cards"): CARDS,
     ("tests/test_device.py", "_sleepers"): ASLEEP,
     ("tests/test_driver_api.py", "_cards"): CARDS,
@@ -62,6 +63,7 @@ ALLOWED = {
     ("tests/test_monitor.py", "_controller"): CONTROLLER,
     ("tests/test_monitor.py", "_gone"): "a handler forgets that it was told to end: a fault",
     ("tests/test_polling.py", "_queues"): KEPT,
+    ("tests/test_readers_in_line.py", "_controller"): CONTROLLER,
     ("tests/test_ring.py", "_waiting"): KEPT,
     ("tests/test_threads.py", "_Turn"): "a signal strikes at a moment that has to be made",
     ("tests/test_threads.py", "_line"): LINE,

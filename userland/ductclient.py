@@ -26,7 +26,10 @@ examples, with a card in software:
   ductclient -d emulated: -q                  print the quote of the day
   seq 3 | ductclient -d emulated: -e          have each line sent back
 
-exit status: 0 done; 1 it cannot be done; 2 wrong usage; 128 + n ended by signal n"""
+exit status: 0 done; 1 it cannot be done; 2 wrong usage; 128 + n ended by signal n
+
+OpenBSD's ductclient ends with 1 when called wrongly; here scripts can tell the
+two ends apart. It waits for an answer for ever; here -t says how long."""
 
 
 @attrs.frozen

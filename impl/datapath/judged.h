@@ -79,8 +79,5 @@ static int UNLOCK_SOON(struct receive *p)
 
 static int RELOCK(struct receive *p)
 {
-    PyObject *others = PyObject_CallMethod(p->turn, "relock", NULL);
-    int yes = others == NULL ? -1 : PyObject_IsTrue(others);
-    Py_XDECREF(others);
-    return yes;
+    return ask(p->turn, "relock");
 }

@@ -51,9 +51,18 @@ static int say(PyObject *turn, const char *word)
     return result == NULL ? -1 : 0;
 }
 
+static int ask(PyObject *turn, const char *word)
+{
+    PyObject *result = PyObject_CallMethod(turn, word, NULL);
+    int yes = result == NULL ? -1 : PyObject_IsTrue(result);
+    Py_XDECREF(result);
+    return yes;
+}
+
 /* What is a call of the driver's in either build, since it is made once a batch. */
 #define NONE_WAITS(p) say((p)->turn, "none_waits")
-#define NEXT_CALL(p) say((p)->turn, "next_call")
+#define ANOTHER_WAITS(p) ask((p)->turn, "another_waits")
+#define NEXT_CALL(p) ask((p)->turn, "next_call")
 
 static int WRITE_DOORBELL(struct transmit *p, uint32_t value)
 {

@@ -87,8 +87,12 @@ static int packet_ready(struct receive *p)
     return owner == HOST;
 }
 
-/* Take a packet, which is there and held: copy it, and make its slot the card's again. */
-static int pass_through(struct receive *p, uint64_t slot, PyObject **packet, int *more, int *others)
+/*
+ * Take a packet, which is there and held: copy it, and make its slot the card's again. `told`: that
+ * another one waits is known to whoever is to have it. `more`: there is one, and it is the caller's.
+ */
+static int pass_through(struct receive *p, uint64_t slot, int told, PyObject **packet, int *more,
+                        int *others)
 {
     struct header header;
     /* What the card wrote to the slot and its buffers is read after the owner byte. */
@@ -98,6 +102,8 @@ static int pass_through(struct receive *p, uint64_t slot, PyObject **packet, int
     TRY(*more = packet_ready(p));
     if (!*more)
         TRY(NONE_WAITS(p));
+    else if (!told)
+        TRY(*more = ANOTHER_WAITS(p));
     TRY(UNLOCK_SOON(p));
     if (header.length > BUFFER_SIZE)
         return REFUSE(p, header.length);
@@ -121,13 +127,14 @@ static int pass_through(struct receive *p, uint64_t slot, PyObject **packet, int
 /* Take the next packet, which is there, and those behind it, `most` at the most. */
 static int receive(struct receive *p, PyObject *packets, uint64_t most)
 {
+    int told = 0;
     for (uint64_t number = 1;; number++) {
         uint64_t slot = *p->taken & p->mask;
         PyObject *packet = NULL;
-        int more = 0, others = 0;
+        int more = 0, others = 0, mine;
         p->held[slot] = 1;
         ++*p->taken;
-        if (pass_through(p, slot, &packet, &more, &others) < 0) {
+        if (pass_through(p, slot, told, &packet, &more, &others) < 0) {
             Py_XDECREF(packet);
             GIVE_BACK(p, slot);
             return -1;
@@ -135,9 +142,12 @@ static int receive(struct receive *p, PyObject *packets, uint64_t most)
         TRY(DELIVER(packets, packet));
         if (!more || number == most)
             return 0;
-        if (!others)
+        told = !others;
+        if (told)
             continue;
-        TRY(NEXT_CALL(p));
+        TRY(mine = NEXT_CALL(p));
+        if (!mine)
+            return 0;
         TRY(more = packet_ready(p));
         if (!more)
             return NONE_WAITS(p);

@@ -1,6 +1,25 @@
 /* read, readv, write, writev: packets of every size, cut ones, and what is no packet. */
 #include "check.h"
+#include <sys/mman.h>
 #include <sys/uio.h>
+
+#define PAGE 4096
+
+/* Memory whose pages are known. */
+static unsigned char (*pages)[PAGE];
+
+/* A message in so many buffers of two bytes, each of which is on two pages; returns its bytes. */
+static size_t torn(struct iovec *parts, int count)
+{
+    size_t size = packet(ECHO, count * 2 - HEADER, 1);
+    int i;
+    for (i = 0; i < count; i++) {
+        parts[i].iov_base = &pages[2 * i][PAGE - 1];
+        parts[i].iov_len = 2;
+        memcpy(parts[i].iov_base, message + 2 * i, 2);
+    }
+    return size;
+}
 
 static int sizes[] = { 0, 1, 4095, 4096, 4097, DUCT_MAX_PACKET };
 
@@ -41,7 +60,30 @@ int main(int argc, char **argv)
     CHECK(readv(fd, parts, 2) == (ssize_t)size);
     CHECK(header.dpkt_source == own && header.dpkt_destination == own);
     CHECK(memcmp(got, message + HEADER, size - HEADER) == 0);
+    pages = mmap(NULL, 80 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(pages != MAP_FAILED);
+    /* What counts is pages: a buffer that is on two of them counts twice. */
+    size = torn(parts, 16);
+    CHECK(writev(fd, parts, 16) == (ssize_t)size);
+    comes_back(fd, ECHO, size);
+    torn(parts, 17);
+    FAILS(writev(fd, parts, 17), EINVAL);
+    for (i = 0; i < 33; i++) {
+        parts[i].iov_base = pages[i];
+        parts[i].iov_len = 1;
+    }
+    size = packet(ECHO, 32 - HEADER, 1);
+    for (i = 0; i < 33; i++)
+        pages[i][0] = message[i];
+    CHECK(writev(fd, parts, 32) == (ssize_t)size);
+    comes_back(fd, ECHO, size);
+    packet(ECHO, 33 - HEADER, 1);
+    for (i = 0; i < 33; i++)
+        pages[i][0] = message[i];
+    FAILS(writev(fd, parts, 33), EINVAL);
+
     /* More buffers than that: what fits the first request is the packet's end. */
+    size = packet(own, 1000, 5);
     CHECK(write(fd, message, size) == (ssize_t)size);
     for (i = 0; i < 64; i++) {
         parts[i].iov_base = got + i * 16;

@@ -1,13 +1,19 @@
-/* Waits in read until something ends it, and says what. */
+/* Waits in read, or in poll if there is a second argument, until something ends it; says what. */
 #include "check.h"
+#include <poll.h>
 
 int main(int argc, char **argv)
 {
-    int fd = opened(argv, O_RDWR);
+    struct pollfd item = { opened(argv, O_RDWR), POLLIN, 0 };
     ssize_t length;
     printf("waiting\n");
     fflush(stdout);
-    length = read(fd, got, sizeof got);
+    if (argc > 2) {
+        CHECK(poll(&item, 1, -1) == 1);
+        printf("poll %s%s\n", item.revents & POLLIN ? "in" : "", item.revents & POLLERR ? "err" : "");
+        fflush(stdout);
+    }
+    length = read(item.fd, got, sizeof got);
     printf("read %ld, %s\n", (long)length, length < 0 ? strerror(errno) : "no error");
     return length < 0;
 }

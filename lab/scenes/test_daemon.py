@@ -1,5 +1,6 @@
 """ductd from its beginning to its end, with a card in software: one is as good as another here."""
 
+import re
 import signal
 
 from lab.device import DEVICE, served
@@ -19,9 +20,12 @@ def test_a_card_in_software_is_served_as_well_and_judged(compiler: Guest) -> Non
 
 def test_calls_that_wait_end_when_the_daemon_is_told_to(compiler: Guest) -> None:
     with served(compiler, "emulated:") as daemon:
-        program = waiting(compiler)
+        programs = waiting(compiler), waiting(compiler, "poll")
         daemon.signal(signal.SIGTERM)
-        assert program.wait().output.endswith("read -1, No such device\n")
+        reads, polls = (program.wait().output for program in programs)
+        assert reads.endswith("read -1, No such device\n")
+        # Its read comes later, when nobody is there any more.
+        assert "\npoll err\nread -1, " in polls
         daemon.wait()
 
 
@@ -30,10 +34,12 @@ def test_calls_that_wait_end_when_the_daemon_is_killed_and_another_serves_on(
 ) -> None:
     daemon = compiler.start("ductd", "emulated:")
     daemon.wait_for(f"{DEVICE} is emulated:")
-    program = waiting(compiler)
+    programs = waiting(compiler), waiting(compiler, "poll")
     daemon.signal(signal.SIGKILL)
     assert daemon.wait().status == -signal.SIGKILL
-    assert program.wait().output.endswith("read -1, Software caused connection abort\n")
+    reads, polls = (program.wait().output for program in programs)
+    assert reads.endswith("read -1, Software caused connection abort\n")
+    assert polls.endswith("poll err\nread -1, Transport endpoint is not connected\n")
     with served(compiler, "emulated:"):
         assert compiler.check("/tmp/info", DEVICE).endswith("checks hold\n")
 
@@ -48,11 +54,12 @@ def test_whom_the_daemon_lets_open_the_device_is_an_option(compiler: Guest) -> N
     assert compiler.run("cat", "/run/d.pid").status
 
 
-def test_what_passes_is_captured_for_tcpdump(compiler: Guest) -> None:
+def test_what_passes_is_captured_for_tcpdump_and_wireshark(compiler: Guest) -> None:
     with served(compiler, "emulated:", "--capture", "/tmp/duct.pcapng"):
         compiler.check("/tmp/duct_echo", "hello")
     told = compiler.check("tcpdump", "-Z", "root", "--count", "-r", "/tmp/duct.pcapng")
     assert told.endswith("2 packets\n")
+    assert re.search(r"packets: +2\n", compiler.check("capinfos", "-c", "/tmp/duct.pcapng"))
 
 
 def test_the_daemon_goes_on_as_another_user_without_privileges(compiler: Guest) -> None:

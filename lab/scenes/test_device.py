@@ -8,17 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from lab.bench import Bench
-from lab.device import DEVICE, PID_FILE, PROGRAMS, compile_programs, memory, served
+from lab.device import DEVICE, PID_FILE, PROGRAMS, compile_programs, served
 from lab.guest import Guest, Process
 from lab.prepare import PROJECT
 from lab.scenes.conftest import Way
 from properties.conformance import CHECKS
 
-DATASHEET = [name for name in PROGRAMS if name not in {"load", "waits"}]
-LOAD = "15"
-"""Seconds that many processes are at work."""
-MEMORY = 4096
-"""Kilobytes that the daemon may grow by meanwhile: threads, and what Python keeps."""
+DATASHEET = [name for name in PROGRAMS if name not in {"load", "opens", "waits"}]
 PATIENCE = 400.0
 
 
@@ -36,9 +32,9 @@ def daemon(way: Way, compiler: Guest) -> Iterator[Process]:
         yield daemon
 
 
-def waiting(guest: Guest) -> Process:
-    """A program that waits for a packet."""
-    program = guest.start("/tmp/waits", DEVICE)
+def waiting(guest: Guest, *how: str) -> Process:
+    """A program that waits for a packet, in read or in `poll`."""
+    program = guest.start("/tmp/waits", DEVICE, *how)
     program.wait_for("waiting\n")
     # It says so just before.
     time.sleep(1)
@@ -63,6 +59,30 @@ def test_a_program_of_bsd_works_under_the_names_that_it_knows(
     assert compiler.check("/tmp/duct_echo", "-n", "2", "hello") == "0000ec60: hello\n" * 2
     wrong = compiler.run("/tmp/duct_echo", "-n", "0", "hello")
     assert (wrong.status, wrong.output) == (1, "duct_echo: count is too small: 0\n")
+    to_the_group, quote = compiler.check("/tmp/duct_group").splitlines()
+    assert to_the_group == "80771234: to the group"
+    assert len(quote) > len("00000000: ")
+
+
+def test_a_tool_of_bsd_names_the_device_says_what_it_is_sends_and_receives(
+    daemon: Process, compiler: Guest
+) -> None:
+    line = compiler.check("/tmp/duct_card")
+    assert re.fullmatch(r"/dev/duct0: duct v2\.1, hwaddr: [0-9a-f]{8}\n", line)
+    for name in ("0", "duct0", "/dev/duct0"):
+        assert compiler.check("/tmp/duct_card", "-i", "-d", name) == line
+    for arguments in (["-x"], ["-r", "-i"], ["-d", "9"], ["-s", "here"], ["-d", "duct8"]):
+        assert compiler.run("/tmp/duct_card", *arguments).status == 1
+    own = line.split()[-1]
+    receives = compiler.start("/tmp/duct_card", "-r")
+    # Its open keeps the card started; until then the packet would find nobody.
+    sends = ("/tmp/duct_card", "-s", own)
+    while receives.running:
+        compiler.check(*sends, stdin="11 letters\n")
+        time.sleep(0.2)
+    told = receives.wait()
+    assert told.status == 0
+    assert set(told.output.splitlines()) == {f"rx: {own} => {own} (11 bytes)", "11 letters"}
 
 
 def test_the_program_of_the_readme_does_what_it_says(daemon: Process, compiler: Guest) -> None:
@@ -75,27 +95,12 @@ def test_the_program_of_the_readme_does_what_it_says(daemon: Process, compiler: 
     assert compiler.check("/tmp/echo") == shown
 
 
-def test_one_thread_serves_many_packets_by_selectors_and_by_asyncio(
+def test_one_thread_serves_many_packets_by_selectors_by_asyncio_and_by_streams(
     daemon: Process, compiler: Guest
 ) -> None:
-    printed = compiler.check("python3", "/srv/examples/device_selectors.py", DEVICE, "9")
-    line = ", ".join(f"packet {number}" for number in range(9))
-    assert printed.splitlines() == [line, line]
-
-
-# Many at once
-
-
-def test_of_many_processes_signals_and_kills_nothing_acknowledged_is_lost(
-    daemon: Process, compiler: Guest
-) -> None:
-    load = ("/tmp/load", DEVICE)
-    compiler.check(*load, "2", "1", seconds=PATIENCE)  # whatever is made once is made
-    before = memory(compiler)
-    printed = compiler.check(*load, LOAD, "2", seconds=PATIENCE)
-    assert printed.endswith("checks hold\n")
-    assert memory(compiler) - before < MEMORY
-    assert daemon.running
+    printed = compiler.check("python3", "/srv/examples/device_selectors.py", DEVICE, "49")
+    line = ", ".join(f"packet {number}" for number in range(49))
+    assert printed.splitlines() == [line] * 3
 
 
 # The driver's own calls over the file
@@ -138,7 +143,7 @@ def test_a_program_that_is_killed_while_it_waits_takes_no_packet(
 
 
 def test_only_whom_the_mode_admits_may_open_the_device(daemon: Process, compiler: Guest) -> None:
-    assert compiler.check("stat", "-c", "%a %U", DEVICE).split() == ["660", "root"]
+    assert compiler.check("stat", "-c", "%a %U %G", DEVICE).split() == ["660", "root", "duct"]
     line = f"setpriv --reuid 1234 --regid 1234 --clear-groups cat {DEVICE}"
     assert "Permission denied" in compiler.run("sh", "-c", line).output
 
@@ -153,9 +158,27 @@ def test_a_second_daemon_for_the_same_name_is_refused(way: Way, daemon: Process)
 def test_a_failure_of_the_card_ends_calls_and_the_next_open_resets_it(
     way: Way, daemon: Process, compiler: Guest
 ) -> None:
-    program = waiting(compiler)
+    programs = waiting(compiler), waiting(compiler, "poll")
     way.bench.seats[0].outside.fail()
-    ended = program.wait()
-    assert ended.status == 1
-    assert ended.output.endswith("read -1, Input/output error\n")
+    reads, polls = (program.wait() for program in programs)
+    assert (reads.status, polls.status) == (1, 1)
+    assert reads.output.endswith("waiting\nread -1, Input/output error\n")
+    assert polls.output.endswith("poll inerr\nread -1, Input/output error\n")
     assert compiler.check("/tmp/duct_echo", "back") == "0000ec60: back\n"
+
+
+def test_an_open_that_waits_for_the_card_is_ended_by_a_signal_and_leaves_nothing_open(
+    way: Way, daemon: Process, compiler: Guest
+) -> None:
+    outside = way.bench.seats[0].outside
+    outside.stand_still()
+    try:
+        assert compiler.check("/tmp/opens", DEVICE).endswith("checks hold\n")
+        program = compiler.start("/tmp/waits", DEVICE)
+        time.sleep(1)
+        program.signal(signal.SIGKILL)
+        assert program.wait().status == -signal.SIGKILL
+    finally:
+        outside.go_on()
+    # Among what this one checks is that the last close stops the card.
+    assert compiler.check("/tmp/processes", DEVICE).endswith("checks hold\n")

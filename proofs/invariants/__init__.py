@@ -45,6 +45,7 @@ INVARIANTS: Final[tuple[Invariant, ...]] = (
     *engines.BOOK.invariants,
     *receive.BOOK.invariants,
     *speculation.BOOK.invariants,
+    *waiting.LINES.invariants,
     *waiting.BOOK.invariants,
     *takeover.BOOK.invariants,
     *life.BOOK.invariants,

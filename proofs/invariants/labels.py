@@ -25,6 +25,7 @@ WAITING_LABELS: Final = (
     Label.TX_ABANDON,
     Label.CMD_CANCEL,
     Label.CMD_ABANDON,
+    Label.RX_CANCEL,
     Label.RX_REPOST,
     Label.READ_EVENTS,
     Label.MARK_FAILED,

@@ -7,8 +7,8 @@ from typing import Final
 from engine.claims import InvariantBook, apart, slot_exists
 from engine.terms import And, Bool, If, Implies, Number, constant, low_bits, one_of, ring_size, wrap
 from model.properties import looked
-from model.ring_spec import HOLDING, call_must_end
-from model.state import CAPACITY, Label, Life, Stage, State
+from model.ring_spec import HOLDING, QUEUEING, call_must_end
+from model.state import CAPACITY, Label, Life, Result, Stage, State
 from model.thread_spec import at
 from proofs.invariants.takeover import once_reset
 
@@ -169,8 +169,15 @@ def reader(s: State, t: Number) -> Bool:
             at(s, t, Label.RX_HEADER),
             And(ring.live, ring.dev != ring.cons, ~ring.held[ring.cons_i]),
         ),
-        Implies(at(s, t, Label.RX_OWNER), ring.live),
+        Implies(at(s, t, *QUEUEING), ring.live),
         Implies(at(s, t, Label.RX_HEADER, Label.RX_NEXT), ~call_must_end(s, t)),
+        Implies(at(s, t, Label.RX_CANCEL) & (threads.result[t] == Result.EIO), call_must_end(s, t)),
+        Implies(at(s, t, Label.RX_HEADER), ring.waiters.head == threads.queue_position[t]),
+        Implies(
+            at(s, t, Label.RX_LEAVE_QUEUE)
+            & ~one_of(threads.result[t], (Result.EINTR, Result.EAGAIN)),
+            call_must_end(s, t) & ring.ready | threads.peek[t] & (ring.dev != ring.cons),
+        ),
     )
 
 

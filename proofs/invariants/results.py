@@ -33,7 +33,13 @@ def results_said(s: State, t: Number) -> Bool:
     result = s.threads.result[t]
     return And(
         Implies(at(s, t, Label.OPEN_ENTER, Label.CLOSE_ENTER, Label.LEAVE), result == Result.NONE),
-        Implies(at(s, t, Label.EXIT, *HOLDING), result != Result.NONE),
+        Implies(
+            at(s, t, Label.EXIT, Label.RX_CANCEL, Label.RX_LEAVE_QUEUE, *HOLDING),
+            result != Result.NONE,
+        ),
+        Implies(
+            at(s, t, Label.RX_CANCEL), one_of(result, (Result.EIO, Result.EAGAIN, Result.EINTR))
+        ),
         Implies(
             at(s, t, *TRANSMIT_LABELS),
             one_of(result, (Result.NONE, Result.EIO, Result.EAGAIN, Result.EINTR)),

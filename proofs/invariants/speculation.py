@@ -9,7 +9,7 @@ from engine.terms import And, Bool, If, Implies, Or, constant, next_index
 from model.ring_spec import COMMAND, TRANSMIT, RingOperations
 from model.state import EVENT_THREAD, Label, Result, State
 from model.thread_spec import at, holder, lock_is_held
-from model.words import SCAN
+from model.words import LOOKING, SCAN
 from proofs.invariants.requests import finished, outstanding
 
 __all__ = ["BOOK"]
@@ -75,7 +75,7 @@ def early_rx_owner(s: State) -> Bool:
         And(
             lock_is_held(s),
             ring.live,
-            ahead | at(s, holder(s), Label.RX_OWNER, Label.RX_NEXT, *SCAN),
+            at(s, holder(s), *LOOKING, *SCAN),
             Implies(~ring.speculated_owner, packet),
         ),
     )

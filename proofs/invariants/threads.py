@@ -6,7 +6,14 @@ from typing import Final
 
 from engine.claims import InvariantBook, within
 from engine.terms import And, Bool, Iff, Implies, Number, Or, constant, one_of
-from model.ring_spec import COMMAND, COMMAND_LABELS, HOLDING, TRANSMIT, TRANSMIT_LABELS
+from model.ring_spec import (
+    COMMAND,
+    COMMAND_LABELS,
+    HOLDING,
+    QUEUEING,
+    TRANSMIT,
+    TRANSMIT_LABELS,
+)
 from model.state import EVENT_THREAD, FATAL_THREAD, NOBODY, Label, Result, State
 from model.thread_spec import SLEEPS_CMD, SLEEPS_LIFE, SLEEPS_RX, SLEEPS_TX, at
 from proofs.invariants.labels import (
@@ -44,8 +51,8 @@ def thread_back(s: State, t: Number) -> Bool:
             (s.threads.return_to[t] == Label.EXIT) | conducting & ~s.threads.nonblocking[t],
         ),
         Implies(
-            at(s, t, *TRANSMIT_LABELS, Label.RX_OWNER, Label.RX_HEADER, *HOLDING, Label.WRITE_ENTER,
-               Label.FILTER_ENTER, Label.READ_ENTER, Label.EXIT),
+            at(s, t, *TRANSMIT_LABELS, *QUEUEING, *HOLDING, Label.WRITE_ENTER, Label.FILTER_ENTER,
+               Label.READ_ENTER, Label.EXIT),
             s.threads.return_to[t] == Label.EXIT,
         ),
         Implies(
@@ -87,7 +94,7 @@ def thread_peek(s: State, t: Number) -> Bool:
     """A reader that only looks takes nothing."""
     return Implies(
         s.threads.peek[t],
-        at(s, t, Label.IDLE, Label.READ_ENTER, Label.RX_OWNER, Label.RX_HEADER, Label.EXIT),
+        at(s, t, Label.IDLE, Label.READ_ENTER, *QUEUEING, Label.EXIT),
     )
 
 
@@ -103,7 +110,7 @@ def thread_asleep(s: State, t: Number) -> Bool:
 def inside_call(s: State, t: Number) -> Bool:
     """Thread t is inside a call to send, to receive or to change filters."""
     return Or(
-        at(s, t, *TRANSMIT_LABELS, Label.RX_OWNER, Label.RX_HEADER, *HOLDING, Label.EXIT),
+        at(s, t, *TRANSMIT_LABELS, *QUEUEING, *HOLDING, Label.EXIT),
         And(at(s, t, *COMMAND_LABELS), s.threads.return_to[t] == Label.EXIT),
     )
 

@@ -5,52 +5,62 @@ from __future__ import annotations
 from typing import Final
 
 from engine.claims import InvariantBook, within
-from engine.terms import And, Bool, Implies, Number, constant
-from model.device_spec import running
+from engine.terms import And, Bool, Implies, Number, Or, constant
 from model.properties import (
     announced,
     completion_waits,
     failure_polled,
     failure_seen,
+    first_reader_acts,
     life_sleeper,
+    packet_waits_for_taker,
     precise_readiness,
+    readers_move_on,
     request_sleeper,
 )
-from model.ring_spec import COMMAND, TRANSMIT, RingOperations, call_must_end
-from model.state import EVENT_THREAD, Label, State
+from model.ring_spec import (
+    COMMAND,
+    RECEIVE,
+    TRANSMIT,
+    QueueOperations,
+    RingOperations,
+    call_must_end,
+    nobody_in_line,
+)
+from model.state import EVENT_THREAD, Label, Result, State
 from model.thread_spec import at, holder, lock_is_held
 from model.words import SCAN
-from proofs.invariants.labels import filling
 from proofs.invariants.takeover import once_reset
 
-__all__ = ["BOOK"]
+__all__ = ["BOOK", "LINES"]
 
+LINES: Final = InvariantBook(TRANSMIT, COMMAND, RECEIVE)
 BOOK: Final = InvariantBook(TRANSMIT, COMMAND)
 
 
 # Queues of callers
 
 
-@BOOK.for_each_ring("waiters")
-def line_counters(ops: RingOperations, s: State) -> Bool:
+@LINES.for_each_ring("waiters")
+def line_counters(ops: QueueOperations, s: State) -> Bool:
     """The place whose turn it is exists and was not given up, except while somebody moves on."""
-    queue = ops.ring(s).waiters
+    queue = ops.waiters(s)
     return And(
         constant(0) <= queue.next - queue.head,
         Implies(
-            queue.cancelled[queue.head] & (queue.head != queue.next),
-            lock_is_held(s) & at(s, holder(s), ops.leave),
+            queue.cancelled[queue.head] & ~nobody_in_line(queue),
+            lock_is_held(s) & at(s, holder(s), *ops.leaving),
         ),
     )
 
 
-@BOOK.for_each_ring("queue-place", "thread")
-def line_place(ops: RingOperations, s: State, t: Number) -> Bool:
-    """Each caller that waits for a slot has a place of its own in the queue."""
-    queue = ops.ring(s).waiters
+@LINES.for_each_ring("queue-place", "thread")
+def line_place(ops: QueueOperations, s: State, t: Number) -> Bool:
+    """Each caller that waits for a slot or a packet has a place of its own in the queue."""
+    queue = ops.waiters(s)
     place = s.threads.queue_position[t]
     return Implies(
-        at(s, t, ops.turn, ops.cancel, ops.doorbell, *filling(ops)),
+        at(s, t, *ops.in_line),
         And(
             within(place, queue.head, queue.next - queue.head),
             queue.waiter[place] == t,
@@ -59,15 +69,15 @@ def line_place(ops: RingOperations, s: State, t: Number) -> Bool:
     )
 
 
-@BOOK.for_each_ring("queue-member", "counter")
-def line_member(ops: RingOperations, s: State, j: Number) -> Bool:
+@LINES.for_each_ring("queue-member", "counter")
+def line_member(ops: QueueOperations, s: State, j: Number) -> Bool:
     """Each place in the queue that was not given up belongs to a caller."""
-    queue = ops.ring(s).waiters
+    queue = ops.waiters(s)
     t = queue.waiter[j]
     return Implies(
         within(j, queue.head, queue.next - queue.head) & ~queue.cancelled[j],
         And(
-            at(s, t, ops.turn, ops.cancel, ops.doorbell, *filling(ops)),
+            at(s, t, *ops.in_line),
             s.threads.queue_position[t] == j,
         ),
     )
@@ -84,7 +94,7 @@ def completion_announced(ops: RingOperations, s: State) -> Bool:
 
 @BOOK.invariant("rx.delivery-announced")
 def delivery_announced(s: State) -> Bool:
-    """A packet that waits is announced, or the handler will find it, or readers will look.
+    """A packet that waits is announced, or the handler will find it, or a reader in line will look.
 
     Whoever found no packet, by a load that came too early, will be called again.
     """
@@ -93,15 +103,19 @@ def delivery_announced(s: State) -> Bool:
     announced = ring.due | ring.event | at(s, event, Label.READ_EVENTS)
     ahead = at(s, holder(s), Label.RX_HEADER)
     missed = ring.owner_speculated & ring.speculated_owner & (~ahead | (ring.dev != ring.cons + 1))
-    return Implies(
-        And(ring.live, running(s), ring.dev != ring.cons),
-        And(announced | ring.ready | at(s, event, *SCAN), Implies(missed, announced)),
+    known = Or(
+        announced,
+        ring.ready,
+        at(s, event, *SCAN),
+        readers_move_on(s),
+        first_reader_acts(s),
     )
+    return Implies(packet_waits_for_taker(s), And(known, Implies(missed, announced)))
 
 
 @BOOK.invariant("rx.readable")
 def readable(s: State) -> Bool:
-    """The card is readable only while a packet waits, or while readers must end."""
+    """The card is readable only while a packet waits for anybody, or while readers must end."""
     return precise_readiness(s)
 
 
@@ -136,11 +150,19 @@ def sleeper(ops: RingOperations, s: State, t: Number) -> Bool:
 
 @BOOK.invariant("rx.sleeper", "thread")
 def receive_sleeper(s: State, t: Number) -> Bool:
-    """No reader sleeps on a card that failed or is being closed."""
+    """No reader sleeps unwoken on a card that failed or is being closed.
+
+    Pollers of such a card are told, and so those who leave the line need not tell them.
+    """
     return And(
         Implies(
             at(s, t, Label.RX_OWNER) & s.threads.asleep[t],
-            ~s.threads.nonblocking[t] & (s.rx.ready | ~call_must_end(s, t)),
+            ~s.threads.nonblocking[t] & (s.threads.wake_rx[t] | ~call_must_end(s, t)),
+        ),
+        Implies(at(s, t, *RECEIVE.in_line) & call_must_end(s, t), s.rx.ready),
+        Implies(
+            at(s, t, Label.RX_CANCEL) & (s.threads.result[t] != Result.EINTR),
+            (s.threads.ticket[t] == s.lock.serving) & ~s.threads.asleep[t],
         ),
     )
 

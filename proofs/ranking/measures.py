@@ -6,7 +6,7 @@ from typing import Final
 
 from engine.leads_to import position
 from engine.terms import If, Number, constant, one_of, ring_size
-from model.ring_spec import COMMAND_LABELS, TRANSMIT
+from model.ring_spec import COMMAND_LABELS, RECEIVE, TRANSMIT
 from model.state import Label, Life, Stage, State
 from model.thread_spec import at
 from proofs.invariants import filling
@@ -56,8 +56,8 @@ ORDER: Final = {
     Label.TX_WAIT: 42, Label.CMD_WAIT: 42,
     Label.TX_ABANDON: 41, Label.CMD_ABANDON: 41,
     Label.RX_OWNER: 41,
-    Label.RX_HEADER: 40,
-    Label.RX_NEXT: 39,
+    Label.RX_HEADER: 40, Label.RX_CANCEL: 40,
+    Label.RX_LEAVE_QUEUE: 39, Label.RX_NEXT: 39,
     Label.RX_FIRST_WORD: 38,
     Label.RX_LAST_WORD: 37,
     Label.RX_POINTER: 36,
@@ -98,6 +98,7 @@ def rounds_left(s: State, t: Number) -> Number:
     for labels, left in (
         ((Label.TX_LEAVE_QUEUE,), s.tx.waiters.next - s.tx.waiters.head),
         ((Label.CMD_LEAVE_QUEUE,), s.cmd.waiters.next - s.cmd.waiters.head),
+        (RECEIVE.leaving, s.rx.waiters.next - s.rx.waiters.head),
         ((Label.CMD_SCAN, Label.CMD_RECLAIM), s.cmd.prod - s.cmd.cons),
         ((Label.TX_SCAN, Label.TX_RECLAIM), s.tx.prod - s.tx.cons),
         ((Label.POLL,), s.driver.polls),

@@ -7,12 +7,13 @@ from typing import Final
 from engine.leads_to import Case, Process, Promise, position
 from engine.terms import TRUE, And, Bool, If, Number
 from model.device_spec import running
+from model.properties import readers_move_on
 from model.ring_spec import HOLDING, call_must_end
 from model.state import Label, Stage, State
 from model.thread_spec import at, holder
 from proofs.ranking.handlers import EVENT
 from proofs.ranking.lock import lock, thread
-from proofs.ranking.measures import ORDER, RECEIVE_ENGINE
+from proofs.ranking.measures import ORDER, RECEIVE_ENGINE, rounds_left
 
 __all__ = ["ACCEPTANCE", "DELIVERY", "HOLD"]
 
@@ -28,7 +29,7 @@ HOLD: Final = Promise(
     parameters=("t",),
     premise=_hold_premise,
     goal=lambda s, t: ~at(s, t, *HOLDING),
-    rank=lambda s, t: (position(s.threads.pc[t], ORDER),),
+    rank=lambda s, t: (position(s.threads.pc[t], ORDER), rounds_left(s, t)),
     cases=lambda s, t: [
         Case("gives back", at(s, t, Label.RX_REPOST), lock(t)),
         Case("copies", TRUE, thread(t)),
@@ -36,15 +37,18 @@ HOLD: Final = Promise(
 )
 
 
-def _delivery_premise(s: State, n: Number, t: Number) -> Bool:
-    """Every packet received reaches a waiting reader, unless the card fails or is closed."""
+def _delivery_premise(s: State, t: Number) -> Bool:
+    """A reader in line gets a packet once as many have come as readers stand before it.
+
+    Nobody who came later delays it. Unless the card fails or is closed.
+    """
+    ahead = s.threads.queue_position[t] - s.rx.waiters.head
     return And(
         s.rx.live,
         running(s),
         ~call_must_end(s, t),
-        s.rx.cons == n,
-        s.rx.dev != n,
         at(s, t, Label.RX_OWNER),
+        ahead < s.rx.dev - s.rx.cons,
     )
 
 
@@ -53,26 +57,37 @@ def _outdated(s: State) -> Bool:
     return s.rx.owner_speculated & s.rx.speculated_owner & ~at(s, holder(s), Label.RX_HEADER)
 
 
-def _delivery_rank(s: State, n: Number, t: Number) -> tuple[Number, ...]:
+def _delivery_parts(s: State) -> tuple[Bool, Bool, Number]:
+    """The first place was given up, its reader has to look, and who that is."""
+    queue = s.rx.waiters
+    gone, first = queue.cancelled[queue.head], queue.waiter[queue.head]
+    return gone, ~gone & at(s, first, Label.RX_OWNER), first
+
+
+def _delivery_rank(s: State, t: Number) -> tuple[Number, ...]:
     stale = _outdated(s)
-    asleep = s.threads.asleep[t]
-    unready = asleep & ~s.rx.ready
+    gone, looks, first = _delivery_parts(s)
+    asleep, woken = s.threads.asleep[first], s.threads.wake_rx[first]
+    unwoken = looks & asleep & ~woken
     active = ~at(s, EVENT, Label.EVENT_IDLE)
     chain = If(active, 1, If(s.rx.event, If(s.card.vector0, 2, 3), 4))
     return (
+        s.threads.queue_position[t] - s.rx.waiters.head,
         If(stale, 1, 0),
-        If(stale, 0, If(unready, 2, If(asleep, 1, 0))),
-        If(~stale & unready, chain, 0),
+        If(stale, 0, If(looks, If(unwoken, 4, If(asleep, 3, 2)), If(gone, 0, 1))),
+        If(~stale & unwoken, If(readers_move_on(s), 0, chain), 0),
     )
 
 
-def _delivery_cases(s: State, n: Number, t: Number) -> list[Case]:
-    stale = _outdated(s)
-    asleep = s.threads.asleep[t]
+def _delivery_cases(s: State, t: Number) -> list[Case]:
+    gone, looks, first = _delivery_parts(s)
     return [
-        Case("outdated look ends", stale, lock(holder(s))),
-        Case("reader looks", ~asleep, lock(t)),
-        Case("reader wakes", s.rx.ready, thread(t)),
+        Case("outdated look ends", _outdated(s), lock(holder(s))),
+        Case("line moves on", gone, lock(holder(s))),
+        Case("first leaves the line", ~looks, lock(first)),
+        Case("first looks", ~s.threads.asleep[first], lock(first)),
+        Case("first wakes", s.threads.wake_rx[first], thread(first)),
+        Case("first is woken", readers_move_on(s), lock(holder(s))),
         Case("handler runs", ~at(s, EVENT, Label.EVENT_IDLE), lock(EVENT)),
         Case("vector 0 delivered", s.rx.event & s.card.vector0, thread(EVENT)),
         Case("vector 0 raised", s.rx.event, Process("vector0")),
@@ -83,12 +98,11 @@ def _delivery_cases(s: State, n: Number, t: Number) -> list[Case]:
 DELIVERY: Final = Promise(
     name="rx-delivery",
     property="packets-delivered",
-    parameters=("n", "t"),
+    parameters=("t",),
     premise=_delivery_premise,
-    goal=lambda s, n, t: ~_delivery_premise(s, n, t),
+    goal=lambda s, t: ~_delivery_premise(s, t),
     rank=_delivery_rank,
     cases=_delivery_cases,
-    example={"n": "rx.cons"},
 )
 
 

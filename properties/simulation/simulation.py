@@ -28,6 +28,7 @@ from judge.words import StrayAccessError
 from model.layout import EXACT_MASK, PACKET_SLOT, filter_accepts
 from model.scope import Scope
 from model.state import Flags, Label, Result
+from model.words import LOOKING
 from monitor.outcomes import ERRORS
 from properties.driver_source import PRESENT, DriverCode
 from properties.simulation.card_port import EmulatedPort, VisibleMemory
@@ -49,7 +50,7 @@ TOO_LONG: Final = 20_000
 """More bytes than a receive slot's buffers hold: what a card that lies may announce."""
 LENGTH: Final = PACKET_SLOT.part("pktlen")
 HANDLERS: Final = 2
-READING: Final = frozenset({Label.RX_OWNER, Label.RX_HEADER, Label.RX_NEXT})
+READING: Final = frozenset(LOOKING)
 BELLS: Final = 16
 """Doorbells that may be under way at once, counting each packet of a batch."""
 OUTCOMES: Final = {**ERRORS, Result.EINTR: (*ERRORS[Result.EINTR], Signal)}

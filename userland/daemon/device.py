@@ -12,6 +12,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from typing import Final, final
 
 from cuse import Call, Device, Notifier, OpenFile
@@ -53,12 +54,52 @@ class DuctDevice(Device):
         self._capture = capture
         self._pollers = Pollers()
         self._reported = False
+        self._mutex = threading.Lock()
+        self._openers: set[threading.Thread] = set()
 
     def open(self, call: Call) -> OpenFile:
-        """One more open of the card; the first starts it."""
-        with self.reporting():
-            duct = self._open_card()
+        """One more open of the card; the first starts it.
+
+        A signal ends the call, and not what was begun: a card is not left half-way. It is opened in
+        a thread of its own, and closed again at once if nobody waits for it any more.
+        """
+        opening: Future[DuctDriver] = Future()
+
+        def give_up() -> None:
+            opening.cancel()
+
+        call.on_interrupt(give_up)
+        opener = threading.Thread(target=self._open, args=(opening,), name="duct open", daemon=True)
+        with self._mutex:
+            self._openers.add(opener)
+            try:
+                opener.start()
+            except RuntimeError as error:
+                self._openers.discard(opener)
+                raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from error
+        try:
+            with self.reporting():
+                duct = opening.result()
+        except CancelledError:
+            raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR)) from None
         return DuctFile(self, duct, self._pollers)
+
+    def _open(self, opening: Future[DuctDriver]) -> None:
+        """Open the card for whoever waits for it."""
+        try:
+            duct = self._open_card()
+        except BaseException as error:
+            # Whoever is gone need not know.
+            with contextlib.suppress(InvalidStateError):
+                opening.set_exception(error)
+        else:
+            try:
+                opening.set_result(duct)
+            except InvalidStateError:
+                closed(duct)
+        finally:
+            with self._mutex:
+                self._openers.discard(threading.current_thread())
 
     @contextlib.contextmanager
     def reporting(self) -> Iterator[None]:
@@ -83,8 +124,20 @@ class DuctDevice(Device):
             _LOG.error("nothing is captured from now on: %s: %s", capture.path, error.strerror)
 
     def close(self) -> None:
-        """Nobody has the device open any more."""
+        """Nobody has the device open any more; opens that were given up come to their end."""
+        with self._mutex:
+            openers = list(self._openers)
+        for opener in openers:
+            opener.join()
         self._pollers.close()
+
+
+def closed(duct: DuctDriver) -> None:
+    """End an open of the card. That it ends with an error is told to nobody but the log."""
+    try:
+        duct.close()
+    except DuctError as error:
+        _LOG.error("the card was closed with an error: %s", error.strerror)
 
 
 @final
@@ -117,7 +170,7 @@ class DuctFile(OpenFile):
     def write(self, data: bytes, call: Call) -> int:
         """One packet, header first. It is sent, or there is an error."""
         if call.offset:
-            raise InvalidArgumentError("a message has at most 31 buffers")
+            raise InvalidArgumentError("the buffers of a message touch at most 32 pages")
         interruption = self._interruption(call)
         with self._waiting():
             try:
@@ -163,10 +216,7 @@ class DuctFile(OpenFile):
     def release(self) -> None:
         """The last close stops the card, after what is queued was sent."""
         self._poller.close()
-        try:
-            self._duct.close()
-        except DuctError as error:
-            _LOG.error("the card was closed with an error: %s", error.strerror)
+        closed(self._duct)
 
     def _interruption(self, call: Call) -> Interruption | None:
         """What ends the driver's call when a signal comes for the caller."""

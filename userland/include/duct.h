@@ -19,7 +19,8 @@
  *                     whoever serves the device has ended
  *
  * A write returns when the card has sent the packet or, with O_NONBLOCK, when it is queued. A read
- * returns one packet, cut to the buffer. A call has at most 31 buffers. Call numbers are Linux'.
+ * returns one packet, cut to the buffer. The buffers of a call touch at most 32 pages, where one that
+ * crosses a boundary counts twice; 14 buffers always fit. Call numbers are Linux'.
  */
 #ifndef DUCT_H
 #define DUCT_H

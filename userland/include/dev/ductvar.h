@@ -9,10 +9,6 @@
 #include <sys/types.h>
 
 #include "../duct.h"
-
-/* What BSD's sys/cdefs.h, and no other, calls a function that does not return. */
-#ifndef __dead
-#define __dead __attribute__((__noreturn__))
-#endif
+#include "../sys/ioccom.h"
 
 #endif
