@@ -146,8 +146,13 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
     ),
     "next-slot-not-looked-at": KernelFault(
         "Pollers are not told that no packet waits any more.",
-        "    if (!*more)\n        TRY(NONE_WAITS(p));\n",
-        "",
+        "    if (!*more)\n        TRY(NONE_WAITS(p));\n    else if (!told)\n",
+        "    if (*more && !told)\n",
+    ),
+    "next-in-line-not-told": KernelFault(
+        "A packet is left behind the one taken, and neither the line nor pollers are told.",
+        "    else if (!told)\n        TRY(*more = ANOTHER_WAITS(p));\n",
+        "    (void)told;\n",
     ),
     "lock-kept": KernelFault(
         "The lock is kept while the payload is copied.", "    TRY(UNLOCK_SOON(p));\n", ""
@@ -159,8 +164,8 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
     ),
     "calls-run-together": KernelFault(
         "A call of a batch begins before the one before it has ended.",
-        "        TRY(NEXT_CALL(p));\n",
-        "",
+        "        TRY(mine = NEXT_CALL(p));\n",
+        "        mine = 1;\n",
     ),
 }
 """By name; each is the only change."""
