@@ -611,6 +611,7 @@ def doorbell_kept(s: State, later: State, by: By) -> Bool:
         forgotten = (later.card.flags == Flags.RESETTING) & ~after.look
         if ring is s.tx:
             forgotten |= starts & ~after.look & (later.tx.dev_i == 0)
+            parts.append(Implies(starts & later.card.started & ~s.card.started, ~after.look))
         parts += [
             If(
                 arrives,
@@ -656,8 +657,9 @@ def sleeps_until_woken(s: State, later: State, by: By, t: Number) -> Bool:
 def interrupts_are_served_once(s: State, later: State, by: By) -> Bool:
     """A vector that is served is not pending any more, and is raised only where there is a reason.
 
-    A completion sets its event bit once, and calls once unless a reset comes first; reading EVFLAGS
-    clears it, and so do the events that were read not call again. A spurious vector is the
+    A completion sets its event bit once, and calls once unless a reset comes first, and so does a
+    packet that is dropped. Nothing else than reading EVFLAGS, or a reset, clears the bit, so that
+    the events that were read do not call again. A spurious vector is the
     environment's, and so is one that is withdrawn.
     """
     t = by.choice("t")
@@ -671,11 +673,22 @@ def interrupts_are_served_once(s: State, later: State, by: By) -> Bool:
         Implies(leaves(s, later, t, Label.FATAL_IDLE), before.vector1 & ~after.vector1),
         Implies(leaves(s, later, t, Label.READ_EVENTS), ~events(later)),
         Implies(after.raising & ~before.raising, events(later)),
+        Implies(later.rx.dropped & ~s.rx.dropped, after.raising),
         *(
             Implies(later_ring.event & ~ring.event, ring.due & ~later_ring.due)
             for ring, later_ring in ((s.tx, later.tx), (s.cmd, later.cmd), (s.rx, later.rx))
         ),
         Implies(after.vector1 & ~before.vector1, after.flags == Flags.ERROR),
+        Implies(before.vector1 & ~after.vector1, leaves(s, later, t, Label.FATAL_IDLE)),
+        *(
+            Implies(bit & ~later_bit, leaves(s, later, t, Label.READ_EVENTS, Label.RESET))
+            for bit, later_bit in (
+                (s.tx.event, later.tx.event),
+                (s.cmd.event, later.cmd.event),
+                (s.rx.event, later.rx.event),
+                (s.rx.dropped, later.rx.dropped),
+            )
+        ),
     ]
     if by.party is not Party.ENVIRONMENT:
         parts.append(Implies(after.vector0 & ~before.vector0, before.raising & ~after.raising))

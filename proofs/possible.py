@@ -12,7 +12,7 @@ from typing import Final
 
 from engine.possible import Possible
 from engine.terms import Bool
-from model.state import Flags, Label, State
+from model.state import Flags, Label, Stage, State
 from model.thread_spec import (
     SLEEPS_CMD,
     SLEEPS_LIFE,
@@ -90,8 +90,9 @@ POSSIBLE: Final = (
     *_while("begin_filter", add=lambda s, t, remove, key: remove == 0,
             remove=lambda s, t, remove, key: remove != 0),
     # A card that acts unasked, fails, or lies
-    *_while("tx.look_ahead", unasked=lambda s: ~s.tx.look, stopping=lambda s: s.card.stopping),
-    *_while("cmd.look_ahead", unasked=lambda s: ~s.cmd.look),
+    *_while("tx.look_ahead", unasked=lambda s: ~s.tx.look, stopping=lambda s: s.card.stopping,
+            in_vain=lambda s: ~s.tx.owner[s.tx.dev_i]),
+    *_while("cmd.look_ahead", unasked=lambda s: ~s.cmd.look & (s.cmd.stage == Stage.IDLE)),
     *_while("tx.examine", before_the_doorbell=lambda s: s.tx.doorbells_arrived == s.tx.dev),
     *_while("cmd.examine", before_the_doorbell=lambda s: s.cmd.doorbells_arrived == s.cmd.dev),
     *_while("card.fatal_error", working=lambda s: s.card.flags == Flags.CLEAR,
@@ -106,6 +107,7 @@ POSSIBLE: Final = (
             of_a_held_slot=lambda s, k, length: s.rx.held[k]),
     # Calls that are interrupted, and sleeps that end without a reason
     *_by_thread("interrupt", *SLEEPS_TX, *SLEEPS_CMD, *SLEEPS_RX),
+    *_by_thread("wake", *SLEEPS_TX, Label.CMD_WAIT, Label.OPEN_ENTER),
     *_by_thread("interrupt_open", Label.OPEN_ENTER),
     *_by_thread("spurious_wakeup", *SLEEPS_TX, *SLEEPS_CMD, *SLEEPS_RX, *SLEEPS_LIFE),
 )  # fmt: skip
