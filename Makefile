@@ -61,7 +61,7 @@ format: env ## rewrite the source as make test wants it
 
 env: ## only make the environment
 	@sh bin/environment $(PYTHON)
-	@[ ! -d impl/datapath ] || $(VENV)/bin/python -m impl.datapath.build
+	@[ ! -d impl/datapath ] || $(VENV)/bin/python -c 'from impl.datapath import build; build.build_missing()'
 
 clean: ## remove the environment and everything that was made
 	rm -rf $(VENV) $(VENV).before .lab .proof-answers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info impl/datapath/*.so

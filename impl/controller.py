@@ -292,7 +292,8 @@ class Controller:
         if not self.receive.waiters and self._packet_waits():
             return
         if not wait.blocking:
-            raise WouldBlockError("no packet waits that nobody is in line for")
+            others = self.receive.waiters
+            raise WouldBlockError("others are in line for packets" if others else "no packet waits")
         try:
             self._wait_in_line(wait)
         except CardFailedError:

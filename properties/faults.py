@@ -106,7 +106,7 @@ _WAIT_IF_BLOCKING: Final = "        if wait.blocking:\n" + _SUBMIT_WAIT
 _AWAIT_PACKET: Final = "                self._sleep(WaitQueue.READERS, wait)\n"
 _READERS_TURN: Final = "                if line[0] is place and self._packet_waits():\n"
 _NOBODY_IN_LINE: Final = "        if not self.receive.waiters and self._packet_waits():\n"
-_NO_PACKET: Final = '            raise WouldBlockError("no packet waits that nobody'
+_NO_PACKET: Final = "            others = self.receive.waiters\n            raise WouldBlockError("
 _WAKE_LIFE: Final = "        self.runtime.wake(WaitQueue.LIFE)\n"
 _MY_TURN: Final = "            if ring.waiters[0] is place and ring.room:\n"
 _ROOM: Final = (

@@ -1,4 +1,4 @@
-"""Build the C kernel of the rings: `python -m impl.datapath.build`, which `make env` does.
+"""Build the C kernel of the rings, which `make env` does where there is a compiler.
 
 There is no need for it. Without a C compiler or the headers of Python one line says so, and the
 driver does the same in Python.
@@ -17,7 +17,7 @@ from typing import Final
 from impl.datapath.loader import KernelError, load
 from impl.datapath.version import FOLDER, LAYOUT, path_of, source_digest
 
-__all__ = ["BuildError", "build", "main"]
+__all__ = ["BuildError", "build", "build_missing"]
 
 FLAGS: Final = ("-O2", "-std=gnu11", "-fPIC", "-shared", "-Wall", "-Wextra")
 HEADER: Final = "Python.h"
@@ -68,8 +68,8 @@ def build(
     return target
 
 
-def main() -> int:
-    """Build what is missing or of another version; the status is 0 in any case.
+def build_missing() -> None:
+    """Build what is missing or of another version, or say why it is not built.
 
     Nothing is said if all is there, since every make asks for it.
     """
@@ -82,8 +82,3 @@ def main() -> int:
                 print(f"C kernel: {name} is built", file=sys.stderr)
     except BuildError as problem:
         print(f"C kernel: not built, since {problem}; Python does the same", file=sys.stderr)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
