@@ -247,6 +247,14 @@ class DeviceFile(PacketCalls):
         source, destination, _ = USER_HEADER.codec.unpack(message[: USER_HEADER.size])
         return Packet(source, destination, message[USER_HEADER.size :])
 
+    def _receive_into(
+        self, packets: list[Packet], most: int, blocking: bool, timeout: float | None
+    ) -> None:
+        packets.append(self.receive(blocking=blocking, timeout=timeout))
+        with contextlib.suppress(WouldBlockError):
+            while len(packets) < most:
+                packets.append(self.receive(blocking=False))
+
     def receive_view(self, **_: object) -> NoReturn:
         """A file copies what it gives.
 

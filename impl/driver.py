@@ -37,7 +37,7 @@ from impl.packet import (
     outgoing,
     parse_message,
 )
-from impl.packet_calls import PacketCalls, check_most, check_timeout, check_whole
+from impl.packet_calls import PacketCalls, check_timeout, check_whole
 from impl.polling import Direction, Poller
 from impl.settings import Monitoring, Settings
 from impl.watch import Watch
@@ -297,28 +297,10 @@ class DuctDriver(PacketCalls):
         self._receive(packets, 1, self._wait(blocking, timeout, interruption))
         return packets[0]
 
-    def receive_batch(
-        self, most: int, *, blocking: bool = True, timeout: float | None = None
-    ) -> list[Packet]:
-        """Wait for a packet; return it and those that are there behind it, `most` at the most.
-
-        An error behind the first packet ends the batch. What was received before is returned, and
-        the next call that receives raises the error.
-
-        Raises:
-            InvalidArgumentError: `most` is not 1 or more.
-            The errors of `receive`.
-        """
-        check_most(most)
-        packets: list[Packet] = []
-        try:
-            self._receive(packets, most, self._wait(blocking, timeout))
-        except Exception as error:
-            if not packets:
-                raise
-            # It may be about a packet that is lost with it, so that nobody meets it again.
-            self.owed.append(error)
-        return packets
+    def _receive_into(
+        self, packets: list[Packet], most: int, blocking: bool, timeout: float | None
+    ) -> None:
+        self._receive(packets, most, self._wait(blocking, timeout))
 
     def _receive(self, packets: list[Packet], most: int, wait: Wait) -> None:
         self._raise_owed()

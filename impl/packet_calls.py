@@ -40,6 +40,12 @@ class PacketCalls(abc.ABC):
     def receive(self, *, blocking: bool = True, timeout: float | None = None) -> Packet:
         """Wait for a packet and return it."""
 
+    @abc.abstractmethod
+    def _receive_into(
+        self, packets: list[Packet], most: int, blocking: bool, timeout: float | None
+    ) -> None:
+        """Wait for a packet; append it, and those that are there behind it, as they come."""
+
     @property
     @abc.abstractmethod
     def closed(self) -> bool:
@@ -77,16 +83,14 @@ class PacketCalls(abc.ABC):
             The errors of `receive`.
         """
         check_most(most)
-        packets = [self.receive(blocking=blocking, timeout=timeout)]
-        while len(packets) < most:
-            try:
-                packets.append(self.receive(blocking=False))
-            except WouldBlockError:
-                break
-            except Exception as error:
-                # It may be about a packet that is lost with it, so that nobody meets it again.
-                self.owed.append(error)
-                break
+        packets: list[Packet] = []
+        try:
+            self._receive_into(packets, most, blocking, timeout)
+        except Exception as error:
+            if not packets:
+                raise
+            # It may be about a packet that is lost with it, so that nobody meets it again.
+            self.owed.append(error)
         return packets
 
     def __iter__(self) -> Iterator[Packet]:
