@@ -2,13 +2,15 @@
 
 A question is known by the SHA-256 of everything that its answer depends on: the SMT-LIB text, the
 solver and its version, what the solver was told, its limits and seed among that. Only proofs are
-kept. Whatever else was said is asked again.
+kept. Whatever else was said is asked again. What a random run has shown is known by the SHA-256 of
+all that the run depends on (`engine.digest`); of a run on which a fault shows the path is noted, to
+be replayed (`engine.replay`).
 
-The file is a line that says what it is, and a line for each answer: the question's SHA-256 and a
-checksum. A line is appended in one write, so that runs at the same time do not mix theirs up. A
-line that is damaged, or half written, is passed over; a file that does not begin as it must is
-refused and left alone. This guards against accidents, not against malice: whoever may write the
-file can compute checksums too. `--fresh` asks everything anew.
+The file is a line that says what it is, and a line for each answer: the question's SHA-256, a
+checksum, and the note if there is one. A line is appended in one write, so that runs at the same
+time do not mix theirs up. A line that is damaged, or half written, is passed over; a file that does
+not begin as it must is refused and left alone. This guards against accidents, not against malice:
+whoever may write the file can compute checksums too. `--fresh` asks everything anew.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from engine.solvers import OPTIONS, version
 __all__ = ["Answers", "ForeignFileError", "key_of"]
 
 HEAD: Final = b"answers kept by a proof, format 1: SHA-256 of what was proved, checksum\n"
-LINE: Final = re.compile(rb"([0-9a-f]{64}) ([0-9a-f]{16})")
+LINE: Final = re.compile(rb"([0-9a-f]{64}) ([0-9a-f]{16})(?: ([ -~]+))?")
 MOST: Final = 200_000
 """How many answers a file may hold; the older half is dropped when there are more."""
 
@@ -56,8 +58,8 @@ class Answers:
             OSError: it cannot be read.
         """
         self.path = path
-        self._earlier: dict[str, None] = {}
-        self._added: set[str] = set()
+        self._earlier: dict[str, str] = {}
+        self._added: dict[str, str] = {}
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -66,8 +68,11 @@ class Answers:
             raise ForeignFileError(f"{path} does not hold kept answers")
         for line in data[len(HEAD) :].split(b"\n"):
             parts = LINE.fullmatch(line)
-            if parts is not None and parts[2] == _checksum(parts[1]):
-                self._earlier[parts[1].decode()] = None
+            if parts is None:
+                continue
+            key, note = parts[1].decode(), (parts[3] or b"").decode()
+            if parts[2].decode() == _checksum(key, note):
+                self._earlier[key] = note
         if len(self._earlier) > MOST:
             self._shorten()
 
@@ -78,12 +83,19 @@ class Answers:
     def __len__(self) -> int:
         return len(self._earlier)
 
-    def add(self, key: str) -> None:
-        """Note for later runs that the question with this key is proved, if that can be written."""
-        if key not in self._earlier and key not in self._added:
-            self._added.add(key)
+    def note(self, key: str) -> str:
+        """What an earlier run noted of the question with this key; "" if there is nothing."""
+        return self._earlier.get(key, "")
+
+    def add(self, key: str, note: str = "") -> None:
+        """Note for later runs that the question with this key is proved, if that can be written.
+
+        `note` is printable ASCII; of two notes the later one counts.
+        """
+        if note != self._added.get(key, self._earlier.get(key)):
+            self._added[key] = note
             with contextlib.suppress(OSError):
-                self._append(_line(key))
+                self._append(_line(key, note))
 
     def _append(self, line: bytes) -> None:
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
@@ -96,16 +108,16 @@ class Answers:
 
     def _shorten(self) -> None:
         """Write the file anew with the younger half, as a whole or not at all."""
-        kept = list(self._earlier)[-(MOST // 2) :]
-        self._earlier = dict.fromkeys(kept)
+        self._earlier = dict(list(self._earlier.items())[-(MOST // 2) :])
         beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-        beside.write_bytes(HEAD + b"".join(map(_line, kept)))
+        beside.write_bytes(HEAD + b"".join(_line(*item) for item in self._earlier.items()))
         beside.replace(self.path)
 
 
-def _checksum(key: bytes) -> bytes:
-    return hashlib.sha256(b"proved " + key).hexdigest()[:16].encode()
+def _checksum(key: str, note: str) -> str:
+    return hashlib.sha256(f"proved {key}{note}".encode()).hexdigest()[:16]
 
 
-def _line(key: str) -> bytes:
-    return key.encode() + b" " + _checksum(key.encode()) + b"\n"
+def _line(key: str, note: str) -> bytes:
+    parts = [key, _checksum(key, note), *([note] if note else [])]
+    return " ".join(parts).encode() + b"\n"

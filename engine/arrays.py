@@ -8,49 +8,35 @@ arrays as they were: functions of an index, of which solvers know more than of a
 
 from __future__ import annotations
 
-from typing import TypeAlias
+import functools
 
 from engine.terms import If, Number, Term, rebuilt, select
 
-__all__ = ["Reads", "spelt_out"]
-
-Reads: TypeAlias = dict[Term | tuple[Term, Term], Term]
-"""What is spelt out already: terms, and reads of an array at an index."""
+__all__ = ["spelt_out"]
 
 
-def spelt_out(term: Term, done: Reads) -> Term:
+@functools.cache
+def spelt_out(term: Term) -> Term:
     """A term that means the same and reads no array that is changed in it.
 
-    Args:
-        term: Any term; an array in it is there to be read.
-        done: What is spelt out already; added to.
+    An array in it is there to be read. Questions share terms: each is spelt out once.
     """
-    known = done.get(term)
-    if known is None:
-        arguments = tuple(spelt_out(item, done) for item in term.arguments)
-        if term.operation == "select":
-            array, index = arguments
-            known = _read(array, index, done)  # type: ignore[arg-type]
-        else:
-            known = rebuilt(term, arguments)
-        done[term] = known
-    return known
+    arguments = tuple(map(spelt_out, term.arguments))
+    if term.operation == "select":
+        return _read(*arguments)
+    return rebuilt(term, arguments)
 
 
-def _read(array: Term, index: Number, done: Reads) -> Term:
-    key = (array, index)
-    known = done.get(key)
-    if known is None:
-        match array.operation:
-            case "fill":
-                (known,) = array.arguments
-            case "store":
-                base, place, value = array.arguments
-                known = If(place == index, value, _read(base, index, done))  # type: ignore[call-overload]
-            case "if":
-                test, one, two = array.arguments
-                known = If(test, _read(one, index, done), _read(two, index, done))  # type: ignore[call-overload]
-            case _:
-                known = select(array, index)
-        done[key] = known
-    return known
+@functools.cache
+def _read(array: Term, index: Number) -> Term:
+    match array.operation:
+        case "fill":
+            return array.arguments[0]
+        case "store":
+            base, place, value = array.arguments
+            return If(place == index, value, _read(base, index))  # type: ignore[call-overload,no-any-return]
+        case "if":
+            test, one, two = array.arguments
+            return If(test, _read(one, index), _read(two, index))  # type: ignore[call-overload,no-any-return]
+        case _:
+            return select(array, index)

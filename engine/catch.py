@@ -53,6 +53,7 @@ class Catch:
         note: In which sense the run is shortest, and how much was searched.
         boot: How many steps of the trace come before the part that was searched for.
         story: What these steps do, in words.
+        kept: An earlier run found it, and here it was replayed (`engine.replay`).
     """
 
     fault: Fault
@@ -65,6 +66,7 @@ class Catch:
     note: str
     boot: int
     story: str
+    kept: bool = False
 
 
 @attrs.frozen

@@ -77,8 +77,8 @@ def discharge(
     start = time.perf_counter()
     entry = known.entries[obligation.id]
     if entry.witness is not None:
-        detail = entry.witness()
-        return Verdict("refuted" if detail else "proved", time.perf_counter() - start, detail)
+        detail, kept = _run(entry, past.answers)
+        return Verdict("refuted" if detail else "proved", time.perf_counter() - start, detail, kept)
     decider = _Decider(
         known.theory, Arithmetic(obligation.arithmetic), ring_size, solver, seed, past
     )
@@ -102,6 +102,20 @@ def discharge(
         is not Answer.UNSATISFIABLE
     ]
     return Verdict(RESULTS[found.answer], time.perf_counter() - start, ", ".join(broken))
+
+
+def _run(entry: Entry, answers: Answers | None) -> tuple[str, bool]:
+    """What a run lacks, empty if nothing; and whether it is an earlier run that lacked nothing."""
+    assert entry.witness is not None
+    if answers is None or entry.basis is None:
+        return entry.witness(), False
+    key = entry.basis()
+    if key in answers:
+        return "", True
+    missing = entry.witness()
+    if not missing:
+        answers.add(key)
+    return missing, False
 
 
 def answer_of(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
+from engine.digest import digest, of_term
 from engine.protocol import System
 from engine.question import Entry
 from engine.samples import Samples
@@ -39,8 +40,16 @@ class Possible:
 
 def shown(system: System, samples: Samples, item: Possible) -> bool:
     """Whether the step may be taken in that situation in a state that is reached."""
+    return samples.reach(system.named(item.rule), _situation(system, item))
+
+
+def _situation(system: System, item: Possible) -> Bool:
     step = system.named(item.rule)
-    return samples.reach(step, step.guard & item.when(system.protocol.symbols, *step.parameters))
+    return step.guard & item.when(system.protocol.symbols, *step.parameters)
+
+
+def _basis(system: System, samples: Samples, item: Possible) -> str:
+    return digest("possible", item.rule, of_term(_situation(system, item)), samples.basis)
 
 
 def _missing(system: System, samples: Samples, item: Possible) -> str:
@@ -59,5 +68,5 @@ def obligations(
             f"vacuity/possible/{item.rule}/{item.name}", "vacuity", "vacuity",
             f"may happen with {item.name}: {system.named(item.rule).rule.meaning}",
             None, functools.partial(_missing, system, samples, item), (Arithmetic.INTEGER,),
-            stands_on=(),
+            stands_on=(), basis=functools.partial(_basis, system, samples, item),
         )  # fmt: skip

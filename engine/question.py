@@ -67,6 +67,8 @@ class Entry:
             some dozen at a time. Each by itself where it is empty.
         stands_on: The properties without which the answer means nothing: what it assumes.
         text: What is asked, as SMT-LIB text, where it is about no state of the protocol.
+        basis: Gives the digest of all that the outcome of `witness` depends on; None to have it
+            run every time.
     """
 
     id: str
@@ -79,6 +81,7 @@ class Entry:
     together: str = ""
     stands_on: tuple[str, ...] = (INVARIANT,)
     text: str = ""
+    basis: Callable[[], str] | None = None
 
     @builtins.property
     def topic(self) -> str:

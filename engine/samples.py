@@ -17,6 +17,7 @@ from typing import Final
 import attrs
 
 from engine.claims import ANY
+from engine.digest import digest
 from engine.executor import Executor
 from engine.protocol import System
 from engine.question import Question
@@ -58,6 +59,11 @@ class Samples:
     def __init__(self, system: System, settings: Sequence[Setting]) -> None:
         self._system = system
         self._settings = settings
+
+    @functools.cached_property
+    def basis(self) -> str:
+        """The digest of all that the states depend on."""
+        return digest("samples", *(setting.digest(self._system) for setting in self._settings))
 
     @functools.cached_property
     def _pools(self) -> list[_Pool]:

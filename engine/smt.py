@@ -18,7 +18,7 @@ from typing import Final
 
 import attrs
 
-from engine.arrays import Reads, spelt_out
+from engine.arrays import spelt_out
 from engine.terms import Bool, Sort, Term
 from engine.terms import ring_size as ring_size_symbol
 
@@ -177,9 +177,8 @@ def script(
         comment: What the question is, for a reader of the file.
         labels: Names for some of the assertions, by which a solver can say that it needed them.
     """
-    done: Reads = {}
-    named = {spelt_out(term, done): label for term, label in (labels or {}).items()}
-    terms = list(dict.fromkeys(spelt_out(term, done) for term in assertions))
+    named = {spelt_out(term): label for term, label in (labels or {}).items()}
+    terms = list(dict.fromkeys(map(spelt_out, assertions)))
     writer = _Writer(arithmetic, bits, machine)
     writer.define([ring_size_symbol(), *terms])
     lines = [f"; {line}" for line in comment.splitlines()]

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import attrs
 
+from engine.digest import digest, of_system, of_term
 from engine.executor import Executor
 from engine.leads_to import Promise, parameters_of, premise_holds
 from engine.protocol import System
@@ -20,7 +21,7 @@ from engine.question import Entry
 from engine.rules import Choice, Parameter, parameter_symbol
 from engine.scope import FlatState, Scope
 from engine.smt import Arithmetic
-from engine.terms import Sort, Term, substitute, symbol
+from engine.terms import Bool, Sort, Term, substitute, symbol
 
 __all__ = ["Setting", "Witnesses", "obligations"]
 
@@ -38,7 +39,7 @@ class Setting:
     """A size of system to run, and for how long.
 
     Attributes:
-        scope: The sizes.
+        scope: The sizes; it leaves no rules out.
         start: Variables that differ from their values at power-on, by name.
         without: Rules that are left out, since a random run would never get far with them. From
             now and then on, a part of the run goes on with all rules.
@@ -51,6 +52,11 @@ class Setting:
     without: frozenset[str] = frozenset()
     steps: int = 100_000
     seed: int = 1
+
+    def digest(self, system: System) -> str:
+        """The digest of all that the run of a system in this setting depends on."""
+        start, without = sorted(self.start.items()), sorted(self.without)
+        return digest(of_system(system, self.scope), start, without, self.steps, self.seed)
 
 
 class _Run:
@@ -96,6 +102,10 @@ class Witnesses:
         self._runs = [_Run(system, setting) for setting in settings]
 
     @functools.cached_property
+    def _basis(self) -> str:
+        return digest(*(run.setting.digest(run.system) for run in self._runs))
+
+    @functools.cached_property
     def rules_seen(self) -> frozenset[str]:
         """The rules that happened in the runs."""
         names = {step.rule.name for step in self._system.transitions}
@@ -110,12 +120,30 @@ class Witnesses:
         """An empty text if the rule happened in some run, else what is missing."""
         return "" if name in self.rules_seen else f"no run reached {name}"
 
+    def rule_basis(self, name: str) -> str:
+        """The digest of all that `rule` depends on."""
+        return digest("rule", name, self._basis)
+
     def premise(self, promise: Promise) -> str:
         """An empty text if the premise held in some sampled state, else what is missing."""
         held = self._held(promise)
         return "" if held else f"no run reached the premise of {promise.name}"
 
+    def premise_basis(self, promise: Promise) -> str:
+        """The digest of all that `premise` depends on."""
+        never, ranges = self._never(promise)
+        return digest("premise", of_term(never), sorted(ranges.items()), self._basis)
+
     def _held(self, promise: Promise) -> bool:
+        never, ranges = self._never(promise)
+        for run in self._runs:
+            fails_to_arise = run.free.predicate(never, **ranges)
+            if not all(fails_to_arise(state) for state in run.samples[1]):
+                return True
+        return False
+
+    def _never(self, promise: Promise) -> tuple[Bool, dict[str, Choice]]:
+        """That the premise does not hold, and what its parameters range over."""
         values: dict[Term, Term] = {}
         ranges: dict[str, Choice] = {}
         for name, term in zip(promise.parameters, parameters_of(promise), strict=True):
@@ -124,12 +152,7 @@ class Witnesses:
             else:
                 ranges[name] = CHOICES[name]
                 values[term] = parameter_symbol(Parameter(name, CHOICES[name]))
-        never = ~substitute(premise_holds(self._system.protocol, promise), values)
-        for run in self._runs:
-            fails_to_arise = run.free.predicate(never, **ranges)
-            if not all(fails_to_arise(state) for state in run.samples[1]):
-                return True
-        return False
+        return ~substitute(premise_holds(self._system.protocol, promise), values), ranges
 
 
 def obligations(
@@ -142,12 +165,12 @@ def obligations(
             f"vacuity/rule/{step.rule.name}", "vacuity", "vacuity",
             f"happens in a run from power-on: {step.rule.meaning}",
             None, functools.partial(witnesses.rule, step.rule.name), (Arithmetic.INTEGER,),
-            stands_on=(),
+            stands_on=(), basis=functools.partial(witnesses.rule_basis, step.rule.name),
         )  # fmt: skip
     for promise in promises:
         yield Entry(
             f"vacuity/premise/{promise.name}", "vacuity", "vacuity",
             f"arises in a run from power-on: {promise.meaning}",
             None, functools.partial(witnesses.premise, promise), (Arithmetic.INTEGER,),
-            stands_on=(),
+            stands_on=(), basis=functools.partial(witnesses.premise_basis, promise),
         )  # fmt: skip

@@ -275,10 +275,12 @@ def test_a_second_run_says_which_answers_were_kept(tmp_path, capsys, monkeypatch
     assert "kept" not in capsys.readouterr().out
     monkeypatch.setattr("engine.discharge.ask", None)
     data, kept = run(path, "--answers", str(path), "--junit", str(tmp_path / "result.xml"))
-    # The rest are runs, and what is true by its form.
-    assert {"step/take", "property/taken", "rule/fair-run"} <= {name for name, _ in kept}
+    # The rest is true by its form.
+    names = {name for name, _ in kept}
+    assert {"step/take", "property/taken", "rule/fair-run", "vacuity/rule/take"} <= names
     assert data["summary"]["kept"] == len(kept) > 9
-    told = rf"in [\d.]+ s; {len(kept)} answers kept from earlier runs\.$"
+    assert (data["summary"]["faults_replayed"], data["faults"][0]["replayed"]) == (1, True)
+    told = rf"s; {len(kept)} answers kept from earlier runs, 1 fault shown by a run replayed\.$"
     assert re.search(told, capsys.readouterr().out, re.MULTILINE)
     cases = ElementTree.parse(tmp_path / "result.xml").getroot().iter("testcase")
     notes = [case.findtext("system-out") for case in cases]

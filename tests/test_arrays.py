@@ -40,7 +40,7 @@ def operations(term):
 def test_a_read_that_is_spelt_out_gives_what_the_read_gives(changes, index, values):
     array = changed(changes)
     read = If(array[index] < index, array[index], array[array[index]])
-    spelt = spelt_out(read, {})
+    spelt = spelt_out(read)
     assert evaluate(spelt, values) == evaluate(read, values)
     assert operations(spelt).isdisjoint({"store", "fill"})
 

@@ -137,7 +137,8 @@ def _past(theory: Theory, options: Options) -> Past:
     from engine.discharge import Past
 
     answers = None
-    if options.answers is not None:
+    # Who asks for one fault wants to see a shortest run.
+    if options.answers is not None and options.fault is None:
         try:
             answers = Answers(options.answers)
         except ForeignFileError as error:

@@ -189,14 +189,15 @@ def _parser(theory: Theory) -> _Parser:
     add(
         "--fresh",
         action="store_true",
-        help="ask everything anew: neither believe nor write the file of kept answers",
+        help="ask everything anew: neither use nor write the file of kept answers",
     )
     where = "none are kept" if theory.answers is None else os.path.relpath(theory.answers)
     add(
         "--answers",
         metavar="FILE",
         help="where proved answers are kept, by the SHA-256 of the question's text, solver, "
-        f"version, limits and seed (default: {where})",
+        "version, limits and seed, and the runs on which faults show, which are replayed "
+        f"(default: {where})",
     )
     add(
         "--no-hints",

@@ -301,10 +301,16 @@ class Report:
             yield f"Obligations {said if hold else 'were asked'} {self._extent()}."
 
     def _kept(self) -> str:
-        """How many answers no solver gave in this run."""
-        count = self.summary()["kept"]
-        which = "an earlier run" if count == 1 else "earlier runs"
-        return f"; {count:,} answer{'s' * (count != 1)} kept from {which}" if count else ""
+        """How many answers are not of this run, and how many faults were not searched for."""
+        summary = self.summary()
+        answers, faults = summary["kept"], summary["faults_replayed"]
+        parts = []
+        if answers:
+            which = "an earlier run" if answers == 1 else "earlier runs"
+            parts.append(f"{answers:,} answer{'s' * (answers != 1)} kept from {which}")
+        if faults:
+            parts.append(f"{faults:,} fault{'s' * (faults != 1)} shown by a run replayed")
+        return f"; {', '.join(parts)}" if parts else ""
 
     def _extent(self) -> str:
         size = self.options.ring_size
@@ -357,6 +363,7 @@ class Report:
             "kept": sum(entry.kept for entry in self.entries()),
             "faults": len(self.faults),
             "faults_caught": caught,
+            "faults_replayed": sum(found.kept for found in self._catches.values()),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -395,11 +402,13 @@ class Report:
             "title": fault.title,
             "seconds": 0.0,
             "note": "not reached",
+            "replayed": False,
         }
         found = self.catch(fault)
         if found is not None:
             run = found.trace.to_json()
             data |= {"ring_size": found.ring_size, "steps": found.steps, "note": found.note}
+            data["replayed"] = found.kept
             data |= {"seconds": round(found.seconds, 4), "trace": run.pop("steps"), "run": run}
         return data
 

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
-from engine.catch import Catch, catch
+from engine.catch import Catch
 from engine.faults import Fault
 from engine.hints import Hint
 from engine.obligations import Catalogue, Obligation, Verdict
+from engine.replay import catch_again
 from engine.theory import Theory
 
 if TYPE_CHECKING:
@@ -81,12 +82,13 @@ class Source:
         from engine.discharge import NOTHING, discharge, find_hint, script
 
         known = Catalogue.of(theory)
+        past = NOTHING if past is None else past
         return cls(
             known.obligations,
-            functools.partial(discharge, known, past=NOTHING if past is None else past),
+            functools.partial(discharge, known, past=past),
             functools.partial(script, known),
             theory.faults,
-            functools.partial(catch, theory),
+            functools.partial(catch_again, theory, answers=past.answers),
             known.group_of,
             known.foundation,
             functools.partial(find_hint, known),
