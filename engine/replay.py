@@ -79,7 +79,7 @@ def catch_again(
     """
     if answers is None or ring_size is not None:
         return catch(theory, fault, ring_size=ring_size, seed=seed)
-    key = digest("run", theory.place, fault.id)
+    key = digest("run", theory.protocol.name, fault.id)
     found = _replayed(theory, fault, answers.note(key))
     if found is None:
         found = catch(theory, fault, seed=seed)

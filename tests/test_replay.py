@@ -28,7 +28,7 @@ BOTH = [(WHOLE, "forgets"), *((MAILBOX, fault.id) for fault in MAILBOX.faults)]
 
 
 def key_of_run(theory, name):
-    return digest("run", theory.place, name)
+    return digest("run", theory.protocol.name, name)
 
 
 def fault_of(theory, name):
