@@ -31,22 +31,28 @@ class _Turn:
 
 @final
 class FairLock:
-    """A lock that threads get in the order in which they ask for it."""
+    """A lock that threads get in the order in which they ask for it.
+
+    Where nobody is in line it is one lock of the interpreter's, taken and given back. Only who has
+    it takes anybody out of the line. Each operation on that lock and on the line is one step to
+    other threads, also where threads run without the interpreter's own lock; nothing else is asked
+    of the interpreter.
+    """
 
     def __init__(self) -> None:
-        self._mutex = threading.Lock()
+        self._taken = threading.Lock()
         self._line: deque[_Turn] = deque()
-        self._taken = False
 
     def acquire(self) -> BaseException | None:
         """Wait for the lock, whatever happens; returns what a signal handler raised meanwhile."""
-        with self._mutex:
-            if not self._taken:
-                self._taken = True
-                return None
-            turn = _Turn()
-            turn.alarm.acquire()
-            self._line.append(turn)
+        if not self._line and self._taken.acquire(False):
+            return None
+        turn = _Turn()
+        turn.alarm.acquire()
+        self._line.append(turn)
+        if self._taken.acquire(False):
+            # Whoever gave it back may have looked at the line before.
+            self.release()
         interruption: BaseException | None = None
         while not turn.came:
             try:
@@ -57,13 +63,14 @@ class FairLock:
 
     def release(self) -> None:
         """Give the lock to the next in line."""
-        with self._mutex:
-            if self._line:
-                turn = self._line.popleft()
-                turn.came = True
-                turn.alarm.release()
-            else:
-                self._taken = False
+        while not self._line:
+            self._taken.release()
+            # Somebody may have come into line who found it taken: nobody but this thread knows.
+            if not self._line or not self._taken.acquire(False):
+                return
+        turn = self._line.popleft()
+        turn.came = True
+        turn.alarm.release()
 
 
 @attrs.define(eq=False)
@@ -83,6 +90,10 @@ class ThreadRuntime(Runtime):
         self._cancelled: weakref.WeakSet[Any] = weakref.WeakSet()
         self._readiness = Readiness()
         self._threads: list[threading.Thread] = []
+        # Without a function of this class in between, which would take as long as they do.
+        self.unlock = self._lock.release  # type: ignore[method-assign]
+        self.set_readable = self._readiness.set_readable  # type: ignore[method-assign]
+        self.set_writable = self._readiness.set_writable  # type: ignore[method-assign]
 
     def lock(self) -> None:
         interruption = self._lock.acquire()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -70,10 +71,10 @@ def test_a_lock_that_nobody_waits_for_is_kept_when_it_is_given_up_for_a_while():
     runtime = ThreadRuntime()
     runtime.lock()
     runtime.unlock_soon()
-    assert runtime._lock._taken
+    assert held(runtime)
     assert not runtime.relock()
     runtime.unlock()
-    assert not runtime._lock._taken
+    assert not held(runtime)
     runtime.close()
 
 
@@ -113,6 +114,56 @@ def test_one_thread_at_a_time_has_the_lock():
     assert [thread.join().error for thread in [Background(work) for _ in range(6)]] == [None] * 6
     assert most == [1]
     assert lock.acquire() is None
+
+
+class StaleLine(deque):
+    """The line as a thread finds it that looks just before somebody else comes into it."""
+
+    look, comes = 0, None
+
+    def __bool__(self):
+        seen = len(self) > 0
+        self.look -= 1
+        if self.look == 0:
+            self.comes()
+        return seen
+
+
+@pytest.mark.parametrize("look", [1, 2])
+def test_who_comes_while_the_lock_is_given_back_gets_it(look):
+    lock, coming = FairLock(), []
+    got = threading.Event()
+
+    def ask():
+        lock.acquire()
+        got.set()
+        lock.release()
+
+    def comes():
+        coming.append(Background(ask))
+        until(lambda: got.is_set() or len(lock._line) > 0)
+
+    lock._line = StaleLine()
+    lock.acquire()
+    lock._line.look, lock._line.comes = look, comes
+    lock.release()
+    (thread,) = coming
+    assert thread.join().error is None
+    assert not lock._taken.locked()
+
+
+def test_who_finds_the_lock_taken_that_is_given_back_before_it_is_in_line_gets_it(monkeypatch):
+    lock, turn = FairLock(), threads._Turn
+
+    def late():
+        lock.release()
+        return turn()
+
+    monkeypatch.setattr(threads, "_Turn", late)
+    lock.acquire()
+    assert Background(lock.acquire).join().error is None
+    lock.release()
+    assert not lock._taken.locked()
 
 
 class Alarm:
@@ -184,7 +235,7 @@ def runtime():
 
 def held(runtime):
     """Whether somebody has the lock; in these tests nobody else would."""
-    return runtime._lock._taken
+    return runtime._lock._taken.locked()
 
 
 def sleeping(runtime):
@@ -426,7 +477,7 @@ def test_a_signal_ends_a_sleep_with_the_lock_held():
         try:
             runtime.sleep(WaitQueue.READERS)
         except KeyboardInterrupt:
-            print("interrupted", "with" if runtime._lock._taken else "without", "the lock")
+            print("interrupted", "with" if runtime._lock._taken.locked() else "without", "the lock")
         print(len(runtime._sleepers[WaitQueue.READERS]), "sleepers are left")
         runtime.unlock()
         others_work()
@@ -451,7 +502,7 @@ def test_a_signal_that_interrupts_a_sleeper_on_its_way_to_the_lock_leaves_it_wit
         try:
             runtime.sleep(WaitQueue.READERS)
         except KeyboardInterrupt:
-            print("interrupted", "with" if runtime._lock._taken else "without", "the lock")
+            print("interrupted", "with" if runtime._lock._taken.locked() else "without", "the lock")
         runtime.unlock()
         others_work()
     """) == ["interrupted with the lock", "others work"]
@@ -499,7 +550,7 @@ def test_a_signal_while_the_lock_is_asked_for_again_is_raised_with_the_lock():
         try:
             runtime.relock()
         except KeyboardInterrupt:
-            print("interrupted", "with" if runtime._lock._taken else "without", "the lock")
+            print("interrupted", "with" if runtime._lock._taken.locked() else "without", "the lock")
         runtime.unlock()
         others_work()
     """) == ["interrupted with the lock", "others work"]
