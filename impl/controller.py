@@ -216,8 +216,7 @@ class Controller:
         self.runtime.set_readable(False)
 
     def _next_call(self) -> bool:
-        self._count_out()
-        self.runtime.unlock()
+        self._leave()
         interruption = self.lock_at_all_costs()
         self.inside += 1
         if interruption is not None:
@@ -371,7 +370,7 @@ class Controller:
         ring.waiters.append(place)
         try:
             while handed_over < len(batch):
-                if not ring.room and unannounced:
+                if unannounced and not ring.room:
                     # The card must know of the others before anybody waits for it.
                     unannounced = False
                     self._announce(ring)
@@ -439,11 +438,12 @@ class Controller:
 
     def _enter(self, wait: Wait) -> None:
         self.runtime.lock()
-        try:
-            self._check(wait)
-        except BaseException:
-            self.runtime.unlock()
-            raise
+        if self.failed or self.life is not Life.OPEN:
+            try:
+                self._check(wait)
+            except BaseException:
+                self.runtime.unlock()
+                raise
         self.inside += 1
 
     def lock_at_all_costs(self) -> BaseException | None:
@@ -458,13 +458,10 @@ class Controller:
                 return interruption
 
     def _leave(self) -> None:
-        self._count_out()
-        self.runtime.unlock()
-
-    def _count_out(self) -> None:
         self.inside -= 1
         if self.life is Life.CLOSING:
             self.runtime.wake(WaitQueue.LIFE)
+        self.runtime.unlock()
 
     def _check(self, wait: Wait) -> None:
         """The call may go on. Raises `CardFailedError` if the card failed or is not open."""

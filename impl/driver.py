@@ -294,16 +294,18 @@ class DuctDriver(PacketCalls):
             WouldBlockError, WaitTimeoutError, CardFailedError, ClosedError: See the class.
         """
         packets: list[Packet] = []
-        self._receive(packets, 1, self._wait(blocking, timeout, interruption))
+        wait = self._wait(blocking, timeout, interruption)
+        if self.owed:
+            self._raise_owed()
+        self._controller.receive_packets(packets, 1, wait)
         return packets[0]
 
     def _receive_into(
         self, packets: list[Packet], most: int, blocking: bool, timeout: float | None
     ) -> None:
-        self._receive(packets, most, self._wait(blocking, timeout))
-
-    def _receive(self, packets: list[Packet], most: int, wait: Wait) -> None:
-        self._raise_owed()
+        wait = self._wait(blocking, timeout)
+        if self.owed:
+            self._raise_owed()
         self._controller.receive_packets(packets, most, wait)
 
     def receive_view(
@@ -513,12 +515,14 @@ class DuctDriver(PacketCalls):
         self, blocking: bool, timeout: float | None, interruption: Interruption | None = None
     ) -> Wait:
         self._check_open()
+        if timeout is None:
+            if not blocking:
+                return NO_WAIT
+            return self._patient if interruption is None else Wait(handle=interruption)
         check_timeout(timeout)
         if not blocking or timeout == 0:
             return NO_WAIT
-        if timeout is None and interruption is None:
-            return self._patient
-        deadline = None if timeout is None else self._controller.runtime.now() + timeout
+        deadline = self._controller.runtime.now() + timeout
         return Wait(timeout=timeout, deadline=deadline, handle=interruption or self)
 
     def _check_open(self) -> None:

@@ -82,7 +82,8 @@ class PacketCalls(abc.ABC):
             InvalidArgumentError: `most` is not 1 or more.
             The errors of `receive`.
         """
-        check_most(most)
+        if type(most) is not int or most < 1:
+            check_most(most)
         packets: list[Packet] = []
         try:
             self._receive_into(packets, most, blocking, timeout)

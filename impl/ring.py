@@ -105,6 +105,7 @@ class RequestRing(Generic[Wanted]):
         self._device = device
         self._octets: Octets = DETACHED
         self._mask = slots - 1
+        self._first_bell = doorbell(self.kind, 0)
         self._consumed = 0
         self._waiting: list[Request | None] = [None] * slots
 
@@ -149,7 +150,7 @@ class RequestRing(Generic[Wanted]):
     @property
     def last_slot(self) -> int:
         """The slot that was handed over last."""
-        return index_of(self.produced - 1, self.slots)
+        return (self.produced - 1) & self._mask
 
     def produce(self, batch: Sequence[Wanted], begin: int, request: Request | None) -> None:
         """Put a batch from its item `begin` on into slots, as many as there is room for.
@@ -177,10 +178,9 @@ class RequestRing(Generic[Wanted]):
 
     def ring_doorbell(self) -> None:
         """Tell the card to look at the ring, up to the slot that was handed over last."""
-        slot = self.last_slot
         # The card must find the owner byte when it looks.
         self._device.before_register_write()
-        self._device.write(DBELL, doorbell(self.kind, slot))
+        self._device.write(DBELL, self._first_bell + self.last_slot)
 
     def abandon(self, slot: int, request: Request) -> None:
         """Nobody waits for `request` any more; it stays on its way."""
@@ -246,7 +246,6 @@ class TransmitRing(RequestRing[Outgoing]):
         super().__init__(device, slots)
         self._datapath = datapath
         self._kernel: Any = None
-        self._first_bell = doorbell(self.kind, 0)
         self._buffers: Octets = DETACHED
         self._pointers: Sequence[bytes] = ()
 
@@ -305,9 +304,7 @@ class TransmitRing(RequestRing[Outgoing]):
 
     def reclaim_all(self) -> bool:
         """Free every slot that the card returned; whether there was one."""
-        if self._kernel is None:
-            return super().reclaim_all()
-        count: int = self._kernel.returned(self._consumed, self.outstanding)
+        count = self._returned()
         if not count:
             return False
         begin = self._consumed & self._mask
@@ -320,6 +317,18 @@ class TransmitRing(RequestRing[Outgoing]):
                     self._waiting[number & self._mask] = None
         self._consumed += count
         return True
+
+    def _returned(self) -> int:
+        """How many of the slots that are outstanding the card has returned, the oldest first."""
+        first, end = self._consumed, self.produced
+        if self._kernel is not None:
+            count: int = self._kernel.returned(first, end - first)
+            return count
+        octets, mask = self._octets, self._mask
+        number = first
+        while number != end and octets[(number & mask) * PACKET_SLOT_SIZE + OWNER] == HOST:
+            number += 1
+        return number - first
 
     def fill_in(self, packet: Outgoing, /) -> None:
         """Store a packet to the next slot and its buffers."""

@@ -71,7 +71,7 @@ _RELEASE_SLOT: Final = (
     "        self._device.release()\n        self._octets[slot * PACKET_SLOT_SIZE + OWNER]"
 )
 _BELL_BARRIER: Final = "        self._device.before_register_write()\n"
-_BELL: Final = "        self._device.write(DBELL, doorbell(self.kind, slot))\n"
+_BELL: Final = "        self._device.write(DBELL, self._first_bell + self.last_slot)\n"
 _RETURNED: Final = "        oldest = self._consumed & self._mask\n"
 _ACQUIRE_RESULT: Final = (
     "        # What the card wrote to the slot is read after the owner byte.\n"
@@ -110,7 +110,7 @@ _NO_PACKET: Final = "            others = self.receive.waiters\n            rais
 _WAKE_LIFE: Final = "        self.runtime.wake(WaitQueue.LIFE)\n"
 _MY_TURN: Final = "            if ring.waiters[0] is place and ring.room:\n"
 _ROOM: Final = (
-    "                if not ring.room and unannounced:\n"
+    "                if unannounced and not ring.room:\n"
     "                    # The card must know of the others before anybody waits for it.\n"
     "                    unannounced = False\n"
     "                    self._announce(ring)\n"
@@ -315,14 +315,17 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         _FILL_IN_TX, _FILL_IN_TX + "        self._octets[slot * self.slot_size + OWNER] = DEVICE\n"
     ),
     "doorbell-before-owner": (
-        _RING(_RELEASE_REQUEST, _BELL_BARRIER + _BELL + _RELEASE_REQUEST),
+        _RING(
+            _RELEASE_REQUEST,
+            _BELL_BARRIER + _BELL.replace("self.last_slot", "slot") + _RELEASE_REQUEST,
+        ),
         _CONTROLLER(
             "unannounced = unannounced or ring.produced != before\n", "unannounced = False\n"
         ),
     ),
-    "doorbell-wrong-index": _RING(_BELL, _BELL.replace("slot", "self.next_slot")),
+    "doorbell-wrong-index": _RING(_BELL, _BELL.replace("last_slot", "next_slot")),
     "no-doorbell": _RING(_BELL, ""),
-    "doorbell-wrong-ring": _RING(_BELL, _BELL.replace("self.kind", "COMMAND_RING")),
+    "doorbell-wrong-ring": _RING(_BELL, _BELL.replace("self._first_bell", "doorbell(COMMAND_RING, 0)")),
     "producer-unbounded": (
         _CONTROLLER(_MY_TURN, "            if ring.waiters[0] is place:\n"),
         _RING(_AS_MANY, "range(begin, last + 1)"),

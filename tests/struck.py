@@ -17,7 +17,6 @@ EXPOSED = {
     "threads.sleep",
     "controller._enter",
     "controller._leave",
-    "controller._count_out",
     "controller.lock_at_all_costs",
     # Between having the lock, a slot or a descriptor and knowing of it.
     "controller.send",
@@ -39,7 +38,6 @@ EXPOSED = {
     "driver.receive_view",
     "packet_calls.receive_batch",
     "driver._receive_into",
-    "driver._receive",
     "driver.fileno",
     "threads.fileno",
     "readiness.duplicate",
