@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from engine.table import Seen, say
 from impl.memory import Purpose
+from impl.packet import FIELDS
 from impl.runtime import WaitQueue
 from judge.actor import Actor
 from judge.environment import Environment
 from judge.judge import Deviation, Judge
-from judge.words import Piece
+from judge.words import BUFFER_SIZE, Piece
 from model.layout import (
     CMDBASE,
     CMDSHIFT,
@@ -25,6 +26,7 @@ from model.layout import (
     EVFLAGS,
     FLAGS,
     HWADDR,
+    PACKET_SLOT,
     RXBASE,
     RXSHIFT,
     TRANSMIT_RING,
@@ -133,6 +135,23 @@ class Accesses:
 
     # Memory
 
+    def store_begins(self, t: int, purpose: Purpose, offset: int) -> None:
+        """Thread t is about to store; if to the next slot, the one at hand is handed over later.
+
+        To the specification it is handed over here. What it calls storing the owner byte is to
+        issue the store, of which nobody learns before it is visible: a thread that has the lock may
+        as well issue it later, as long as it does so before it rings or gives up the lock.
+        """
+        due = self._now["tx_prod_i"]
+        if self._pcs[t] != Label.TX_OWNER or _filled_in(purpose, offset) in {None, due}:
+            return
+        actor = self.actors[t]
+        if actor.word is not None:
+            self.close_word(t)
+        self.judge.owed_owners[due] = actor.sent
+        actor.sent += 1
+        self.judge.fire("tx.store_owner", t)
+
     def store(self, t: int, piece: Piece, data: bytes) -> int:
         """A store, or a part of one, is issued. Returns the thread that it is attributed to."""
         for word in piece.words:
@@ -145,6 +164,10 @@ class Accesses:
         return t
 
     def _store_owner(self, t: int, word: str, slot: int, value: int) -> None:
+        if word == "tx.owner" and value == Owner.DEVICE and slot in self.judge.owed_owners:
+            del self.judge.owed_owners[slot]
+            self.judge.accesses["store"] += 1
+            return
         name = {Owner.HOST: "HOST", Owner.DEVICE: "DEVICE"}.get(Owner(value), hex(value))
         self.judge.settle(t)
         if word == "tx.owner" and self._pcs[t] == Label.TX_OWNER:
@@ -267,6 +290,7 @@ class Accesses:
         """One doorbell announces a slot and all that were handed over before it."""
         ring, slot = split_doorbell(value)
         judge, now = self.judge, self._now
+        self._check_owners(t)
         name = "tx" if ring is TRANSMIT_RING else "cmd"
         owed, judge.owed_bells[t] = judge.owed_bells[t], 0
         last = now["tx_prod_i"] - 1 & judge.spec.scope.ring_size - 1
@@ -277,6 +301,14 @@ class Accesses:
             return name, owed
         self.observe(t, ("doorbell", name), slot)
         return name, owed + 1
+
+    def _check_owners(self, t: int) -> None:
+        if self.judge.owed_owners:
+            slots = ", ".join(map(str, self.judge.owed_owners))
+            raise self.judge.deviation(
+                f"{self.judge.who(t)}: goes on, and has filled in transmit slots that it does not "
+                f"hand over: {slots}"
+            )
 
     def _check_bells(self, t: int) -> None:
         if self.judge.owed_bells[t]:
@@ -387,6 +419,7 @@ class Accesses:
 
     def _check_sleepers(self, t: int) -> None:
         """Whoever gives up the lock has woken everyone that it must wake, and announced all."""
+        self._check_owners(t)
         self._check_bells(t)
         for other in self._environment.sleepers():
             if other.thread != t and self.judge.enabled("wake", other.thread):
@@ -414,3 +447,11 @@ class Accesses:
                 f"{self.judge.who(t)}: gives up the lock, and pollers see {what} = "
                 f"{seen}, where the specification says {right}"
             )
+
+
+def _filled_in(purpose: Purpose, offset: int) -> int | None:
+    """The transmit slot that a store there fills in; None if it fills none in."""
+    if purpose is Purpose.TRANSMIT_BUFFERS:
+        return offset // BUFFER_SIZE
+    slot, place = divmod(offset, PACKET_SLOT.size)
+    return slot if purpose is Purpose.TRANSMIT_RING and place >= FIELDS.offset else None

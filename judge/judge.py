@@ -41,6 +41,8 @@ class Judge(engine.judge.Judge):
     Attributes:
         stale: Whether fresh memory looks as if it were the card's.
         owed_bells: By thread: packets handed over whose doorbell is the one of a later packet.
+        owed_owners: Transmit slots that the specification has handed over while the driver fills in
+            others, before it stores their owner bytes; and which packet of its batch is in each.
         next_is_empty: Says whether the next packet of a thread's batch has no payload (1) or has
             one (0).
     """
@@ -51,6 +53,7 @@ class Judge(engine.judge.Judge):
         super().__init__(spec, spec.executor.changed(spec.executor.initial(), card__lies=lies))
         self.stale = int(stale)
         self.owed_bells = [0] * spec.scope.threads
+        self.owed_owners: dict[int, int] = {}
         self._expired = [False] * spec.scope.threads
 
     def pc(self, t: int) -> Label:

@@ -38,9 +38,12 @@ class SlotCheck:
         Raises:
             Deviation: Something else stands in the slot than the call wants.
         """
+        owed = self._judge.owed_owners
         match self._now["threads_pc"][t]:
             case Label.TX_OWNER:
-                self._check_packet(t, slot, self.packets[t][sent])
+                self._check_packet(t, slot, self.packets[t][owed.get(slot, sent)])
+            case Label.TX_DOORBELL if slot in owed:
+                self._check_packet(t, slot, self.packets[t][owed[slot]])
             case Label.CMD_OWNER:
                 self._check_command(t, slot)
             case Label.RX_REPOST | Label.INIT_RX:

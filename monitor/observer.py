@@ -201,6 +201,7 @@ class Observer:
         """The driver is about to store."""
         self._check_not_freed(region)
         t, thread = self.callers.me(), threading.get_ident()
+        self.accesses.store_begins(t, region.purpose, offset)
         payload = self.accesses.payload(t)
         for piece in touched(region.purpose, offset, len(data), stores=True, payload=payload):
             word, slot = piece.words[0], piece.slot

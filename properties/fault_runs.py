@@ -381,6 +381,28 @@ def _a_batch_leaves_a_packet_to_the_next_in_line(script: Script) -> None:
     script.rest()
 
 
+def _others_come_into_line_during_a_batch(script: Script) -> None:
+    """While a batch copies its first packet another user takes the second, and a third waits."""
+
+    def apart(simulation: Simulation, decision: Decision) -> bool:
+        return held("run", FIRST)(simulation, decision) or held("run", EVENT_THREAD)(
+            simulation, decision
+        )
+
+    script.opened()
+    for _ in range(2):
+        script.happens("offer", HWADDR, 1)
+    script.do("batch", 0, 5, True)
+    script.until(at(Label.RX_FIRST_WORD))
+    for _ in range(2):
+        script.do("receive", 0, True, False)
+        script.rest(without=apart)
+    script.do("offer", HWADDR, 1)
+    script.rest(without=apart)
+    script.rest(without=held("run", EVENT_THREAD))
+    script.rest()
+
+
 def _an_interrupt_after_a_close(script: Script) -> None:
     """The card is closed; an interrupt comes spuriously."""
     script.opened()
@@ -451,6 +473,7 @@ _A_CLOSE_THAT_FAILS: Final = Scene(_a_close_that_fails)
 SCENES: Final[Mapping[str, Scene]] = {
     "interrupted-reader-tells-nobody": Scene(_a_woken_reader_runs_out_of_time),
     "batch-overtakes": Scene(_a_batch_leaves_a_packet_to_the_next_in_line, Setup(ring_shift=1)),
+    "others-overtaken": Scene(_others_come_into_line_during_a_batch, Setup(ring_shift=2, users=4)),
     "wrong-channel": Scene(_a_close_ends_a_receive),
     "open-leak": Scene(_a_failed_card_is_opened_again),
     "stale-command-index": Scene(_more_commands_than_slots, Setup(ring_shift=1, users=4)),

@@ -49,10 +49,25 @@ class KernelFault:
 
 _RELEASE: Final = "    TRY(RELEASE(p));\n"
 _OWNER: Final = "    TRY(STORE_OWNER(&p->ring, slot * SLOT_SIZE + OWNER, DEVICE));\n"
-_HAND_OVER: Final = _RELEASE + _OWNER + "    return 0;\n"
+_NUMBERS: Final = "    for (uint64_t number = first; number != end; number++)\n"
+_OWNERS: Final = (
+    _NUMBERS
+    + "        TRY(STORE_OWNER(&p->ring, (number & p->mask) * SLOT_SIZE + OWNER, DEVICE));\n"
+)
+_HAND_OVER: Final = _RELEASE + _OWNERS
+_STORE_FIELDS: Final = (
+    "    TRY(STORE_BULK(&p->ring, slot * SLOT_SIZE + FIELDS_BEGIN, &fields, FIELDS_SIZE));\n"
+)
+_TO_HAND_OVER: Final = (
+    "    return 0;\n}\n\n"
+    "/* Make the slots of requests `first` to `end` - 1, which were filled in, the card's. */\n"
+    "static int hand_over(struct transmit *p, uint64_t first, uint64_t end)\n{\n"
+    "    /* All that was stored to the slots and their buffers is the card's when the owner bytes "
+    "are. */\n"
+)
 _REPOST: Final = _RELEASE + _OWNER + "    p->held[slot] = 0;\n"
 _FIELDS: Final = "    struct fields fields = p->fields[slot];\n"
-_BELL: Final = "    TRY(WRITE_DOORBELL(p, (uint32_t)slot | 0x80000000u));\n"
+_BELL: Final = "    TRY(WRITE_DOORBELL(p, (uint32_t)((end - 1) & p->mask) | 0x80000000u));\n"
 _ACQUIRE: Final = (
     "    /* What the card wrote to the slot and its buffers is read after the owner byte. */\n"
     "    TRY(ACQUIRE(p));\n"
@@ -79,12 +94,27 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
     "no-release": KernelFault(
         "The card may see the owner byte before what it owns.",
         _HAND_OVER,
-        _OWNER + "    return 0;\n",
+        _OWNERS,
     ),
     "release-behind-owner": KernelFault(
         "The barrier stands behind the store that it is for.",
         _HAND_OVER,
-        _OWNER + _RELEASE + "    return 0;\n",
+        _OWNERS + _RELEASE,
+    ),
+    "release-before-each-but-the-last": KernelFault(
+        "The barrier stands before the fields of the last packet are stored.",
+        _STORE_FIELDS + _TO_HAND_OVER + _RELEASE,
+        _RELEASE + _STORE_FIELDS + _TO_HAND_OVER,
+    ),
+    "first-owner-left-out": KernelFault(
+        "The first slot of a batch is filled in and not handed over.",
+        _NUMBERS,
+        _NUMBERS.replace("first;", "first + (end - first > 1);"),
+    ),
+    "one-owner-too-many": KernelFault(
+        "The slot behind the last of a batch is handed over, which was not filled in.",
+        _NUMBERS,
+        _NUMBERS.replace("!= end;", "!= end + (end - first > 1);"),
     ),
     "owner-before-fields": KernelFault(
         "The slot is the card's while it is filled in.", _FIELDS, _FIELDS + _OWNER
@@ -166,6 +196,12 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
         "A call of a batch begins before the one before it has ended.",
         "        TRY(mine = NEXT_CALL(p));\n",
         "        mine = 1;\n",
+    ),
+    "others-overtaken": KernelFault(
+        "A batch goes on although others came into line.",
+        "        if (!mine)\n            return 0;\n",
+        "        (void)mine;\n",
+        SCENES["others-overtaken"],
     ),
 }
 """By name; each is the only change."""

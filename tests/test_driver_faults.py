@@ -73,7 +73,8 @@ FOUND = {
     "batch-stops-short": "give up the lock is not allowed|2 of .* packets were sent|"
     "at TX_(TURN|FIRST_WORD)|pollers see writable = True",
     "result-not-looked-at": "the specification says (ENOSPC|ENOENT)",
-    "wake-up-ends-call": "at RX_(OWNER|HEADER) the specification allows: load rx|is at RX_OWNER",
+    "wake-up-ends-call": "at RX_(OWNER|HEADER) the specification allows: load rx|is at RX_OWNER"
+    "|load rx.owner DEVICE is not allowed here; at EXIT",
     "never-waits": "no packet waits.*the specification is at RX_OWNER",
     "full-ring-is-an-error": "CardFailedError.*the specification says EAGAIN",
     "interruption-says-ok": "the specification says EINTR",

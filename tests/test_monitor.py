@@ -40,6 +40,7 @@ UNSEEN = {
     "views-kept-at-close": HANGS,
     "late-view-kept": HANGS,
     "batch-overtakes": "the lock goes first to whoever it would overtake, who was woken",
+    "others-overtaken": "two others would have to come while one packet is copied",
     "interrupted-reader-tells-nobody": "threads that were woken are ended by a signal only",
 }
 """Faults of the driver that the run does not show, and why."""

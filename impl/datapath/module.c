@@ -288,13 +288,13 @@ static PyObject *transmit_produce(struct transmit *p, PyObject *const *words, Py
         int result = plain ? 0 : take_hold(item, &packet);
         int stored = result;
         if (result == 0) {
-            stored = produce(p, (first + (uint64_t)done) & p->mask, &packet);
+            stored = fill_in(p, (first + (uint64_t)done) & p->mask, &packet);
             if (!plain)
                 let_go(&packet);
         }
         Py_DECREF(item);
         if (result < 0 && done) {
-            /* Those before it are on their way; whoever goes on from here meets it again. */
+            /* Those before it are good; whoever goes on from here meets it again. */
             PyErr_Clear();
             break;
         }
@@ -302,6 +302,8 @@ static PyObject *transmit_produce(struct transmit *p, PyObject *const *words, Py
         if (stored < 0)
             return NULL;
     }
+    if (done && hand_over(p, first, first + (uint64_t)done) < 0)
+        return NULL;
     return PyLong_FromSsize_t(done);
 }
 

@@ -27,8 +27,8 @@ _Static_assert(sizeof(struct header) == HEADER_SIZE, "the layout of a slot has c
 
 /* Sending */
 
-/* Fill the next slot in, and make it the card's. `slot` has buffers and pointers of its own. */
-static int produce(struct transmit *p, uint64_t slot, struct outgoing *packet)
+/* Fill a slot of the host's in; it has buffers and pointers of its own. */
+static int fill_in(struct transmit *p, uint64_t slot, struct outgoing *packet)
 {
     struct fields fields = p->fields[slot];
     uint64_t place = slot * BUFFER_SIZE;
@@ -44,9 +44,16 @@ static int produce(struct transmit *p, uint64_t slot, struct outgoing *packet)
     }
     fields.destination = packet->destination;
     TRY(STORE_BULK(&p->ring, slot * SLOT_SIZE + FIELDS_BEGIN, &fields, FIELDS_SIZE));
-    /* All that was stored to the slot and its buffers is the card's when the owner byte is. */
+    return 0;
+}
+
+/* Make the slots of requests `first` to `end` - 1, which were filled in, the card's. */
+static int hand_over(struct transmit *p, uint64_t first, uint64_t end)
+{
+    /* All that was stored to the slots and their buffers is the card's when the owner bytes are. */
     TRY(RELEASE(p));
-    TRY(STORE_OWNER(&p->ring, slot * SLOT_SIZE + OWNER, DEVICE));
+    for (uint64_t number = first; number != end; number++)
+        TRY(STORE_OWNER(&p->ring, (number & p->mask) * SLOT_SIZE + OWNER, DEVICE));
     return 0;
 }
 

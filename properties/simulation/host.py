@@ -78,6 +78,9 @@ class CardPort(abc.ABC):
 class JudgedHost:
     """Is told of every access, before it takes effect. This one has no opinion."""
 
+    def store_begins(self, thread: HostThread, region: WeakRegion, offset: int) -> None:
+        """A store begins, maybe of several parts."""
+
     def store(self, thread: HostThread, region: WeakRegion, piece: Piece, data: bytes) -> None:
         """A store, or a part of a bulk store, is issued."""
 
@@ -372,6 +375,7 @@ class Host(Device, Runtime):
         """The driver stores."""
         thread = self._stop("store")
         judged_host = self.judged_host
+        judged_host.store_begins(thread, region, offset)
         for piece in pieces(
             region, offset, len(data), stores=True, payload=judged_host.payload(thread)
         ):

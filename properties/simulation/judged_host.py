@@ -138,17 +138,26 @@ class JudgingHost(JudgedHost):
 
     # Memory
 
+    def store_begins(self, thread: HostThread, region: WeakRegion, offset: int) -> None:
+        t = self._me(thread)
+        sent = self._accesses.actors[t].sent
+        self._accesses.store_begins(t, region.purpose, offset)
+        self._note_packet(t, sent)
+
     def store(self, thread: HostThread, region: WeakRegion, piece: Piece, data: bytes) -> None:
         t = self._me(thread)
         actor = self._accesses.actors[t]
         refilled, sent = actor.refills, actor.sent
         by = self._accesses.store(t, piece, data)
-        if actor.sent > sent:
-            self.handed_over[self._now["tx_prod"] - 1] = self._packets[t][sent]
+        self._note_packet(t, sent)
         if by != t:
             self._acts_for[thread.number] = by
         if self._accesses.actors[by].refills != refilled:
             thread.run_on = True
+
+    def _note_packet(self, t: int, sent: int) -> None:
+        if self._accesses.actors[t].sent > sent:
+            self.handed_over[self._now["tx_prod"] - 1] = self._packets[t][sent]
 
     def visible(self, store: Store) -> None:
         self.judge.accesses["visible"] += 1
