@@ -32,6 +32,7 @@ from impl.errors import (
 from impl.interruption import Interruption
 from impl.memory import Device
 from impl.packet import Header, Outgoing, Packet
+from impl.packet_batch import PacketBatch
 from impl.request import Request
 from impl.ring import CommandRing, ReceiveRing, RequestRing, TransmitRing
 from impl.runtime import CancelledError, ExpiredError, Runtime, WaitQueue
@@ -190,7 +191,7 @@ class Controller:
         finally:
             self._leave()
 
-    def receive_packets(self, packets: list[Packet], most: int, wait: Wait) -> None:
+    def receive_packets(self, packets: list[Packet] | PacketBatch, most: int, wait: Wait) -> None:
         """Wait for a packet, and take copies of it and of those that are there behind it.
 
         Args:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import threading
 from array import array
-from typing import Any, ClassVar, Final, TypeAlias, final
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, TypeAlias, final, overload
 
 from impl.errors import InvalidArgumentError, PacketTooLongError
 from impl.packet import Outgoing, Packet
@@ -28,7 +29,7 @@ UNSIGNED: Final = frozenset("BHILQ")
 
 
 @final
-class PacketBatch:
+class PacketBatch(Sequence[Outgoing]):
     """Packets whose bytes and numbers lie in arrays, which are bound once and stay the caller's.
 
     Packet number k has `lengths[k]` bytes, from byte `offsets[k]` of `payloads` on. The caller
@@ -39,7 +40,7 @@ class PacketBatch:
     Attributes:
         ROOM: The bytes that a packet to be received takes at the most, 16384.
         capacity: The packets that fit: the items of each array.
-        count: The packets in it: what was received, or what is to be sent. May be set.
+        filled: The packets in it: what was received, or what is to be sent. May be set.
     """
 
     ROOM: ClassVar[int] = LIMITS.max_packet
@@ -76,15 +77,20 @@ class PacketBatch:
         )
         self.sources = None if sources is None else _bound("sources", sources, 4)
         self.capacity = len(self.offsets)
+        self._unwritable = "payloads" if self.payloads.readonly else ""
         for name, bound in (
             ("lengths", self.lengths),
             ("destinations", self.destinations),
             ("sources", self.sources),
         ):
-            if bound is not None and len(bound) != self.capacity:
+            if bound is None:
+                continue
+            if len(bound) != self.capacity:
                 raise InvalidArgumentError(
                     f"there are {self.capacity} offsets, and {len(bound)} {name}"
                 )
+            if bound.readonly:
+                self._unwritable = name
         if not self.capacity:
             raise InvalidArgumentError("a batch has room for 1 packet or more")
         # Where the kernel in C keeps count as well.
@@ -93,12 +99,12 @@ class PacketBatch:
         self._kernels: dict[Any, Any] = {}
 
     @property
-    def count(self) -> int:
+    def filled(self) -> int:
         """The packets in it."""
         return self._count[0]
 
-    @count.setter
-    def count(self, count: int) -> None:
+    @filled.setter
+    def filled(self, count: int) -> None:
         if not 0 <= count <= self.capacity:
             raise InvalidArgumentError(
                 f"a batch for {self.capacity} packets has no {count} packets in it"
@@ -121,10 +127,8 @@ class PacketBatch:
             raise InvalidArgumentError(
                 f"a batch for {self.capacity} packets has no room for {most}"
             )
-        for name in ("payloads", "lengths", "destinations", "sources"):
-            bound = getattr(self, name)
-            if bound is not None and bound.readonly:
-                raise InvalidArgumentError(f"the {name} of the batch cannot be written to")
+        if self._unwritable:
+            raise InvalidArgumentError(f"the {self._unwritable} of the batch cannot be written to")
         first = self._first_without_room if kernel is None else self.over(kernel).without_room
         self._begin()
         number = first(most)
@@ -151,7 +155,7 @@ class PacketBatch:
         self._begin()
         try:
             if kernel is None:
-                for number in range(self.count):
+                for number in range(self.filled):
                     self._check(number)
             else:
                 number = self.over(kernel).unsendable()
@@ -191,15 +195,26 @@ class PacketBatch:
     def __len__(self) -> int:
         return self._count[0]
 
-    def __getitem__(self, part: slice) -> list[Outgoing]:
-        """Packets to be sent."""
-        assert self.destinations is not None
-        packets = []
-        for number in range(self.count)[part]:
-            offset, length = self._check(number)
-            payload = self.payloads[offset : offset + length]
-            packets.append(Outgoing(self.destinations[number], (payload,), length))
-        return packets
+    @overload
+    def __getitem__(self, part: int) -> Outgoing: ...
+
+    @overload
+    def __getitem__(self, part: slice) -> list[Outgoing]: ...
+
+    def __getitem__(self, part: int | slice) -> Outgoing | list[Outgoing]:
+        """Packets as they are sent: where they go, and their bytes where they lie.
+
+        Raises:
+            The errors of `begin_to_send`.
+        """
+        if isinstance(part, slice):
+            return [self[number] for number in range(self.filled)[part]]
+        number = range(self.filled)[part]
+        if self.destinations is None:
+            raise InvalidArgumentError("a batch without destinations cannot be sent")
+        offset, length = self._check(number)
+        payload = self.payloads[offset : offset + length]
+        return Outgoing(self.destinations[number], (payload,), length)
 
     def append(self, packet: Packet) -> None:
         """Put in one that was received; there is room."""

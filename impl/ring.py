@@ -38,6 +38,7 @@ from impl.packet import (
     pack_addressed,
     pack_fields,
 )
+from impl.packet_batch import PacketBatch
 from impl.request import Request
 from impl.turn import Turn
 from model.layout import (
@@ -294,7 +295,8 @@ class TransmitRing(RequestRing[Outgoing]):
         if self._kernel is None:
             super()._put(batch, begin)
         else:
-            self.produced += self._kernel.produce(batch, begin, self.room, self.produced)
+            known = batch.over(self._datapath.kernel) if isinstance(batch, PacketBatch) else batch
+            self.produced += self._kernel.produce(known, begin, self.room, self.produced)
 
     def ring_doorbell(self) -> None:
         """Tell the card to look at the ring, up to the slot that was handed over last."""
@@ -430,7 +432,7 @@ class ReceiveRing:
         begin = slot * PACKET_SLOT_SIZE + HEADER_BEGIN
         return header_words(self._octets[begin : begin + HEADER_SIZE])
 
-    def receive(self, packets: list[Packet], most: int, turn: Turn) -> None:
+    def receive(self, packets: list[Packet] | PacketBatch, most: int, turn: Turn) -> None:
         """Take the next packet, which is there, and those behind it: copies, `most` at the most.
 
         Each is taken as if by a call of its own: others may have the lock in between.
@@ -443,10 +445,11 @@ class ReceiveRing:
         if kernel is None:
             self._receive(packets, most, turn)
             return
+        known = packets.over(self._datapath.kernel) if isinstance(packets, PacketBatch) else packets
         while True:
             # Others may have the lock, if they want it, when a ring was emptied once.
             part, before = min(most, self.slots), len(packets)
-            kernel.receive(packets, part)
+            kernel.receive(known, part)
             most -= part
             if not most or len(packets) - before < part:
                 return
@@ -472,7 +475,7 @@ class ReceiveRing:
             )
         return self._kernel
 
-    def _receive(self, packets: list[Packet], most: int, turn: Turn) -> None:
+    def _receive(self, packets: list[Packet] | PacketBatch, most: int, turn: Turn) -> None:
         told = False
         for number in range(1, most + 1):
             slot, (length, destination, source) = self._take()

@@ -81,9 +81,7 @@ _ONCE: Final = (
 _ACQUIRE_HEADER: Final = _ACQUIRE + _ONCE + _HEADER
 _HEADER_ACQUIRE: Final = _HEADER + "    TRY(ACQUIRE(p));\n"
 _CHECK: Final = "    if (header.length > BUFFER_SIZE)\n        return REFUSE(p, header.length);\n"
-_COPY: Final = (
-    "    PyObject *payload = LOAD_PAYLOAD(&p->payloads, slot * BUFFER_SIZE, header.length);\n"
-)
+_COPY: Final = "    TRY(KEEP(p, to, slot * BUFFER_SIZE, &header));\n"
 _REFILL: Final = (
     "    TRY(STORE_BULK(&p->ring, slot * SLOT_SIZE + FIELDS_BEGIN, &p->fields[slot], "
     "FIELDS_SIZE));\n"

@@ -17,6 +17,23 @@ struct region {
 };
 #endif
 
+/* What the host reads of a slot whose packet was received, as model/layout.py has it. */
+struct header {
+    uint32_t length, unused[BUFFERS], destination, source;
+};
+
+/* Packets in arrays of the program's: impl/packet_batch.py. An array that is not there has no len. */
+struct batch {
+    PyObject_HEAD
+    Py_buffer payloads, offsets, lengths, destinations, sources, count;
+};
+
+/* Where received packets go: a batch, or a list of objects. */
+struct sink {
+    struct batch *batch;
+    PyObject *list, *packet;
+};
+
 /* A packet to be sent, while it is stored. */
 struct outgoing {
     uint32_t destination;
@@ -102,12 +119,36 @@ static PyObject *PACKET(struct receive *p, uint32_t source, uint32_t destination
     return packet;
 }
 
-/* Consumes `packet`. */
-static int DELIVER(PyObject *packets, PyObject *packet)
+/* Item k of an array, which need not be aligned. */
+static inline uint32_t word_of(const Py_buffer *array, uint64_t k)
 {
-    int result = PyList_Append(packets, packet);
-    Py_DECREF(packet);
-    return result;
+    uint32_t word;
+    memcpy(&word, (const uint8_t *)array->buf + k * sizeof word, sizeof word);
+    return word;
+}
+
+static inline void set_word(const Py_buffer *array, uint64_t k, uint32_t word)
+{
+    if (array->len)
+        memcpy((uint8_t *)array->buf + k * sizeof word, &word, sizeof word);
+}
+
+static inline uint64_t count_of(const struct batch *batch)
+{
+    return *(const uint64_t *)batch->count.buf;
+}
+
+static inline uint64_t capacity_of(const struct batch *batch)
+{
+    return (uint64_t)batch->offsets.len / sizeof(uint64_t);
+}
+
+/* Whether `size` bytes of packet k lie within the payloads. */
+static inline int is_within(const struct batch *batch, uint64_t k, uint32_t size, uint64_t *offset)
+{
+    uint64_t room = (uint64_t)batch->payloads.len;
+    memcpy(offset, (const uint8_t *)batch->offsets.buf + k * sizeof *offset, sizeof *offset);
+    return size <= room && *offset <= room - size;
 }
 
 /* An exception is set; the slot that it ends in must not be lost. */
@@ -131,6 +172,47 @@ static void GIVE_BACK(struct receive *p, uint64_t slot)
 #else
 #include "real.h"
 #endif
+
+/*
+ * Copy a packet whose payload lies at `place` to where it goes. Arrays were looked at before the call
+ * began; here once more, since nobody can keep their owner from changing them meanwhile.
+ */
+static int KEEP(struct receive *p, struct sink *to, uint64_t place, const struct header *header)
+{
+    if (to->batch == NULL) {
+        PyObject *payload = LOAD_PAYLOAD(&p->payloads, place, header->length);
+        if (payload == NULL)
+            return -1;
+        to->packet = PACKET(p, header->source, header->destination, payload);
+        return to->packet == NULL ? -1 : 0;
+    }
+    uint64_t k = count_of(to->batch), offset;
+    if (k >= capacity_of(to->batch) || !is_within(to->batch, k, header->length, &offset)) {
+        PyErr_SetString(PyExc_ValueError, "a batch has changed since it was checked");
+        return -1;
+    }
+    if (header->length &&
+        LOAD_BULK(&p->payloads, place, (uint8_t *)to->batch->payloads.buf + offset,
+                  header->length) < 0)
+        return -1;
+    set_word(&to->batch->lengths, k, header->length);
+    set_word(&to->batch->destinations, k, header->destination);
+    set_word(&to->batch->sources, k, header->source);
+    return 0;
+}
+
+/* Its slot is given back: the packet that was kept counts. */
+static int DELIVER(struct sink *to)
+{
+    if (to->batch != NULL) {
+        ++*(uint64_t *)to->batch->count.buf;
+        return 0;
+    }
+    int result = PyList_Append(to->list, to->packet);
+    Py_CLEAR(to->packet);
+    return result;
+}
+
 #include "ring_kernel.h"
 
 /* What both rings are made of. Returns the number of slots; 0 with an exception set. */
@@ -156,6 +238,111 @@ static uint64_t attach(PyObject *ring, PyObject *payloads, PyObject *fields,
     }
     return slots;
 }
+
+/* Packets in arrays */
+
+static PyTypeObject batch_type;
+
+static int bind(PyObject *array, Py_buffer *buffer, Py_ssize_t size, int flags)
+{
+    if (array == Py_None)
+        return 0;
+    if (PyObject_GetBuffer(array, buffer, flags) < 0)
+        return -1;
+    if (buffer->len == size || !size)
+        return 0;
+    PyErr_SetString(PyExc_ValueError, "the arrays of a batch have the same number of items");
+    return -1;
+}
+
+static PyObject *batch_new(PyTypeObject *type, PyObject *words, PyObject *names)
+{
+    static char *known[] = {"payloads", "offsets", "lengths", "destinations", "sources", "count",
+                            NULL};
+    PyObject *payloads, *offsets, *lengths, *destinations, *sources, *count;
+    if (!PyArg_ParseTupleAndKeywords(words, names, "OOOOOO", known, &payloads, &offsets, &lengths,
+                                     &destinations, &sources, &count))
+        return NULL;
+    struct batch *b = (struct batch *)type->tp_alloc(type, 0);
+    if (b == NULL)
+        return NULL;
+    if (bind(payloads, &b->payloads, 0, PyBUF_SIMPLE) < 0 ||
+        bind(offsets, &b->offsets, 0, PyBUF_SIMPLE) < 0 ||
+        bind(lengths, &b->lengths, b->offsets.len / 2, PyBUF_SIMPLE) < 0 ||
+        bind(destinations, &b->destinations, b->offsets.len / 2, PyBUF_SIMPLE) < 0 ||
+        bind(sources, &b->sources, b->offsets.len / 2, PyBUF_SIMPLE) < 0 ||
+        bind(count, &b->count, sizeof(uint64_t), PyBUF_WRITABLE) < 0)
+        Py_CLEAR(b);
+    return (PyObject *)b;
+}
+
+static void batch_dealloc(struct batch *b)
+{
+    PyBuffer_Release(&b->payloads);
+    PyBuffer_Release(&b->offsets);
+    PyBuffer_Release(&b->lengths);
+    PyBuffer_Release(&b->destinations);
+    PyBuffer_Release(&b->sources);
+    PyBuffer_Release(&b->count);
+    Py_TYPE(b)->tp_free((PyObject *)b);
+}
+
+/* What packet k of a batch is that may be sent; 0 if it may not. */
+static int is_sendable(const struct batch *b, uint64_t k, struct outgoing *packet, Py_buffer *buffer)
+{
+    if (k >= capacity_of(b) || !b->destinations.len)
+        return 0;
+    uint32_t length = word_of(&b->lengths, k);
+    uint64_t offset;
+    if (length > BUFFER_SIZE || !is_within(b, k, length, &offset))
+        return 0;
+    packet->destination = word_of(&b->destinations, k);
+    packet->size = buffer->len = length;
+    packet->count = 1;
+    packet->buffers = buffer;
+    buffer->buf = (uint8_t *)b->payloads.buf + offset;
+    return 1;
+}
+
+static PyObject *batch_unsendable(struct batch *b, PyObject *nothing)
+{
+    (void)nothing;
+    for (uint64_t k = 0; k < count_of(b); k++) {
+        struct outgoing packet;
+        Py_buffer buffer;
+        if (!is_sendable(b, k, &packet, &buffer))
+            return PyLong_FromUnsignedLongLong(k);
+    }
+    return PyLong_FromLong(-1);
+}
+
+static PyObject *batch_without_room(struct batch *b, PyObject *most)
+{
+    uint64_t end = PyLong_AsUnsignedLongLong(most), offset;
+    if (PyErr_Occurred())
+        return NULL;
+    for (uint64_t k = 0; k < end && k < capacity_of(b); k++)
+        if (!is_within(b, k, BUFFER_SIZE, &offset))
+            return PyLong_FromUnsignedLongLong(k);
+    return PyLong_FromLong(-1);
+}
+
+static PyMethodDef batch_methods[] = {
+    {"unsendable", (PyCFunction)batch_unsendable, METH_NOARGS,
+     "The first of the packets in it that may not be sent; -1 if all may."},
+    {"without_room", (PyCFunction)batch_without_room, METH_O,
+     "without_room(most) -> the first that has no room for the largest packet; -1 if all have"},
+    {NULL, NULL, 0, NULL}};
+
+static PyTypeObject batch_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = MODULE_NAME ".Batch",
+    .tp_basicsize = sizeof(struct batch),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_doc = "Packets in arrays of the program's.",
+    .tp_new = batch_new,
+    .tp_dealloc = (destructor)batch_dealloc,
+    .tp_methods = batch_methods,
+};
 
 /* Transmit */
 
@@ -272,7 +459,10 @@ end:
 
 static PyObject *transmit_produce(struct transmit *p, PyObject *const *words, Py_ssize_t count)
 {
-    if (count != 4 || !PyList_CheckExact(words[0])) {
+    struct batch *arrays = NULL;
+    if (count == 4 && Py_IS_TYPE(words[0], &batch_type))
+        arrays = (struct batch *)words[0];
+    else if (count != 4 || !PyList_CheckExact(words[0])) {
         PyErr_SetString(PyExc_TypeError, "produce(batch, begin, most, first)");
         return NULL;
     }
@@ -280,19 +470,29 @@ static PyObject *transmit_produce(struct transmit *p, PyObject *const *words, Py
     uint64_t first = PyLong_AsUnsignedLongLong(words[3]);
     if (PyErr_Occurred())
         return NULL;
-    for (; done < most && begin + done < PyList_GET_SIZE(words[0]); done++) {
-        PyObject *item = Py_NewRef(PyList_GET_ITEM(words[0], begin + done));
+    for (; done < most; done++) {
+        if (begin + done >=
+            (arrays == NULL ? PyList_GET_SIZE(words[0]) : (Py_ssize_t)count_of(arrays)))
+            break;
         struct outgoing packet;
         Py_buffer buffer;
-        int plain = is_plain(item, &packet, &buffer);
-        int result = plain ? 0 : take_hold(item, &packet);
+        PyObject *item = NULL;
+        int plain = 1, result = 0;
+        if (arrays == NULL) {
+            item = Py_NewRef(PyList_GET_ITEM(words[0], begin + done));
+            plain = is_plain(item, &packet, &buffer);
+            result = plain ? 0 : take_hold(item, &packet);
+        } else if (!is_sendable(arrays, (uint64_t)(begin + done), &packet, &buffer)) {
+            PyErr_SetString(PyExc_ValueError, "a batch has changed since it was checked");
+            result = -1;
+        }
         int stored = result;
         if (result == 0) {
             stored = fill_in(p, (first + (uint64_t)done) & p->mask, &packet);
             if (!plain)
                 let_go(&packet);
         }
-        Py_DECREF(item);
+        Py_XDECREF(item);
         if (result < 0 && done) {
             /* Those before it are good; whoever goes on from here meets it again. */
             PyErr_Clear();
@@ -408,14 +608,21 @@ static void receive_dealloc(struct receive *p)
 
 static PyObject *receive_receive(struct receive *p, PyObject *const *words, Py_ssize_t count)
 {
-    if (count != 2 || !PyList_CheckExact(words[0])) {
+    struct sink to = {NULL, NULL, NULL};
+    if (count == 2 && Py_IS_TYPE(words[0], &batch_type))
+        to.batch = (struct batch *)words[0];
+    else if (count == 2 && PyList_CheckExact(words[0]))
+        to.list = words[0];
+    else {
         PyErr_SetString(PyExc_TypeError, "receive(packets, most)");
         return NULL;
     }
     uint64_t most = PyLong_AsUnsignedLongLong(words[1]);
     if (PyErr_Occurred())
         return NULL;
-    if (receive(p, words[0], most) < 0)
+    int result = receive(p, &to, most);
+    Py_CLEAR(to.packet);
+    if (result < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -490,7 +697,8 @@ static struct PyModuleDef definition = {
 PyMODINIT_FUNC MODULE_INIT(void)
 {
     static const char *const names[3] = {"source", "destination", "payload"};
-    if (PyType_Ready(&transmit_type) < 0 || PyType_Ready(&receive_type) < 0)
+    if (PyType_Ready(&transmit_type) < 0 || PyType_Ready(&receive_type) < 0 ||
+        PyType_Ready(&batch_type) < 0)
         return NULL;
     for (int k = 0; k < 3; k++)
         if ((packet_names[k] = PyUnicode_InternFromString(names[k])) == NULL)
@@ -498,7 +706,8 @@ PyMODINIT_FUNC MODULE_INIT(void)
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL || PyModule_AddStringConstant(module, "SOURCE", SOURCE) < 0 ||
         PyModule_AddObjectRef(module, "Transmit", (PyObject *)&transmit_type) < 0 ||
-        PyModule_AddObjectRef(module, "Receive", (PyObject *)&receive_type) < 0) {
+        PyModule_AddObjectRef(module, "Receive", (PyObject *)&receive_type) < 0 ||
+        PyModule_AddObjectRef(module, "Batch", (PyObject *)&batch_type) < 0) {
         Py_XDECREF(module);
         return NULL;
     }

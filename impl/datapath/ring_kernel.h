@@ -8,13 +8,10 @@
  * model/layout.py, by the way of impl/datapath/build.py.
  */
 
-/* What the host writes of a slot, as model/layout.py has it; and what it reads of a received one. */
+/* What the host writes of a slot, as model/layout.py has it. */
 struct fields {
     uint32_t length[BUFFERS], destination, source;
     uint64_t pointer[BUFFERS];
-};
-struct header {
-    uint32_t length, unused[BUFFERS], destination, source;
 };
 _Static_assert(sizeof(struct fields) == FIELDS_SIZE, "the layout of a slot has changed");
 _Static_assert(sizeof(struct header) == HEADER_SIZE, "the layout of a slot has changed");
@@ -98,7 +95,7 @@ static int packet_ready(struct receive *p)
  * Take a packet, which is there and held: copy it, and make its slot the card's again. `told`: that
  * another one waits is known to whoever is to have it. `more`: there is one, and it is the caller's.
  */
-static int pass_through(struct receive *p, uint64_t slot, int told, PyObject **packet, int *more,
+static int pass_through(struct receive *p, uint64_t slot, int told, struct sink *to, int *more,
                         int *others)
 {
     struct header header;
@@ -114,12 +111,7 @@ static int pass_through(struct receive *p, uint64_t slot, int told, PyObject **p
     TRY(UNLOCK_SOON(p));
     if (header.length > BUFFER_SIZE)
         return REFUSE(p, header.length);
-    PyObject *payload = LOAD_PAYLOAD(&p->payloads, slot * BUFFER_SIZE, header.length);
-    if (payload == NULL)
-        return -1;
-    *packet = PACKET(p, header.source, header.destination, payload);
-    if (*packet == NULL)
-        return -1;
+    TRY(KEEP(p, to, slot * BUFFER_SIZE, &header));
     TRY(STORE_BULK(&p->ring, slot * SLOT_SIZE + FIELDS_BEGIN, &p->fields[slot], FIELDS_SIZE));
     TRY(*others = RELOCK(p));
     /* The card writes to the buffers once the slot is its own: they must have been read by then. */
@@ -132,21 +124,19 @@ static int pass_through(struct receive *p, uint64_t slot, int told, PyObject **p
 }
 
 /* Take the next packet, which is there, and those behind it, `most` at the most. */
-static int receive(struct receive *p, PyObject *packets, uint64_t most)
+static int receive(struct receive *p, struct sink *to, uint64_t most)
 {
     int told = 0;
     for (uint64_t number = 1;; number++) {
         uint64_t slot = *p->taken & p->mask;
-        PyObject *packet = NULL;
         int more = 0, others = 0, mine;
         p->held[slot] = 1;
         ++*p->taken;
-        if (pass_through(p, slot, told, &packet, &more, &others) < 0) {
-            Py_XDECREF(packet);
+        if (pass_through(p, slot, told, to, &more, &others) < 0) {
             GIVE_BACK(p, slot);
             return -1;
         }
-        TRY(DELIVER(packets, packet));
+        TRY(DELIVER(to));
         if (!more || number == most)
             return 0;
         told = !others;

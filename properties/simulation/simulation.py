@@ -22,6 +22,7 @@ from impl.errors import (
 )
 from impl.interruption import Interruption
 from impl.memory import Purpose
+from impl.packet import Packet
 from impl.settings import Settings
 from judge.judge import Deviation, Judge, Specification
 from judge.words import StrayAccessError
@@ -31,6 +32,7 @@ from model.state import Flags, Label, Result
 from model.words import LOOKING
 from monitor.outcomes import ERRORS
 from properties.driver_source import PRESENT, DriverCode
+from properties.simulation.arrays import given, room_for, taken
 from properties.simulation.card_port import EmulatedPort, VisibleMemory
 from properties.simulation.host import Ending, Host
 from properties.simulation.judged_host import JudgingHost
@@ -370,17 +372,23 @@ class Simulation:
     def _do_send(self, index: int, destination: int, sizes: Sequence[int], blocking: bool) -> None:
         handle = self.handles[index]
         packets: list[tuple[int, bytes]] = []
+        # Every other batch lies in arrays.
+        in_arrays = self._serial % 2 == 1
         for size in sizes:
             self._serial += 1
             packets.append((destination, self._payload(size)))
-        interruption = self._interruption(handle)
+        options = {
+            "blocking": blocking,
+            "timeout": 1.0,
+            "interruption": self._interruption(handle),
+        }
+        scattered = [(to, _scattered(payload)) for to, payload in packets]
         self._call(
             "send",
-            lambda: handle.send_batch(
-                [(to, _scattered(payload)) for to, payload in packets],
-                blocking=blocking,
-                timeout=1.0,
-                interruption=interruption,
+            lambda: (
+                handle.send_from(given(packets), **options)
+                if in_arrays
+                else handle.send_batch(scattered, **options)
             ),
             tuple(packets),
             "begin_write",
@@ -407,9 +415,18 @@ class Simulation:
     def _do_batch(self, index: int, most: int, blocking: bool) -> None:
         """A user receives several packets in one call."""
         handle = self.handles[index]
+        batch = room_for(most)
+
+        def receive() -> list[Packet]:
+            if most % 2:
+                handle.receive_into(batch, blocking=blocking, timeout=1.0)
+                return taken(batch)
+            packets: list[Packet] = handle.receive_batch(most, blocking=blocking, timeout=1.0)
+            return packets
+
         self._call(
             "batch",
-            lambda: handle.receive_batch(most, blocking=blocking, timeout=1.0),
+            receive,
             (),
             "begin_read",
             int(not blocking),
