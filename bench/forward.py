@@ -4,8 +4,8 @@
 
 The card is ordinary memory (`bench.memory_card`), and what it does is not timed. What the driver
 does when the interrupt comes is. The ring in C (`bench/forward.c`) is compiled here if a compiler
-is found, and runs before and after each measurement, so that both meet the same machine. All times
-are nanoseconds a packet, medians of many batches.
+is found, and takes its turn with the others, so that all meet the same machine. All times are
+nanoseconds a packet: the least of several rounds, each of which is the median of many batches.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ import statistics
 import subprocess
 import tempfile
 import time
+from array import array
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -29,7 +31,7 @@ from bench.memory_card import MemoryCard
 from impl.attach import Attachment
 from impl.controller import Controller
 from impl.datapath.loader import PYTHON, Datapath, chosen
-from impl.driver import DuctDriver
+from impl.driver import DuctDriver, PacketBatch
 from impl.settings import Settings
 from impl.threads import ThreadRuntime
 from model.layout import LIMITS
@@ -39,6 +41,7 @@ __all__ = ["BATCHES", "RESULTS", "Cost", "Yardstick", "main", "measured", "write
 BATCHES: Final = (1, 32, 64, 256)
 RESULTS: Final = Path("bench/results.json")
 SOURCE: Final = Path(__file__).with_name("forward.c")
+ROUNDS: Final = 4
 SMALLEST_SHIFT: Final = LIMITS.default_shift
 
 
@@ -57,12 +60,16 @@ class Cost:
             back.
         kernel: The same over the C kernel; None if it is not built.
         c: By the ring in C; None if there is no compiler.
+        arrays: By `receive_into` and `send_from` in Python.
+        kernel_arrays: The same over the C kernel.
     """
 
     batch: int
     scalar: float
     kernel: float | None
     c: float | None
+    arrays: float
+    kernel_arrays: float | None
 
     def ratio(self, cost: float | None) -> float | None:
         """How many times the ring in C a cost is."""
@@ -72,10 +79,14 @@ class Cost:
         """All that was measured, by the names in `bench/results.json`."""
         named = {
             "scalar_ns": self.scalar,
+            "arrays_ns": self.arrays,
             "kernel_api_ns": self.kernel,
+            "kernel_ns": self.kernel_arrays,
             "c_ns": self.c,
             "scalar_ratio": self.ratio(self.scalar),
+            "arrays_ratio": self.ratio(self.arrays),
             "kernel_api_ratio": self.ratio(self.kernel),
+            "kernel_ratio": self.ratio(self.kernel_arrays),
         }
         return {name: round(value, 1) for name, value in named.items() if value is not None}
 
@@ -96,8 +107,38 @@ class Yardstick:
         return float(ran.stdout)
 
 
+def passing_objects(duct: DuctDriver, batch: int) -> Callable[[], int]:
+    """What receives a batch of packets, sends them on, and returns how many."""
+
+    def forward() -> int:
+        packets = duct.receive_batch(batch)
+        return duct.send_batch(
+            [(packet.source, packet.payload) for packet in packets], blocking=False
+        )
+
+    return forward
+
+
+def passing_arrays(duct: DuctDriver, batch: int) -> Callable[[], int]:
+    """The same with arrays."""
+    payloads = bytearray(batch * PacketBatch.ROOM)
+    offsets = array("Q", range(0, len(payloads), PacketBatch.ROOM))
+    lengths, senders = array("I", [0] * batch), array("I", [0] * batch)
+    incoming = PacketBatch(payloads, offsets, lengths, sources=senders)
+    outgoing = PacketBatch(payloads, offsets, lengths, destinations=senders)
+
+    def forward() -> int:
+        outgoing.filled = duct.receive_into(incoming)
+        return duct.send_from(outgoing, blocking=False)
+
+    return forward
+
+
+Way: TypeAlias = Callable[[DuctDriver, int], Callable[[], int]]
+
+
 def forwarding(
-    duct: DuctDriver, controller: Controller, card: MemoryCard, batch: int, payload: int
+    passing: Callable[[], int], controller: Controller, card: MemoryCard, batch: int, payload: int
 ) -> Callable[[], float]:
     """What forwards one batch when it is called, and returns the seconds that this took."""
     clock = time.perf_counter
@@ -105,10 +146,7 @@ def forwarding(
     def forward() -> float:
         card.receives(batch, payload)
         begin = clock()
-        packets = duct.receive_batch(batch)
-        sent = duct.send_batch(
-            [(packet.source, packet.payload) for packet in packets], blocking=False
-        )
+        sent = passing()
         taken = clock() - begin
         if card.sends() != batch or sent != batch:
             raise RuntimeError(f"{sent} packets of a batch of {batch} were sent")
@@ -121,7 +159,7 @@ def forwarding(
     return forward
 
 
-def cost_of(datapath: Datapath, batch: int, payload: int, seconds: float) -> float:
+def cost_of(datapath: Datapath, way: Way, batch: int, payload: int, seconds: float) -> float:
     """Nanoseconds a packet when batches are forwarded for so many seconds: the median."""
     card = MemoryCard()
     shift = slots_for(batch).bit_length() - 1
@@ -129,7 +167,7 @@ def cost_of(datapath: Datapath, batch: int, payload: int, seconds: float) -> flo
     samples: list[float] = []
     try:
         with DuctDriver(attachment) as duct:
-            forward = forwarding(duct, attachment.controller, card, batch, payload)
+            forward = forwarding(way(duct, batch), attachment.controller, card, batch, payload)
             for _ in range(2):
                 forward()
             until = time.perf_counter() + seconds
@@ -141,19 +179,28 @@ def cost_of(datapath: Datapath, batch: int, payload: int, seconds: float) -> flo
 
 
 def measured(batch: int, payload: int, seconds: float, yardstick: Yardstick | None) -> Cost:
-    """What a packet of a batch costs, each way in its turn, twice, for so many seconds in all."""
+    """What a packet of a batch costs each way: the least of several rounds of all ways."""
     kernel = chosen()
-    part = seconds / 6
-    costs: dict[str, list[float]] = {"scalar": [], "kernel": [], "c": []}
-    for _ in range(2):
+    ways = {"scalar": (PYTHON, passing_objects), "arrays": (PYTHON, passing_arrays)}
+    if kernel.kernel is not None:
+        ways |= {"kernel": (kernel, passing_objects), "kernel_arrays": (kernel, passing_arrays)}
+    part = seconds / ROUNDS / (1 + len(ways))
+    costs: dict[str, list[float]] = defaultdict(list)
+    for _ in range(ROUNDS):
         if yardstick is not None:
             costs["c"].append(yardstick.measure(batch, payload, part))
-        costs["scalar"].append(cost_of(PYTHON, batch, payload, part))
-        if kernel.kernel is not None:
-            costs["kernel"].append(cost_of(kernel, batch, payload, part))
-    means = {name: statistics.fmean(found) if found else None for name, found in costs.items()}
-    assert means["scalar"] is not None
-    return Cost(batch, means["scalar"], means["kernel"], means["c"])
+        for name, (datapath, way) in ways.items():
+            costs[name].append(cost_of(datapath, way, batch, payload, part))
+    # Whatever else the machine does makes things slower and never faster.
+    least = {name: min(found) for name, found in costs.items()}
+    return Cost(
+        batch,
+        scalar=least["scalar"],
+        kernel=least.get("kernel"),
+        c=least.get("c"),
+        arrays=least["arrays"],
+        kernel_arrays=least.get("kernel_arrays"),
+    )
 
 
 def write_results(costs: list[Cost], place: Path) -> None:
@@ -164,16 +211,17 @@ def write_results(costs: list[Cost], place: Path) -> None:
 
 def print_costs(costs: list[Cost]) -> None:
     """A table of them."""
-    print(f"{'packets in a batch':<20} {'C':>10} {'Python':>19} {'C kernel':>19}")
+    heads = ("Python", "Python, arrays", "C kernel", "C kernel, arrays")
+    print(f"{'in a batch':<10} {'C':>10}", *(f"{head:>19}" for head in heads))
     for cost in costs:
         c = "-" if cost.c is None else f"{cost.c:,.1f} ns"
-        cells = (_cell(value, cost.ratio(value)) for value in (cost.scalar, cost.kernel))
-        print(f"{cost.batch:<20} {c:>10}", *cells, flush=True)
+        values = (cost.scalar, cost.arrays, cost.kernel, cost.kernel_arrays)
+        print(f"{cost.batch:<10} {c:>10}", *(_cell(v, cost.ratio(v)) for v in values), flush=True)
 
 
 def _cell(value: float | None, ratio: float | None) -> str:
     text = "-" if value is None else f"{value:,.0f} ns"
-    return f"{text:>10} {'' if ratio is None else f'{ratio:,.0f}x':>8}"
+    return f"{text:>10} {'' if ratio is None else f'{ratio:,.1f}x':>8}"
 
 
 def main() -> None:
@@ -188,7 +236,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.profile:
         with cProfile.Profile() as profile:
-            cost_of(PYTHON, options.profile, options.payload, options.seconds)
+            cost_of(PYTHON, passing_objects, options.profile, options.payload, options.seconds)
         pstats.Stats(profile).sort_stats("tottime").print_stats(25)
         return
     compiler = shutil.which("cc")
