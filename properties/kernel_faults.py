@@ -22,6 +22,7 @@ from properties.fault_runs import EXAMPLES, SCENES, SEARCHES, Finding, Scene, pl
 __all__ = ["KERNEL_FAULTS", "KernelFault", "built", "caught", "judged"]
 
 SOURCE: Final = "ring_kernel.h"
+MODULE: Final = "module.c"
 
 
 @attrs.frozen
@@ -33,17 +34,21 @@ class KernelFault:
         old: Text that occurs exactly once in the kernel's source.
         new: What stands there instead.
         scene: Where it shows, if a search would have to look for too long.
+        file: Which source.
     """
 
     says: str
     old: str
     new: str
     scene: Scene | None = None
+    file: str = SOURCE
 
     def apply(self, source: str) -> str:
         """The changed source. Raises `ValueError` unless the text to replace occurs once."""
         if source.count(self.old) != 1:
-            raise ValueError(f"{SOURCE} has {source.count(self.old)} places that read {self.old!r}")
+            raise ValueError(
+                f"{self.file} has {source.count(self.old)} places that read {self.old!r}"
+            )
         return source.replace(self.old, self.new)
 
 
@@ -201,6 +206,31 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
         "        (void)mine;\n",
         SCENES["others-overtaken"],
     ),
+    # Arrays of the program's
+    "sent-from-offset-0": KernelFault(
+        "Each packet of a batch has the bytes of the first one.",
+        "    buffer->buf = (uint8_t *)b->payloads.buf + offset;\n",
+        "    buffer->buf = b->payloads.buf;\n",
+        file=MODULE,
+    ),
+    "sent-with-the-first-length": KernelFault(
+        "Each packet of a batch has the length of the first one.",
+        "    uint32_t length = word_of(&b->lengths, k);\n",
+        "    uint32_t length = word_of(&b->lengths, 0);\n",
+        file=MODULE,
+    ),
+    "received-to-offset-0": KernelFault(
+        "Each packet of a batch is stored where the first one is.",
+        "        LOAD_BULK(&p->payloads, place, (uint8_t *)to->batch->payloads.buf + offset,\n",
+        "        LOAD_BULK(&p->payloads, place, to->batch->payloads.buf,\n",
+        file=MODULE,
+    ),
+    "received-and-not-counted": KernelFault(
+        "A packet is copied to a batch, and the next one in its place.",
+        "        ++*(uint64_t *)to->batch->count.buf;\n",
+        "",
+        file=MODULE,
+    ),
 }
 """By name; each is the only change."""
 
@@ -214,7 +244,7 @@ def built(fault: KernelFault, into: Path) -> Datapath:
     """The kernel with a fault, compiled into a folder. Raises `BuildError` if it cannot be."""
     folder = into / "source"
     shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("*.so", "*.py", "__pycache__"))
-    source = folder / SOURCE
+    source = folder / fault.file
     source.write_text(fault.apply(source.read_text(encoding="utf-8")), encoding="utf-8")
     build("_judged", folder=folder, into=into)
     return judged(into)
