@@ -11,6 +11,7 @@ No object is made for a packet. NumPy is not needed: whatever has a buffer is an
 
 from __future__ import annotations
 
+import operator
 import threading
 from array import array
 from collections.abc import Sequence
@@ -155,12 +156,11 @@ class PacketBatch(Sequence[Outgoing]):
         self._begin()
         try:
             if kernel is None:
-                for number in range(self.filled):
-                    self._check(number)
+                self._checked(0, self.filled)
             else:
                 number = self.over(kernel).unsendable()
                 if number >= 0:
-                    self._check(number)
+                    self._check(number, self.offsets[number], self.lengths[number])
         except BaseException:
             self.end()
             raise
@@ -174,13 +174,24 @@ class PacketBatch(Sequence[Outgoing]):
         self._in_use.release()
 
     def _first_without_room(self, most: int) -> int:
-        last = len(self.payloads) - self.ROOM
-        wrong = (k for k, offset in enumerate(self.offsets[:most]) if offset > last)
-        return next(wrong, -1)
+        last, offsets = len(self.payloads) - self.ROOM, self.offsets[:most].tolist()
+        if max(offsets) <= last:
+            return -1
+        return next(number for number, offset in enumerate(offsets) if offset > last)
 
-    def _check(self, number: int) -> tuple[int, int]:
+    def _checked(self, begin: int, end: int) -> tuple[list[int], list[int]]:
+        """Offsets and lengths as they are now. Raises those of `begin_to_send`."""
+        offsets, lengths = self.offsets[begin:end].tolist(), self.lengths[begin:end].tolist()
+        if lengths and (
+            max(lengths) > self.ROOM
+            or max(map(operator.add, offsets, lengths)) > len(self.payloads)
+        ):
+            for number, found in enumerate(zip(offsets, lengths, strict=True), begin):
+                self._check(number, *found)
+        return offsets, lengths
+
+    def _check(self, number: int, offset: int, length: int) -> None:
         """Offset and length of a packet that can be sent. Raises those of `begin_to_send`."""
-        offset, length = self.offsets[number], self.lengths[number]
         if length > self.ROOM:
             raise PacketTooLongError(
                 f"a packet carries at most {self.ROOM} bytes, and packet {number} has {length}"
@@ -190,7 +201,6 @@ class PacketBatch(Sequence[Outgoing]):
                 f"packet {number}, {length} bytes from offset {offset} on, is not within the "
                 f"{len(self.payloads)} bytes of payloads"
             )
-        return offset, length
 
     def __len__(self) -> int:
         return self._count[0]
@@ -207,20 +217,26 @@ class PacketBatch(Sequence[Outgoing]):
         Raises:
             The errors of `begin_to_send`.
         """
-        if isinstance(part, slice):
-            return [self[number] for number in range(self.filled)[part]]
-        number = range(self.filled)[part]
         if self.destinations is None:
             raise InvalidArgumentError("a batch without destinations cannot be sent")
-        offset, length = self._check(number)
-        payload = self.payloads[offset : offset + length]
-        return Outgoing(self.destinations[number], (payload,), length)
+        if not isinstance(part, slice):
+            number = range(self.filled)[part]
+            return self[number : number + 1][0]
+        begin, end, step = part.indices(self.filled)
+        assert step == 1, "packets are sent in their order"
+        payloads = self.payloads
+        offsets, lengths = self._checked(begin, end)
+        destinations = self.destinations[begin:end].tolist()
+        return [
+            Outgoing(destination, (payloads[offset : offset + length],), length)
+            for destination, offset, length in zip(destinations, offsets, lengths, strict=True)
+        ]
 
     def append(self, packet: Packet) -> None:
         """Put in one that was received; there is room."""
-        number, length = self._count[0], len(packet.payload)
-        offset = self.offsets[number]
-        self.payloads[offset : offset + length] = packet.payload
+        number, payload = self._count[0], packet.payload
+        offset, length = self.offsets[number], len(payload)
+        self.payloads[offset : offset + length] = payload
         self.lengths[number] = length
         if self.destinations is not None:
             self.destinations[number] = packet.destination
