@@ -137,7 +137,11 @@ class Controller:
         self._gone = False
         self._served: set[int] = set()
         self._turn = Turn(
-            none_waits=self._show_that_none_waits,
+            none_waits=functools.partial(
+                self._surely,
+                "that no packet waits behind one that was taken",
+                functools.partial(runtime.set_readable, False),
+            ),
             another_waits=self._show_that_another_waits,
             unlock_soon=runtime.unlock_soon,
             relock=runtime.relock,
@@ -206,15 +210,9 @@ class Controller:
         finally:
             self._leave()
 
-    def _show_that_none_waits(self) -> None:
-        self._surely("that no packet waits behind one that was taken", self._unset_readable)
-
     def _show_that_another_waits(self) -> bool:
         self._surely("a packet behind one that was taken", self._tell_of_packet)
         return not self.receive.waiters
-
-    def _unset_readable(self) -> None:
-        self.runtime.set_readable(False)
 
     def _next_call(self) -> bool:
         self._leave()
@@ -490,7 +488,8 @@ class Controller:
 
     def show_writable(self) -> None:
         """Let pollers know whether a packet can be queued."""
-        self.runtime.set_writable(self.failed or self.free_slots > 0)
+        transmit = self.transmit
+        self.runtime.set_writable(self.failed or (not transmit.waiters and transmit.room > 0))
 
     def wake_everyone(self) -> None:
         """Whatever the sleepers wait for, they must look again; so must pollers."""

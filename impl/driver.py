@@ -341,7 +341,8 @@ class DuctDriver(PacketCalls):
         """
         most = batch.capacity if most is None else most
         wait = self._wait(blocking, timeout, interruption)
-        self._raise_owed()
+        if self.owed:
+            self._raise_owed()
         controller = self._controller
         batch.begin_to_fill(most, controller.datapath.kernel)
         try:
@@ -622,7 +623,8 @@ class DuctDriver(PacketCalls):
     def _wait(
         self, blocking: bool, timeout: float | None, interruption: Interruption | None = None
     ) -> Wait:
-        self._check_open()
+        if self._closed:
+            self._check_open()
         if timeout is None:
             if not blocking:
                 return NO_WAIT

@@ -303,7 +303,7 @@ class TransmitRing(RequestRing[Outgoing]):
         if self._kernel is None:
             super().ring_doorbell()
         else:
-            self._kernel.doorbell(self._first_bell + self.last_slot)
+            self._kernel.doorbell(self._first_bell + (self.produced - 1 & self._mask))
 
     def reclaim_all(self) -> bool:
         """Free every slot that the card returned; whether there was one."""

@@ -505,9 +505,70 @@ print("through")
 """
 
 
+ARRAY_TRAFFIC = """
+import random, sys
+from pathlib import Path
+from bench.memory_card import MemoryCard
+from impl.attach import Attachment
+from impl.datapath.loader import Datapath, load
+from impl.driver import DuctDriver, PacketBatch
+from impl.errors import CardError, InvalidArgumentError, PacketTooLongError
+from impl.settings import Settings
+from impl.threads import ThreadRuntime
+kernel = Datapath("C kernel", load("_real", Path(sys.argv[1])))
+source, card = random.Random(1), MemoryCard()
+attachment = Attachment.to(card, ThreadRuntime(), Settings(ring_shift=2), kernel)
+MOST = 5
+def array(size, letter):
+    # Not aligned, and nothing behind it.
+    return memoryview(bytearray(1 + MOST * size))[1:].cast(letter)
+payloads = bytearray(3 * PacketBatch.ROOM + 7)
+offsets, lengths, addresses = array(8, "Q"), array(4, "I"), array(4, "I")
+batch = PacketBatch(payloads, offsets, lengths, destinations=addresses, sources=addresses)
+refused = 0
+with DuctDriver(attachment) as duct:
+    for number in range(20_000):
+        card.receives(source.randrange(1, 5),
+                      source.choice([0, 1, 64, 4097, 16384, 16385, 2**31, 2**32 - 1]))
+        while card.waiting:
+            for k in range(MOST):
+                offsets[k] = source.choice([0, 1, 16384, 2 * 16384 + 7, source.randrange(32768)])
+            if source.random() < 0.1:
+                offsets[source.randrange(MOST)] = source.choice([2 * 16384 + 8, 2**63, 2**64 - 1])
+            try:
+                duct.receive_into(batch, source.randrange(1, MOST + 1))
+            except CardError:
+                pass
+            except InvalidArgumentError:
+                refused += 1
+        batch.filled = source.randrange(MOST + 1)
+        for k in range(MOST):
+            offsets[k] = source.choice([0, 1, len(payloads), source.randrange(len(payloads))])
+            room = len(payloads) - offsets[k]
+            lengths[k] = source.choice([0, min(room, 16384), source.randrange(room) % 16385
+                                        if room else 0])
+        if source.random() < 0.1:
+            k = source.randrange(MOST)
+            offsets[k], lengths[k] = source.choice(
+                [(len(payloads), 1), (2**64 - 1, 1), (0, 16385), (1, 2**32 - 1)])
+        try:
+            duct.send_from(batch, blocking=False)
+        except (InvalidArgumentError, PacketTooLongError):
+            refused += 1
+        card.sends()
+        attachment.controller.runtime.lock()
+        attachment.controller.serve_events()
+        attachment.controller.runtime.unlock()
+attachment.detach()
+assert refused
+print("through")
+"""
+
+
 @BUILT
+@pytest.mark.parametrize("traffic", [TRAFFIC, ARRAY_TRAFFIC], ids=["objects", "arrays"])
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
-def test_sanitizers_find_nothing_whatever_the_card_announces(sanitizer, tmp_path):
+def test_sanitizers_find_nothing_whatever_the_card_announces(sanitizer, traffic, tmp_path):
     if PROFILE.name != "nightly":
         pytest.skip("nightly has the time")
     library = subprocess.run(
@@ -521,7 +582,7 @@ def test_sanitizers_find_nothing_whatever_the_card_announces(sanitizer, tmp_path
     flags = ("-g", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all")
     build("_real", into=tmp_path, flags=flags)
     ran = subprocess.run(
-        [sys.executable, "-c", TRAFFIC, str(tmp_path)],
+        [sys.executable, "-c", traffic, str(tmp_path)],
         env={**os.environ, "LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0"},
         cwd=FOLDER.parent.parent,
         capture_output=True,
