@@ -13,7 +13,7 @@ import fcntl
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NoReturn, Protocol, Self, TypeVar, final
 
 import attrs
@@ -48,6 +48,7 @@ from impl.errors import (
 )
 from impl.memory import Data
 from impl.packet import Outgoing, Packet, Payload, check_filter, outgoing, parse_message
+from impl.packet_batch import PacketBatch
 from impl.packet_calls import PacketCalls, check_timeout, check_whole
 from impl.polling import Direction, Poller
 from model.layout import INFO, LIMITS, MULTICAST_FILTER, USER_HEADER, Info
@@ -195,6 +196,11 @@ class DeviceFile(PacketCalls):
         """
         self._refuse_interruption(interruption)
         batch = [outgoing(destination, payload) for destination, payload in packets]
+        return self._send_outgoing(batch, blocking, timeout)
+
+    def _send_outgoing(
+        self, batch: Sequence[Outgoing], blocking: bool, timeout: float | None
+    ) -> int:
         waits = self._waits(blocking, timeout)
         for number, packet in enumerate(batch):
             last = number + 1 == len(batch)
@@ -248,7 +254,7 @@ class DeviceFile(PacketCalls):
         return Packet(source, destination, message[USER_HEADER.size :])
 
     def _receive_into(
-        self, packets: list[Packet], most: int, blocking: bool, timeout: float | None
+        self, packets: list[Packet] | PacketBatch, most: int, blocking: bool, timeout: float | None
     ) -> None:
         packets.append(self.receive(blocking=blocking, timeout=timeout))
         with contextlib.suppress(WouldBlockError):

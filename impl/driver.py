@@ -14,7 +14,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Self, final
 
 import attrs
@@ -24,13 +24,13 @@ from impl.card_info import Info
 from impl.controller import NO_WAIT, Wait
 from impl.errors import (
     ClosedError,
-    InvalidArgumentError,
     WouldBlockError,
 )
 from impl.interruption import Interruption
 from impl.loan import Loan
 from impl.memory import Data
 from impl.packet import (
+    Outgoing,
     Packet,
     Payload,
     check_filter,
@@ -141,7 +141,7 @@ class DuctDriver(PacketCalls):
             raise TypeError(
                 f"a card is opened by DuctDriver.open({given!r}), not by DuctDriver({given!r})"
             )
-        super().__init__()
+        super().__init__(attachment.controller.datapath.kernel)
         self._controller = attachment.controller
         self._lifecycle = attachment.lifecycle
         self._leave: tuple[Attachments, str] | None = None
@@ -255,6 +255,12 @@ class DuctDriver(PacketCalls):
         wait = self._wait(blocking, timeout, interruption)
         return self._controller.send(batch, wait) if batch else 0
 
+    def _send_outgoing(
+        self, batch: Sequence[Outgoing], blocking: bool, timeout: float | None
+    ) -> int:
+        wait = self._wait(blocking, timeout)
+        return self._controller.send(batch, wait) if batch else 0
+
     def write(
         self,
         message: Data,
@@ -303,119 +309,12 @@ class DuctDriver(PacketCalls):
         return packets[0]
 
     def _receive_into(
-        self, packets: list[Packet], most: int, blocking: bool, timeout: float | None
+        self, packets: list[Packet] | PacketBatch, most: int, blocking: bool, timeout: float | None
     ) -> None:
         wait = self._wait(blocking, timeout)
         if self.owed:
             self._raise_owed()
         self._controller.receive_packets(packets, most, wait)
-
-    def receive_into(
-        self,
-        batch: PacketBatch,
-        most: int | None = None,
-        *,
-        blocking: bool = True,
-        timeout: float | None = None,
-        interruption: Interruption | None = None,
-    ) -> int:
-        """Wait for a packet; copy it and those that are there behind it into a batch's arrays.
-
-        What was in the batch before is gone. Where other readers are in line it ends, as does
-        `receive_batch`, and an error behind the first packet is raised by the next call.
-
-        Args:
-            batch: Takes them, from its first packet on.
-            most: The packets that are wanted at the most; None: as many as it has room for.
-            blocking: Whether the call may wait for the first packet.
-            timeout: The longest that it may wait, in seconds; None: as long as it takes.
-            interruption: What may end it while it waits.
-
-        Returns:
-            How many packets are in the batch now; `batch.filled` says so, too.
-
-        Raises:
-            InvalidArgumentError: The batch has no room for so many, its arrays cannot be written
-                to, or another call uses it. No packet was taken.
-            The errors of `receive`.
-        """
-        most = batch.capacity if most is None else most
-        wait = self._wait(blocking, timeout, interruption)
-        if self.owed:
-            self._raise_owed()
-        controller = self._controller
-        batch.begin_to_fill(most, controller.datapath.kernel)
-        try:
-            controller.receive_packets(batch, most, wait)
-        except Exception as error:
-            if not batch.filled:
-                raise
-            self.owed.append(error)
-        finally:
-            batch.end()
-        return batch.filled
-
-    def send_from(
-        self,
-        batch: PacketBatch,
-        *,
-        blocking: bool = True,
-        timeout: float | None = None,
-        interruption: Interruption | None = None,
-    ) -> int:
-        """Send the packets of a batch (`batch.filled`) from its arrays, as `send_batch` does.
-
-        Args:
-            batch: The packets.
-            blocking: Whether the call may wait.
-            timeout: The longest that it may wait, in seconds; None: as long as it takes.
-            interruption: What may end it while it waits.
-
-        Returns:
-            How many were sent or, without blocking, queued.
-
-        Raises:
-            InvalidArgumentError: A packet is not within the payloads, the batch has no
-                destinations, or another call uses it. Nothing was sent.
-            PacketTooLongError: A packet is longer than a packet can be. Nothing was sent.
-            The errors of `send_batch`.
-        """
-        wait = self._wait(blocking, timeout, interruption)
-        batch.begin_to_send(self._controller.datapath.kernel)
-        try:
-            return self._controller.send(batch, wait) if batch.filled else 0
-        finally:
-            batch.end()
-
-    def forward(
-        self,
-        batch: PacketBatch,
-        other: DuctDriver,
-        *,
-        blocking: bool = True,
-        timeout: float | None = None,
-    ) -> int:
-        """Receive packets into a batch, and queue them on another card for where they go.
-
-        Args:
-            batch: Takes them. It has destinations; who writes others there sends them elsewhere.
-            other: What sends them.
-            blocking: Whether to wait for a packet.
-            timeout: The longest to wait, in seconds.
-
-        Returns:
-            How many were queued; `batch.filled` were received, and the rest found no room.
-
-        Raises:
-            The errors of `receive_into` and `send_from`. A card that has no room at all is none.
-        """
-        if batch.destinations is None:
-            raise InvalidArgumentError("a batch without destinations cannot be forwarded")
-        self.receive_into(batch, blocking=blocking, timeout=timeout)
-        try:
-            return other.send_from(batch, blocking=False)
-        except WouldBlockError:
-            return 0
 
     def receive_view(
         self,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import abc
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 
 from impl.errors import CardFailedError, ClosedError, InvalidArgumentError, WouldBlockError
-from impl.packet import Packet, Payload
+from impl.packet import Outgoing, Packet, Payload
+from impl.packet_batch import PacketBatch
 from impl.polling import Direction
 
 __all__ = ["PacketCalls", "check_most", "check_timeout", "check_whole"]
@@ -20,8 +22,10 @@ class PacketCalls(abc.ABC):
         owed: Errors that batches met behind their packets, and that the next calls raise.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kernel: Any = None) -> None:
         self.owed: deque[Exception] = deque()
+        # What looks at arrays faster than Python does.
+        self._kernel = kernel
 
     # What there must be
 
@@ -42,9 +46,15 @@ class PacketCalls(abc.ABC):
 
     @abc.abstractmethod
     def _receive_into(
-        self, packets: list[Packet], most: int, blocking: bool, timeout: float | None
+        self, packets: list[Packet] | PacketBatch, most: int, blocking: bool, timeout: float | None
     ) -> None:
         """Wait for a packet; append it, and those that are there behind it, as they come."""
+
+    @abc.abstractmethod
+    def _send_outgoing(
+        self, batch: Sequence[Outgoing], blocking: bool, timeout: float | None
+    ) -> int:
+        """Send packets that may be sent; how many were."""
 
     @property
     @abc.abstractmethod
@@ -93,6 +103,105 @@ class PacketCalls(abc.ABC):
             # It may be about a packet that is lost with it, so that nobody meets it again.
             self.owed.append(error)
         return packets
+
+    # Packets in arrays
+
+    def receive_into(
+        self,
+        batch: PacketBatch,
+        most: int | None = None,
+        *,
+        blocking: bool = True,
+        timeout: float | None = None,
+    ) -> int:
+        """Wait for a packet; copy it and those that are there behind it into a batch's arrays.
+
+        What was in the batch before is gone. Where other readers are in line it ends, as does
+        `receive_batch`, and an error behind the first packet is raised by the next call.
+
+        Args:
+            batch: Takes them, from its first packet on.
+            most: The packets that are wanted at the most; None: as many as it has room for.
+            blocking: Whether the call may wait for the first packet.
+            timeout: The longest that it may wait, in seconds; None: as long as it takes.
+
+        Returns:
+            How many packets are in the batch now; `batch.filled` says so, too.
+
+        Raises:
+            InvalidArgumentError: The batch has no room for so many, its arrays cannot be written
+                to, or another call uses it. No packet was taken.
+            The errors of `receive`.
+        """
+        most = batch.capacity if most is None else most
+        batch.begin_to_fill(most, self._kernel)
+        try:
+            self._receive_into(batch, most, blocking, timeout)
+        except Exception as error:
+            if not batch.filled:
+                raise
+            self.owed.append(error)
+        finally:
+            batch.end()
+        return batch.filled
+
+    def send_from(
+        self, batch: PacketBatch, *, blocking: bool = True, timeout: float | None = None
+    ) -> int:
+        """Send the packets of a batch (`batch.filled`) from its arrays, as `send_batch` does.
+
+        Args:
+            batch: The packets.
+            blocking: Whether the call may wait.
+            timeout: The longest that it may wait, in seconds; None: as long as it takes.
+
+        Returns:
+            How many were sent or, without blocking, queued.
+
+        Raises:
+            InvalidArgumentError: A packet is not within the payloads, the batch has no
+                destinations, or another call uses it. Nothing was sent.
+            PacketTooLongError: A packet is longer than a packet can be. Nothing was sent.
+            The errors of `send_batch`.
+        """
+        batch.begin_to_send(self._kernel)
+        try:
+            return self._send_outgoing(batch, blocking, timeout)
+        finally:
+            batch.end()
+
+    def forward(
+        self,
+        batch: PacketBatch,
+        other: PacketCalls,
+        *,
+        blocking: bool = True,
+        timeout: float | None = None,
+    ) -> int:
+        """Receive packets into a batch, and queue them on another card for where they go.
+
+        Args:
+            batch: Takes them. It has destinations.
+            other: What sends them.
+            blocking: Whether to wait for a packet.
+            timeout: The longest to wait, in seconds.
+
+        Returns:
+            How many were queued; `batch.filled` were received, and the rest found no room.
+
+        Raises:
+            InvalidArgumentError: The batch has no destinations. No packet was taken.
+            The errors of `receive_into` and `send_from`. A card that has no room at all is none.
+        """
+        if batch.destinations is None:
+            raise InvalidArgumentError("a batch without destinations cannot be forwarded")
+        self.receive_into(batch, blocking=blocking, timeout=timeout)
+        try:
+            return other.send_from(batch, blocking=False)
+        except WouldBlockError:
+            return 0
+
+    # One after the other
 
     def __iter__(self) -> Iterator[Packet]:
         """Packets as they come; ends when the driver is closed."""

@@ -30,6 +30,7 @@ from impl.errors import (
 from impl.packet import Packet
 from impl.settings import Settings
 from model.layout import ECHO, LIMITS, UserHeader, pack
+from properties.simulation.arrays import room_for, sendable, taken
 from tests.background import Background, until
 from tests.test_device import Machine, refused
 
@@ -177,6 +178,19 @@ def test_batches_keep_their_order(duct):
     while len(got) < 30:
         got += duct.receive_batch(7, timeout=PATIENCE)
     assert [packet.payload for packet in got] == [payload for _, payload in batch]
+
+
+def test_packets_in_arrays_go_through_a_file(duct):
+    batch = [(ECHO.address, bytes(number)) for number in range(9)]
+    assert duct.send_from(sendable(batch)) == 9
+    got, room = [], room_for(4)
+    while len(got) < 9:
+        assert duct.receive_into(room, timeout=PATIENCE) <= 4
+        got += taken(room)
+    assert [packet.payload for packet in got] == [payload for _, payload in batch]
+    assert {packet.source for packet in got} == {ECHO.address}
+    with pytest.raises(InvalidArgumentError):
+        duct.receive_into(room, 5)
 
 
 def test_a_batch_that_may_not_wait_queues_what_there_is_room_for(machine, duct):

@@ -25,8 +25,7 @@ from impl.memory import Purpose
 from impl.settings import Settings
 from impl.threads import ThreadRuntime
 from model.layout import ECHO, LIMITS, PACKET_SLOT
-from properties.simulation.arrays import given as given_packets
-from properties.simulation.arrays import room_for, taken
+from properties.simulation.arrays import room_for, sendable, taken
 
 ROOM = PacketBatch.ROOM
 PATIENCE = 30
@@ -96,7 +95,7 @@ def test_a_batch_in_arrays_leaves_memory_as_one_of_objects_does(packets, paths):
         attachment = Attachment.to(card, ThreadRuntime(), Settings(ring_shift=3), paths or PYTHON)
         with DuctDriver(attachment) as duct:
             if arrays:
-                assert duct.send_from(given_packets(batch), blocking=False) == len(batch)
+                assert duct.send_from(sendable(batch), blocking=False) == len(batch)
             else:
                 assert duct.send_batch(batch, blocking=False) == len(batch)
             contents = card.contents()
@@ -131,7 +130,7 @@ def test_packets_come_back_from_the_echo_service_through_arrays(datapath, monkey
     sizes = [0, 1, 2, 4095, 4096, 4097, 16383, 16384]
     payloads = [bytes([size % 251]) * size for size in sizes]
     with DuctDriver.open("emulated:", attachments=attachments) as duct:
-        assert duct.send_from(given_packets([(ECHO.address, p) for p in payloads])) == 8
+        assert duct.send_from(sendable([(ECHO.address, p) for p in payloads])) == 8
         packets = []
         batch = room_for(5)
         while len(packets) < len(sizes):
@@ -166,7 +165,7 @@ def test_a_card_that_is_full_forwards_nothing_and_says_so(card, duct):
 
 
 def test_an_empty_batch_is_sent_at_once(card, duct):
-    batch = given_packets([(1, b"x")])
+    batch = sendable([(1, b"x")])
     batch.filled = 0
     assert duct.send_from(batch) == 0
     assert card.sends() == 0
@@ -328,7 +327,7 @@ def test_two_calls_do_not_use_one_batch_at_once(card, controller, duct):
 
 
 def test_arrays_that_change_while_a_call_is_under_way_reach_nothing_else(card, controller, duct):
-    batch = given_packets([(1, b"first"), (1, b"second")])
+    batch = sendable([(1, b"first"), (1, b"second")])
     batch.begin_to_send(None)
     batch.offsets[1] = 1 << 62
     with pytest.raises((ValueError, InvalidArgumentError)):
@@ -363,7 +362,7 @@ def test_a_driver_that_is_closed_takes_no_batch(attachment):
 @given(sizes=st.lists(st.integers(0, 5), min_size=1, max_size=6), filled=st.integers(0, 6))
 def test_a_batch_is_the_sequence_of_its_packets(sizes, filled):
     packets = [(number, bytes([number]) * size) for number, size in enumerate(sizes)]
-    batch = given_packets(packets)
+    batch = sendable(packets)
     batch.filled = min(filled, len(packets))
     assert len(batch) == batch.filled
     told = [(item.destination, b"".join(item.buffers), item.size) for item in batch]

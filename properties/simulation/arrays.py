@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from impl.packet import Packet
 from impl.packet_batch import PacketBatch
 
-__all__ = ["given", "room_for", "taken"]
+__all__ = ["room_for", "sendable", "taken"]
 
 GAP = 3
 """Bytes that belong to nobody between two packets."""
 
 
-def given(packets: Sequence[tuple[int, bytes]]) -> PacketBatch:
+def sendable(packets: Sequence[tuple[int, bytes]]) -> PacketBatch:
     """A batch of packets to be sent: destination and payload of each."""
     payloads, offsets = bytearray(GAP), array("Q")
     for _, payload in packets:

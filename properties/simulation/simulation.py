@@ -32,7 +32,7 @@ from model.state import Flags, Label, Result
 from model.words import LOOKING
 from monitor.outcomes import ERRORS
 from properties.driver_source import PRESENT, DriverCode
-from properties.simulation.arrays import given, room_for, taken
+from properties.simulation.arrays import room_for, sendable, taken
 from properties.simulation.card_port import EmulatedPort, VisibleMemory
 from properties.simulation.host import Ending, Host
 from properties.simulation.judged_host import JudgingHost
@@ -377,18 +377,16 @@ class Simulation:
         for size in sizes:
             self._serial += 1
             packets.append((destination, self._payload(size)))
-        options = {
-            "blocking": blocking,
-            "timeout": 1.0,
-            "interruption": self._interruption(handle),
-        }
+        interruption = self._interruption(handle)
         scattered = [(to, _scattered(payload)) for to, payload in packets]
         self._call(
             "send",
             lambda: (
-                handle.send_from(given(packets), **options)
+                handle.send_from(sendable(packets), blocking=blocking, timeout=1.0)
                 if in_arrays
-                else handle.send_batch(scattered, **options)
+                else handle.send_batch(
+                    scattered, blocking=blocking, timeout=1.0, interruption=interruption
+                )
             ),
             tuple(packets),
             "begin_write",
