@@ -17,11 +17,12 @@ class PacketCalls(abc.ABC):
     """The calls that a driver object and a device file have in common.
 
     Attributes:
-        owed: Errors that batches met behind their packets, and that the next calls raise.
+        owed: What the next calls that receive give: errors that batches met behind their packets,
+            and packets that were taken by a call which a signal has ended.
     """
 
     def __init__(self) -> None:
-        self.owed: deque[Exception] = deque()
+        self.owed: deque[Exception | Packet] = deque()
 
     # What there must be
 
@@ -55,16 +56,28 @@ class PacketCalls(abc.ABC):
     async def _ready(self, direction: Direction) -> None:
         """Wait until the card is readable or writable."""
 
-    def _raise_owed(self) -> None:
-        """Raise what a batch that was received met behind its packets, and has not raised."""
-        if not self.owed:
-            return
+    def _owed_into(self, packets: list[Packet]) -> bool:
+        """Give what an earlier call left over: a packet, if it is true, or an error, raised."""
         try:
             owed = self.owed.popleft()
         except IndexError:
-            # Another thread raises it.
-            return
-        raise owed
+            # There is nothing, or another thread has it.
+            return False
+        if isinstance(owed, Exception):
+            raise owed
+        packets.append(owed)
+        return True
+
+    def _keep(self, packets: list[Packet]) -> None:
+        """A signal ends the call that took these: they are for the next one."""
+        self.owed.extendleft(reversed(packets))
+        packets.clear()
+
+    def _kept_length(self) -> int | None:
+        """Bytes of the packet that was kept and comes next, if it is one."""
+        for owed in tuple(self.owed):
+            return len(owed.payload) if isinstance(owed, Packet) else None
+        return None
 
     # Several packets
 

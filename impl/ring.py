@@ -39,6 +39,7 @@ from impl.packet import (
     pack_fields,
 )
 from impl.request import Request
+from impl.shield import interruptible
 from impl.turn import Turn
 from model.layout import (
     COMMAND_RING,
@@ -271,6 +272,7 @@ class TransmitRing(RequestRing[Outgoing]):
         self._kernel = None
         self._buffers = DETACHED
 
+    @interruptible
     def checked(self, packets: Iterable[tuple[int, Payload]]) -> list[Any]:
         """What `produce` takes of packets that were given, each of which may be sent.
 
