@@ -8,6 +8,7 @@ import contextlib
 import signal
 import sys
 import threading
+from unittest.mock import patch
 
 from impl.shield import HANDLERS, PENDING
 
@@ -79,15 +80,23 @@ def strike(*_):
 
 
 @contextlib.contextmanager
+def nobody_else_has_a_card_open():
+    """Whatever other tests have left open."""
+    with patch.object(HANDLERS, "_users", set()):
+        yield
+
+
+@contextlib.contextmanager
 def striking():
     """The handler strikes, wrapped as that of a program with an open card is."""
     before = signal.signal(SIGNAL, strike)
-    HANDLERS.hold(striking)
-    try:
-        yield
-    finally:
-        HANDLERS.drop(striking)
-        now = signal.signal(SIGNAL, before)
+    with nobody_else_has_a_card_open():
+        HANDLERS.hold(striking)
+        try:
+            yield
+        finally:
+            HANDLERS.drop(striking)
+            now = signal.signal(SIGNAL, before)
     assert now is strike, "the handler was not put back"
 
 

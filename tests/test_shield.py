@@ -14,6 +14,7 @@ from impl.driver import DuctDriver
 from impl.shield import HANDLERS, PENDING, WrappedHandler, interruptible, protected, shielded, take
 from tests.background import Background
 from tests.own_card import OwnCard
+from tests.struck import nobody_else_has_a_card_open
 
 ROOT = Path(__file__).resolve().parent.parent
 NUMBER = signal.SIGUSR2
@@ -35,6 +36,12 @@ def came():
     yield numbers
     for number, was in before.items():
         signal.signal(number, was)
+
+
+@pytest.fixture(autouse=True)
+def alone():
+    with nobody_else_has_a_card_open():
+        yield
 
 
 @pytest.fixture
