@@ -24,7 +24,7 @@ from engine.obligations import Catalogue, Obligation, Verdict
 from engine.question import Entry, Question
 from engine.smt import Arithmetic
 from engine.smt import script as write_script
-from engine.solvers import Answer, ask, core
+from engine.solvers import Answer, ask, core, narrowed
 from engine.terms import Bool, Or
 from engine.theory import Theory
 
@@ -32,7 +32,7 @@ __all__ = ["NOTHING", "ROUNDS", "Past", "answer_of", "discharge", "find_hint", "
 
 ROUNDS: Final = (1, 2, 3)
 """How often the indices that assumed instances mention are assumed in turn, try by try."""
-AT_ONCE: Final = {"z3": 8, "cvc5": 24}
+AT_ONCE: Final = {"z3": 8, "cvc5": 400}
 """How many conjuncts a solver is asked about in one query where more would be too many for it."""
 RESULTS: Final = {
     Answer.UNSATISFIABLE: "proved",
@@ -67,8 +67,11 @@ def discharge(
     seed: int = 0,
     ring_size: int | None = None,
     past: Past = NOTHING,
+    paired: bool = False,
 ) -> Verdict:
     """Decide an obligation. A refuted one names the conjuncts that do not follow.
+
+    `paired`: cvc5 is asked the same after z3, which therefore says at once what it needs.
 
     Raises:
         KeyError: no obligation has this id.
@@ -80,10 +83,10 @@ def discharge(
         detail, kept = _run(entry, past.answers)
         return Verdict("refuted" if detail else "proved", time.perf_counter() - start, detail, kept)
     decider = _Decider(
-        known.theory, Arithmetic(obligation.arithmetic), ring_size, solver, seed, past
+        known.theory, Arithmetic(obligation.arithmetic), ring_size, solver, seed, past, paired
     )
     if entry.text:
-        found = decider.ask(entry.text)
+        found = decider.ask(entry.text, narrow=False)
         return Verdict(RESULTS[found.answer], time.perf_counter() - start, kept=found.kept)
     hint = past.hints.get(entry.topic)
     if entry.together:
@@ -182,17 +185,25 @@ class _Decider:
     solver: str = "z3"
     seed: int = 0
     past: Past = NOTHING
+    paired: bool = False
 
-    def ask(self, text: str) -> _Found:
-        """What the solver says of a text, or has said in an earlier run."""
+    def ask(self, text: str, *, narrow: bool = True) -> _Found:
+        """What the solver says of a text, or has said in an earlier run.
+
+        cvc5 takes much longer than z3 over what is not needed, so it is asked with what z3 needs.
+        """
         answers = self.past.answers
-        if answers is None:
-            return _Found(ask(self.solver, text, self.seed))
         key = key_of(self.solver, text, self.seed)
-        if key in answers:
+        if answers is not None and key in answers:
             return _Found(Answer.UNSATISFIABLE, kept=True)
-        answer = ask(self.solver, text, self.seed)
-        if answer is Answer.UNSATISFIABLE:
+        part = (
+            narrowed(text, self.seed) if narrow and (self.solver == "cvc5" or self.paired) else None
+        )
+        if self.solver == "z3" and part is not None:
+            answer = Answer.UNSATISFIABLE
+        else:
+            answer = ask(self.solver, text if part is None else part, self.seed)
+        if answers is not None and answer is Answer.UNSATISFIABLE:
             answers.add(key)
         return _Found(answer)
 
@@ -213,8 +224,7 @@ class _Decider:
                 return found
         found = _Found(Answer.UNKNOWN)
         for depth in rounds:
-            needed = None if self.solver == "z3" else self._core(question, depth)
-            found = self.ask(self.script(question, depth, needed))
+            found = self.ask(self.script(question, depth))
             if found.answer is Answer.UNSATISFIABLE:
                 break
             if found.answer is Answer.UNKNOWN and many:
@@ -229,18 +239,11 @@ class _Decider:
         kept, most = True, AT_ONCE[self.solver]
         for first in range(0, len(question.parts), most):
             some = attrs.evolve(question, parts=question.parts[first : first + most])
-            found = self.decide(some, self._narrowed(some, hint), rounds)
+            found = self.decide(some, hint, rounds)
             if found.answer is not Answer.UNSATISFIABLE:
                 return found
             kept = kept and found.kept
         return _Found(Answer.UNSATISFIABLE, kept)
-
-    def _narrowed(self, question: Question, hint: Hint | None) -> Hint | None:
-        """What a part of a question needs of what the whole needs, which z3 says in a moment."""
-        if hint is None:
-            return None
-        needed = self._core(question, hint.rounds, hint.needed)
-        return None if needed is None else Hint(needed, hint.rounds)
 
     def needed(self, question: Question) -> Hint | None:
         """A hint for the question; None if it is not proved, or without any hypothesis."""
@@ -250,15 +253,13 @@ class _Decider:
                 return Hint(needed, depth)
         return None
 
-    def _core(
-        self, question: Question, rounds: int, of: frozenset[str] | None = None
-    ) -> frozenset[str] | None:
-        """The names of the hypotheses that z3 needs, of these or of all; None if they do not do."""
+    def _core(self, question: Question, rounds: int) -> frozenset[str] | None:
+        """The names of the hypotheses that z3 needs; None if they do not do."""
         if question.invariants is None:
             return None
         names = self._hypotheses(question, rounds)
         labels = {claim: f"h{number}" for number, claim in enumerate(names)}
-        found = core(self.script(question, rounds, of, labels=labels), self.seed)
+        found = core(self.script(question, rounds, labels=labels), self.seed)
         if found is None:
             return None
         return frozenset(name for claim, name in names.items() if labels[claim] in found)
@@ -322,6 +323,15 @@ def _asked(question: Question) -> list[Bool]:
     return [*question.given, Or(*(~claim for _, claim in question.parts))]
 
 
+def _together(known: Catalogue, group: str) -> Question:
+    """Whether everything holds that the members of a group ask; of the last group, at once."""
+    last = known.decided.get("together")
+    if last is None or last[0] != group:
+        last = known.decided["together"] = group, _all_of(known, known.groups[group])
+    question: Question = last[1]
+    return question
+
+
 def _all_of(known: Catalogue, names: Sequence[str]) -> Question:
     """Whether everything holds that these questions ask, which assume the same."""
     questions = [known.question(name) for name in names]
@@ -338,10 +348,8 @@ def _decide_together(
     key = (group, decider)
     if key not in known.decided:
         start = time.perf_counter()
-        members = known.groups[group]
-        together = _all_of(known, members)
-        found = decider.decide(together, hint, ROUNDS[:1])
-        seconds = (time.perf_counter() - start) / len(members)
+        found = decider.decide(_together(known, group), hint, ROUNDS[:1])
+        seconds = (time.perf_counter() - start) / len(known.groups[group])
         proved = found.answer is Answer.UNSATISFIABLE
         known.decided[key] = Verdict("proved", seconds, kept=found.kept) if proved else None
     verdict: Verdict | None = known.decided[key]

@@ -13,6 +13,7 @@ faster than the same question in bit vectors; the meaning is the same.
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -177,7 +178,22 @@ def script(
         comment: What the question is, for a reader of the file.
         labels: Names for some of the assertions, by which a solver can say that it needed them.
     """
-    named = {spelt_out(term): label for term, label in (labels or {}).items()}
+    called = tuple((labels or {}).items())
+    return _written(arithmetic, tuple(assertions), ring_size, bits, machine, comment, called)
+
+
+@functools.lru_cache(maxsize=16)
+def _written(
+    arithmetic: Arithmetic,
+    assertions: tuple[Bool, ...],
+    ring_size: int | None,
+    bits: bool,
+    machine: Machine,
+    comment: str,
+    labels: tuple[tuple[Bool, str], ...],
+) -> str:
+    """The text of `script`; the last few are remembered, for who asks two solvers."""
+    named = {spelt_out(term): label for term, label in labels}
     terms = list(dict.fromkeys(map(spelt_out, assertions)))
     writer = _Writer(arithmetic, bits, machine)
     writer.define([ring_size_symbol(), *terms])

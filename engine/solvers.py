@@ -7,24 +7,30 @@ work (resource units), never by time, and seeds are fixed.
 from __future__ import annotations
 
 import enum
+import functools
+import itertools
+import re
 from collections.abc import Mapping
 from typing import Final
 
 import cvc5
 import z3
 
-__all__ = ["OPTIONS", "Answer", "SolverError", "ask", "core", "version"]
+__all__ = ["OPTIONS", "Answer", "SolverError", "ask", "core", "narrowed", "version"]
 
 OPTIONS: Final[Mapping[str, Mapping[str, str | int]]] = {
     "z3": {"rlimit": 40_000_000, "arith.solver": 2},
     "cvc5": {
         "rlimit": 20_000_000,
         "decision": "internal",
-        "sat-solver": "minisat",
         "static-learning": "false",
+        "arith-brab": "false",
+        "theoryof-mode": "term",
     },
 }
 """What each solver is told besides the seed: how much work it may do at most, and how to do it."""
+
+ASSERTION: Final = re.compile(r"^\(assert (.*)\)$", re.MULTILINE)
 
 
 class Answer(enum.Enum):
@@ -71,6 +77,25 @@ def core(text: str, seed: int = 0) -> frozenset[str] | None:
         return frozenset(str(name) for name in instance.unsat_core())
     except z3.Z3Exception as error:
         raise SolverError(f"z3: {error}") from error
+
+
+@functools.lru_cache(maxsize=16)
+def narrowed(text: str, seed: int = 0) -> str | None:
+    """A text with only those assertions that z3 needs to refute it; None if it does not refute it.
+
+    Whoever refutes what is left has refuted the whole. Each assertion is a line of the text. The
+    last few are remembered, for whoever asks z3 first and cvc5 then.
+
+    Raises:
+        SolverError: z3 rejected the text.
+    """
+    numbers = itertools.count()
+    named = ASSERTION.sub(lambda one: f"(assert (! {one[1]} :named a{next(numbers)}))", text)
+    needed = core(named, seed)
+    if needed is None:
+        return None
+    numbers = itertools.count()
+    return ASSERTION.sub(lambda one: one[0] if f"a{next(numbers)}" in needed else "", text)
 
 
 def version(solver: str) -> str:

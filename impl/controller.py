@@ -216,26 +216,21 @@ class Controller:
 
     def _next_call(self) -> bool:
         self._leave()
-        interruption = self.lock_at_all_costs()
+        self.runtime.lock()
         self.inside += 1
-        if interruption is not None:
-            raise interruption
         self._check(NO_WAIT)
         return not self.receive.waiters
 
     def _give_back_again(self, slot: int) -> None:
         """Give a slot back after something was raised on the way, with the lock again."""
-        problem = attempted(functools.partial(self.receive.refill, slot))
-        interruption = problem
-        try:
-            self.runtime.relock()
-        except BaseException as error:
-            interruption = error
+        refill = functools.partial(self.receive.refill, slot)
+        problem = attempted(refill)
+        self.runtime.relock()
         if problem is not None:
-            self._surely("a receive slot", functools.partial(self.receive.refill, slot))
+            self._surely("a receive slot", refill)
         self._surely("a receive slot", functools.partial(self.receive.repost, slot))
-        if interruption is not None:
-            raise interruption
+        if problem is not None:
+            raise problem
 
     def receive_packet(self, wait: Wait) -> tuple[int, Header]:
         """Wait for a packet and take it: its slot, held until `repost`, and its header."""
@@ -262,7 +257,7 @@ class Controller:
         """Hand a slot that `receive_packet` took to the card again; that call ends here."""
         refill = functools.partial(self.receive.refill, slot)
         problem = attempted(refill)
-        interruption = self.lock_at_all_costs() or problem
+        self.runtime.lock()
         try:
             if problem is not None:
                 self._surely("a receive slot", refill)
@@ -270,8 +265,8 @@ class Controller:
             self._surely("a receive slot", functools.partial(self.receive.repost, slot))
         finally:
             self._leave()
-        if interruption is not None:
-            raise interruption
+        if problem is not None:
+            raise problem
 
     def peek(self, wait: Wait) -> Header:
         """Wait for a packet and see what the card says of it, without taking it."""
@@ -445,17 +440,6 @@ class Controller:
                 raise
         self.inside += 1
 
-    def lock_at_all_costs(self) -> BaseException | None:
-        """Get the lock; returns what a signal handler raised meanwhile."""
-        interruption: BaseException | None = None
-        while True:
-            try:
-                self.runtime.lock()
-            except BaseException as error:
-                interruption = error
-            else:
-                return interruption
-
     def _leave(self) -> None:
         self.inside -= 1
         if self.life is Life.CLOSING:
@@ -510,8 +494,8 @@ class Controller:
     def _surely(self, what: str, step: Callable[[], object]) -> None:
         """Do what cannot be left undone, and may be done twice.
 
-        A signal that strikes in the middle of it is raised when it is done. Where it cannot be done
-        the card counts as failed.
+        It is tried again after an error of the card's, which is raised when it is done. Where it
+        cannot be done the card counts as failed.
         """
         try:
             step()
@@ -527,14 +511,12 @@ class Controller:
 
     def stop(self) -> None:
         """Let go of the card: nothing is served from now on."""
-        interruption = self.lock_at_all_costs()
+        self.runtime.lock()
         try:
             self._gone = True
             self.device.close()
         finally:
             self.runtime.unlock()
-        if interruption is not None:
-            raise interruption
 
     def _serve(self, vector: int, serve: Callable[[], None]) -> None:
         try:
@@ -548,7 +530,7 @@ class Controller:
                     self.runtime.unlock()
         except BaseException as error:
             # Nobody would wake the sleepers any more.
-            self.lock_at_all_costs()
+            self.runtime.lock()
             try:
                 self._served.discard(vector)
                 self.fail(f"the card's interrupts cannot be served any more ({error!r})")

@@ -47,10 +47,11 @@ from impl.errors import (
     WouldBlockError,
 )
 from impl.memory import Data
-from impl.packet import Outgoing, Packet, Payload, check_filter, outgoing, parse_message
+from impl.packet import Outgoing, Packet, Payload, check_filter, message_of, outgoing, parse_message
 from impl.packet_batch import PacketBatch
 from impl.packet_calls import PacketCalls, check_timeout, check_whole
 from impl.polling import Direction, Poller
+from impl.shield import HANDLERS, PENDING, interruptible, protected, shielded, take
 from model.layout import INFO, LIMITS, MULTICAST_FILTER, USER_HEADER, Info
 
 __all__ = ["LINUX", "DeviceFile", "SystemCalls"]
@@ -147,6 +148,7 @@ class DeviceFile(PacketCalls):
 
     watch: None = None
 
+    @protected
     def __init__(self, path: str, calls: SystemCalls = LINUX) -> None:
         super().__init__()
         self.path = path
@@ -157,15 +159,29 @@ class DeviceFile(PacketCalls):
         self._busy: set[_Waiting] = set()
         self._users = 0
         self._poller: Poller | None = None
-        self._shared = self._open(os.O_NONBLOCK)
+        HANDLERS.hold(self)
+        opened = None
         try:
-            told = self._translated(lambda: calls.ioctl(self._shared, GET_INFO, bytes(INFO.size)))
-            self.info = Info(*INFO.codec.unpack(told))
+            self._shared = self._open(os.O_NONBLOCK)
+            self.info = self._ask_info()
+            opened = self
+        finally:
+            if opened is None:
+                HANDLERS.drop(self)
+            while PENDING and take(DeviceFile.close, opened):
+                pass
+
+    def _ask_info(self) -> Info:
+        try:
+            told = self._translated(
+                lambda: self._calls.ioctl(self._shared, GET_INFO, bytes(INFO.size))
+            )
         except OSError as error:
-            calls.close(self._shared)
+            self._calls.close(self._shared)
             if error.errno == errno.ENOTTY:
-                raise NoSuchCardError(f"{path} is no duct device") from error
+                raise NoSuchCardError(f"{self.path} is no duct device") from error
             raise
+        return Info(*INFO.codec.unpack(told))
 
     # Sending
 
@@ -195,8 +211,7 @@ class DeviceFile(PacketCalls):
         Each is a system call. Others' packets may come in between.
         """
         self._refuse_interruption(interruption)
-        batch = [outgoing(destination, payload) for destination, payload in packets]
-        return self._send_outgoing(batch, blocking, timeout)
+        return self._send_outgoing(_checked(packets), blocking, timeout)
 
     def _send_outgoing(
         self, batch: Sequence[Outgoing], blocking: bool, timeout: float | None
@@ -234,6 +249,7 @@ class DeviceFile(PacketCalls):
         )
         return memoryview(message).nbytes
 
+    @shielded
     def _send(self, packet: Outgoing, blocking: bool, timeout: float | None) -> None:
         header = USER_HEADER.codec.pack(0, packet.destination, packet.size)
         message = b"".join((header, *packet.buffers))
@@ -249,17 +265,39 @@ class DeviceFile(PacketCalls):
         interruption: None = None,
     ) -> Packet:
         """Wait for a packet and return it; see `DuctDriver.receive`."""
-        message = self.read(blocking=blocking, timeout=timeout, interruption=interruption)
-        source, destination, _ = USER_HEADER.codec.unpack(message[: USER_HEADER.size])
-        return Packet(source, destination, message[USER_HEADER.size :])
+        packets: list[Packet] = []
+        self._refuse_interruption(interruption)
+        self._receive(packets, blocking, timeout)
+        return packets[0]
 
+    @protected
+    def _receive(
+        self, packets: list[Packet] | PacketBatch, blocking: bool, timeout: float | None
+    ) -> None:
+        try:
+            self._check_open()
+            if not self._owed_into(packets):
+                message = self._call(
+                    lambda file: self._calls.read(file, _LONGEST), blocking, timeout
+                )
+                source, destination, _ = USER_HEADER.codec.unpack(message[: USER_HEADER.size])
+                packets.append(Packet(source, destination, message[USER_HEADER.size :]))
+        finally:
+            while PENDING and take(self._keep, packets):
+                pass
+
+    @protected
     def _receive_into(
         self, packets: list[Packet] | PacketBatch, most: int, blocking: bool, timeout: float | None
     ) -> None:
-        packets.append(self.receive(blocking=blocking, timeout=timeout))
-        with contextlib.suppress(WouldBlockError):
-            while len(packets) < most:
-                packets.append(self.receive(blocking=False))
+        try:
+            self._receive(packets, blocking, timeout)
+            with contextlib.suppress(WouldBlockError):
+                while len(packets) < most:
+                    self._receive(packets, blocking=False, timeout=None)
+        finally:
+            while PENDING and take(self._keep, packets):
+                pass
 
     def receive_view(self, **_: object) -> NoReturn:
         """A file copies what it gives.
@@ -272,6 +310,7 @@ class DeviceFile(PacketCalls):
             "card by SCHEME:REST"
         )
 
+    @protected
     def read(
         self,
         size: int = -1,
@@ -281,14 +320,16 @@ class DeviceFile(PacketCalls):
         interruption: None = None,
     ) -> bytes:
         """Receive a packet with its 16-byte header; see `DuctDriver.read`."""
-        self._refuse_interruption(interruption)
         check_whole(size, "the most bytes of a message")
-        self._check_open()
-        self._raise_owed()
-        # A read of no bytes asks for no packet: the kernel does not even pass it on.
-        most = _LONGEST if size < 0 else min(max(size, 1), _LONGEST)
-        message = self._call(lambda file: self._calls.read(file, most), blocking, timeout)
-        return message if size else b""
+        packets: list[Packet] = []
+        try:
+            self._refuse_interruption(interruption)
+            self._receive(packets, blocking, timeout)
+            message = message_of(packets[0])
+            return message if size < 0 else message[:size]
+        finally:
+            while PENDING and take(self._keep, packets):
+                pass
 
     # Filters
 
@@ -304,6 +345,7 @@ class DeviceFile(PacketCalls):
         """Undo one `add_multicast`; see `DuctDriver.remove_multicast`."""
         self._change_filter(RM_MCAST, mask, address, timeout, interruption)
 
+    @shielded
     def _change_filter(
         self, call: int, mask: int, address: int, timeout: float | None, interruption: None
     ) -> None:
@@ -316,14 +358,19 @@ class DeviceFile(PacketCalls):
 
     # Readiness
 
+    @shielded
     def poll(self) -> Readiness:
         """How long the next packet is, and how many could be queued; see `DuctDriver.poll`."""
         told = self._call(
             lambda file: self._calls.ioctl(file, GET_READY, bytes(READY.size)), False, None
         )
         length, free = READY.unpack(told)
-        return Readiness(None if length == NO_PACKET else length, free)
+        kept = self._kept_length()
+        if kept is None and length != NO_PACKET:
+            kept = length
+        return Readiness(kept, free)
 
+    @shielded
     def fileno(self) -> int:
         """The file's descriptor, for select, poll and epoll; do not read or write it."""
         with self._mutex:
@@ -341,15 +388,19 @@ class DeviceFile(PacketCalls):
     # Asynchronous calls
 
     async def _ready(self, direction: Direction) -> None:
+        await self._polled().wait(direction)
+
+    @shielded
+    def _polled(self) -> Poller:
         with self._mutex:
             self._check_open()
             if self._poller is None:
                 self._poller = Poller(self._shared)
-            poller = self._poller
-        await poller.wait(direction)
+            return self._poller
 
     # Closing
 
+    @shielded
     def close(self) -> None:
         """End this open; calls that wait in it end with `ClosedError`. Twice is allowed."""
         with self._mutex:
@@ -362,15 +413,24 @@ class DeviceFile(PacketCalls):
                     self._calls.ioctl(file.descriptor, CANCEL, b"")
             self._mutex.wait_for(lambda: not self._users)
             files, self._idle = self._idle, []
-        if self._poller is not None:
-            self._poller.close()
-        for file in files:
-            self._calls.close(file.descriptor)
-        self._calls.close(self._shared)
+        with contextlib.ExitStack() as steps:
+            steps.callback(HANDLERS.drop, self)
+            steps.callback(self._calls.close, self._shared)
+            for file in files:
+                steps.callback(self._calls.close, file.descriptor)
+            if self._poller is not None:
+                steps.callback(self._poller.close)
 
+    @protected
     def __enter__(self) -> Self:
-        return self
+        try:
+            return self
+        finally:
+            # Nobody else would close it.
+            while PENDING and take(DeviceFile.close, self):
+                pass
 
+    @shielded
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -410,7 +470,7 @@ class DeviceFile(PacketCalls):
                 self._leave()
         with self._waiting(timeout) as descriptor:
             try:
-                return self._translated(lambda: call(descriptor))
+                return self._translated(lambda: _interruptibly(call, descriptor))
             except WaitTimeoutError as error:
                 raise WaitTimeoutError(f"waited {timeout:g} s for {self.path}") from error.__cause__
 
@@ -475,3 +535,16 @@ class DeviceFile(PacketCalls):
     def _refuse_interruption(self, interruption: None) -> None:
         if interruption is not None:
             self.interruption()
+
+
+@interruptible
+def _interruptibly(call: Callable[[int], Result], descriptor: int) -> Result:
+    """A system call that may wait. A signal ends it; a packet that it just had is lost then."""
+    while PENDING and take():
+        pass
+    return call(descriptor)
+
+
+@interruptible
+def _checked(packets: Iterable[tuple[int, Payload]]) -> list[Outgoing]:
+    return [outgoing(destination, payload) for destination, payload in packets]

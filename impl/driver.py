@@ -42,6 +42,7 @@ from impl.packet_batch import PacketBatch
 from impl.packet_calls import PacketCalls, check_timeout, check_whole
 from impl.polling import Direction, Poller
 from impl.settings import Monitoring, Settings
+from impl.shield import HANDLERS, PENDING, protected, shielded, take
 from impl.watch import Watch
 from model.layout import Command
 
@@ -90,6 +91,7 @@ class PacketView:
         """Its bytes, read-only."""
         return self._loan.view
 
+    @protected
     def release(self) -> None:
         """Hand the slot back to the card. A second release does nothing.
 
@@ -97,8 +99,12 @@ class PacketView:
             BufferError: Something still refers to the payload: a slice of it, or an array over it.
                 The view is as it was; release it again when that is gone.
         """
-        self._take_back()
-        self._driver._end_view(self)
+        try:
+            self._take_back()
+            self._driver._end_view(self)
+        finally:
+            while PENDING and take():
+                pass
 
     def _take_back(self) -> None:
         try:
@@ -108,14 +114,26 @@ class PacketView:
                 "the payload is in use: release slices of it and arrays over it first"
             ) from None
 
+    def _keep(self) -> None:
+        """A signal ends the call that lends this: its packet is for the next one."""
+        packet = Packet(self.source, self.destination, bytes(self.payload))
+        self.release()
+        self._driver._keep([packet])
+
     def _lose(self) -> None:
         """The driver object is being closed, which ends the loan."""
         with contextlib.suppress(BufferError):
             self._take_back()
 
+    @protected
     def __enter__(self) -> Self:
-        return self
+        try:
+            return self
+        finally:
+            while PENDING and take(PacketView._keep, self):
+                pass
 
+    @shielded
     def __exit__(self, *_: object) -> None:
         self.release()
 
@@ -128,6 +146,9 @@ class DuctDriver(PacketCalls):
     whose `timeout`, in seconds, is over raises `WaitTimeoutError`. After a fatal error of the card
     every call raises `CardFailedError`: close all opens, and the next open resets the card. After
     `close` every call raises `ClosedError`. All of these are `OSError`s; see `impl.errors`.
+
+    What a signal handler raises ends a call where it sleeps, or when it is done; packets that the
+    call had taken are for the next one that receives. See `impl.shield`.
 
     Attributes:
         info: Version (`major`, `minor`) and hardware address (`hwaddr`) of the card, and what moves
@@ -144,7 +165,7 @@ class DuctDriver(PacketCalls):
         super().__init__(attachment.controller.datapath.kernel)
         self._controller = attachment.controller
         self._lifecycle = attachment.lifecycle
-        self._leave: tuple[Attachments, str] | None = None
+        self._entered = contextlib.ExitStack()
         self._mutex = threading.Lock()
         self._closed = False
         self._views: dict[PacketView, int] = {}
@@ -158,6 +179,7 @@ class DuctDriver(PacketCalls):
         self._lifecycle.open(timeout)
 
     @classmethod
+    @protected
     def open(
         cls,
         address: str,
@@ -190,18 +212,25 @@ class DuctDriver(PacketCalls):
         check_timeout(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         monitoring = Monitoring() if monitor is True else monitor or None
-        attachment = attachments.join(address, settings, monitoring, timeout)
+        driver = None
         try:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            driver = cls(attachment, left)
-        except BaseException:
-            attachments.leave(address)
-            raise
-        driver._leave = attachments, address
-        return driver
+            with contextlib.ExitStack() as undo:
+                user = object()
+                undo.callback(HANDLERS.drop, user)
+                HANDLERS.hold(user)
+                attachment = attachments.join(address, settings, monitoring, timeout)
+                undo.callback(attachments.leave, address)
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                driver = cls(attachment, left)
+                driver._entered = undo.pop_all()
+            return driver
+        finally:
+            while PENDING and take(cls.close, driver):
+                pass
 
     # Sending
 
+    @protected
     def send(
         self,
         destination: int,
@@ -225,9 +254,14 @@ class DuctDriver(PacketCalls):
             PacketTooLongError: The payload is longer than a packet can be.
             WouldBlockError, WaitTimeoutError, CardFailedError, ClosedError: See the class.
         """
-        packet = outgoing(destination, payload)
-        self._controller.send([packet], self._wait(blocking, timeout, interruption))
+        try:
+            packet = outgoing(destination, payload)
+            self._controller.send([packet], self._wait(blocking, timeout, interruption))
+        finally:
+            while PENDING and take():
+                pass
 
+    @protected
     def send_batch(
         self,
         packets: Iterable[tuple[int, Payload]],
@@ -251,9 +285,13 @@ class DuctDriver(PacketCalls):
             The errors of `send`. Nothing was sent if they are about what was given, or if the call
             may not wait; otherwise a part may have been.
         """
-        batch = self._controller.transmit.checked(packets)
-        wait = self._wait(blocking, timeout, interruption)
-        return self._controller.send(batch, wait) if batch else 0
+        try:
+            batch = self._controller.transmit.checked(packets)
+            wait = self._wait(blocking, timeout, interruption)
+            return self._controller.send(batch, wait) if batch else 0
+        finally:
+            while PENDING and take():
+                pass
 
     def _send_outgoing(
         self, batch: Sequence[Outgoing], blocking: bool, timeout: float | None
@@ -288,6 +326,7 @@ class DuctDriver(PacketCalls):
 
     # Receiving
 
+    @protected
     def receive(
         self,
         *,
@@ -302,20 +341,28 @@ class DuctDriver(PacketCalls):
             WouldBlockError, WaitTimeoutError, CardFailedError, ClosedError: See the class.
         """
         packets: list[Packet] = []
-        wait = self._wait(blocking, timeout, interruption)
-        if self.owed:
-            self._raise_owed()
-        self._controller.receive_packets(packets, 1, wait)
-        return packets[0]
+        try:
+            wait = self._wait(blocking, timeout, interruption)
+            if not (self.owed and self._owed_into(packets)):
+                self._controller.receive_packets(packets, 1, wait)
+            return packets[0]
+        finally:
+            while PENDING and take(self._keep, packets):
+                pass
 
+    @protected
     def _receive_into(
         self, packets: list[Packet] | PacketBatch, most: int, blocking: bool, timeout: float | None
     ) -> None:
-        wait = self._wait(blocking, timeout)
-        if self.owed:
-            self._raise_owed()
-        self._controller.receive_packets(packets, most, wait)
+        try:
+            wait = self._wait(blocking, timeout)
+            if not (self.owed and self._owed_into(packets)):
+                self._controller.receive_packets(packets, most, wait)
+        finally:
+            while PENDING and take(self._keep, packets):
+                pass
 
+    @protected
     def receive_view(
         self,
         *,
@@ -328,9 +375,20 @@ class DuctDriver(PacketCalls):
         Raises:
             The errors of `receive`.
         """
+        view = None
+        try:
+            view = self._view(self._wait(blocking, timeout, interruption))
+            return view
+        finally:
+            while PENDING and take(PacketView._keep, view):
+                pass
+
+    def _view(self, wait: Wait) -> PacketView:
+        kept: list[Packet] = []
+        if self._owed_into(kept):
+            packet = kept[0]
+            return PacketView(self, packet.source, packet.destination, memoryview(packet.payload))
         controller = self._controller
-        wait = self._wait(blocking, timeout, interruption)
-        self._raise_owed()
         slot, header = controller.receive_packet(wait)
         try:
             payload = controller.receive.borrow(slot, header.length)
@@ -343,6 +401,7 @@ class DuctDriver(PacketCalls):
             raise
         return view
 
+    @protected
     def read(
         self,
         size: int = -1,
@@ -360,9 +419,16 @@ class DuctDriver(PacketCalls):
             interruption: What may end it while it waits.
         """
         check_whole(size, "the most bytes of a message")
-        packet = self.receive(blocking=blocking, timeout=timeout, interruption=interruption)
-        message = message_of(packet)
-        return message if size < 0 else message[:size]
+        packets: list[Packet] = []
+        try:
+            packets.append(
+                self.receive(blocking=blocking, timeout=timeout, interruption=interruption)
+            )
+            message = message_of(packets[0])
+            return message if size < 0 else message[:size]
+        finally:
+            while PENDING and take(self._keep, packets):
+                pass
 
     # Filters
 
@@ -405,6 +471,7 @@ class DuctDriver(PacketCalls):
         """
         self._change_filter(Command.RMFILT, mask, address, timeout, interruption)
 
+    @shielded
     def _change_filter(
         self,
         command: Command,
@@ -419,6 +486,7 @@ class DuctDriver(PacketCalls):
 
     # Readiness
 
+    @shielded
     def poll(self) -> Readiness:
         """How long the next packet is, if one waits, and how many packets could be queued now.
 
@@ -427,12 +495,13 @@ class DuctDriver(PacketCalls):
                 discards that packet.
             CardFailedError, ClosedError: See the class.
         """
-        try:
-            length = self._controller.peek(self._wait(False, None)).length
-        except WouldBlockError:
-            length = None
+        length = self._kept_length()
+        if length is None:
+            with contextlib.suppress(WouldBlockError):
+                length = self._controller.peek(self._wait(False, None)).length
         return Readiness(length, self._controller.free_slots)
 
+    @shielded
     def fileno(self) -> int:
         """A file descriptor for select, poll and epoll.
 
@@ -447,6 +516,7 @@ class DuctDriver(PacketCalls):
 
     # Interruption
 
+    @shielded
     def interruption(self) -> Interruption:
         """A handle by which another thread ends calls of this object that wait.
 
@@ -462,16 +532,20 @@ class DuctDriver(PacketCalls):
     # Asynchronous calls
 
     async def _ready(self, direction: Direction) -> None:
+        await self._polled().wait(direction)
+
+    @shielded
+    def _polled(self) -> Poller:
         descriptor = self.fileno()
         with self._mutex:
             self._check_open()
             if self._poller is None:
                 self._poller = Poller(descriptor)
-            poller = self._poller
-        await poller.wait(direction)
+            return self._poller
 
     # Closing
 
+    @shielded
     def close(self) -> None:
         """End this open: its views are released, calls that wait in it end with `ClosedError`.
 
@@ -488,9 +562,7 @@ class DuctDriver(PacketCalls):
             interruptions = list(self._interruptions)
         # From the last to the first, each of them whatever becomes of the others.
         with contextlib.ExitStack() as steps:
-            if self._leave is not None:
-                attachments, address = self._leave
-                steps.callback(attachments.leave, address)
+            steps.callback(self._entered.close)
             if self._descriptor is not None:
                 steps.callback(os.close, self._descriptor)
             steps.callback(self._lifecycle.close, self)
@@ -502,9 +574,16 @@ class DuctDriver(PacketCalls):
                 steps.callback(self._controller.repost, slot)
                 steps.callback(view._lose)
 
+    @protected
     def __enter__(self) -> Self:
-        return self
+        try:
+            return self
+        finally:
+            # Nobody else would close it.
+            while PENDING and take(DuctDriver.close, self):
+                pass
 
+    @shielded
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -522,6 +601,8 @@ class DuctDriver(PacketCalls):
     def _wait(
         self, blocking: bool, timeout: float | None, interruption: Interruption | None = None
     ) -> Wait:
+        if HANDLERS.absent:
+            HANDLERS.wrap()
         if self._closed:
             self._check_open()
         if timeout is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from impl.runtime import Runtime
+from impl.shield import shielded
 
 __all__ = ["Interruption"]
 
@@ -26,11 +27,13 @@ class Interruption:
         self.closed = False
         self._runtime = runtime
 
+    @shielded
     def strike(self) -> None:
         """End the calls with `CallInterruptedError`. Any thread may; a second time does nothing."""
         self.struck = True
         self._runtime.interrupt(self)
 
+    @shielded
     def close(self) -> None:
         """End the calls because the driver object is being closed."""
         self.closed = True

@@ -136,7 +136,7 @@ class Lifecycle:
                 closed; its memory is kept, and the next open tries again.
             ClosedError: Nobody has the card open.
         """
-        interruption = self._controller.lock_at_all_costs()
+        self._runtime.lock()
         try:
             if not self._opens:
                 raise ClosedError("the card is not open")
@@ -146,8 +146,6 @@ class Lifecycle:
                 self._close_last()
         finally:
             self._runtime.unlock()
-            if interruption is not None:
-                raise interruption
 
     def _close_last(self) -> None:
         controller = self._controller

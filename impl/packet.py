@@ -10,6 +10,7 @@ import attrs
 
 from impl.errors import CardError, InvalidArgumentError, PacketTooLongError
 from impl.memory import Data
+from impl.shield import interruptible
 from model.layout import LIMITS, PACKET_SLOT, USER_HEADER, is_multicast
 
 __all__ = [
@@ -203,6 +204,7 @@ def check_filter(mask: int, address: int) -> tuple[int, int]:
 # The character device's messages
 
 
+@interruptible
 def outgoing(destination: int, payload: Payload) -> Outgoing:
     """The packet that carries `payload`, one buffer or several.
 

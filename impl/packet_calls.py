@@ -11,6 +11,7 @@ from impl.errors import CardFailedError, ClosedError, InvalidArgumentError, Woul
 from impl.packet import Outgoing, Packet, Payload
 from impl.packet_batch import PacketBatch
 from impl.polling import Direction
+from impl.shield import shielded
 
 __all__ = ["PacketCalls", "check_most", "check_timeout", "check_whole"]
 
@@ -19,11 +20,12 @@ class PacketCalls(abc.ABC):
     """The calls that a driver object and a device file have in common.
 
     Attributes:
-        owed: Errors that batches met behind their packets, and that the next calls raise.
+        owed: What the next calls that receive give: errors that batches met behind their packets,
+            and packets that were taken by a call which a signal has ended.
     """
 
     def __init__(self, kernel: Any = None) -> None:
-        self.owed: deque[Exception] = deque()
+        self.owed: deque[Exception | Packet] = deque()
         # What looks at arrays faster than Python does.
         self._kernel = kernel
 
@@ -65,16 +67,32 @@ class PacketCalls(abc.ABC):
     async def _ready(self, direction: Direction) -> None:
         """Wait until the card is readable or writable."""
 
-    def _raise_owed(self) -> None:
-        """Raise what a batch that was received met behind its packets, and has not raised."""
-        if not self.owed:
-            return
+    def _owed_into(self, packets: list[Packet] | PacketBatch) -> bool:
+        """Give what an earlier call left over: a packet, if it is true, or an error, raised."""
         try:
             owed = self.owed.popleft()
         except IndexError:
-            # Another thread raises it.
-            return
-        raise owed
+            # There is nothing, or another thread has it.
+            return False
+        if isinstance(owed, Exception):
+            raise owed
+        packets.append(owed)
+        return True
+
+    def _keep(self, packets: Sequence[object]) -> None:
+        """A signal ends the call that took these: they are for the next one.
+
+        Those in a batch are there already, whoever looks at it.
+        """
+        if isinstance(packets, list):
+            self.owed.extendleft(reversed(packets))
+            packets.clear()
+
+    def _kept_length(self) -> int | None:
+        """Bytes of the packet that was kept and comes next, if it is one."""
+        for owed in tuple(self.owed):
+            return len(owed.payload) if isinstance(owed, Packet) else None
+        return None
 
     # Several packets
 
@@ -106,6 +124,7 @@ class PacketCalls(abc.ABC):
 
     # Packets in arrays
 
+    @shielded
     def receive_into(
         self,
         batch: PacketBatch,
@@ -117,7 +136,8 @@ class PacketCalls(abc.ABC):
         """Wait for a packet; copy it and those that are there behind it into a batch's arrays.
 
         What was in the batch before is gone. Where other readers are in line it ends, as does
-        `receive_batch`, and an error behind the first packet is raised by the next call.
+        `receive_batch`, and an error behind the first packet is raised by the next call. Where what
+        a signal handler raises ends the call, the batch has the packets that were taken.
 
         Args:
             batch: Takes them, from its first packet on.
@@ -145,6 +165,7 @@ class PacketCalls(abc.ABC):
             batch.end()
         return batch.filled
 
+    @shielded
     def send_from(
         self, batch: PacketBatch, *, blocking: bool = True, timeout: float | None = None
     ) -> int:

@@ -14,6 +14,8 @@ from typing import final
 
 import attrs
 
+from impl.shield import shielded
+
 __all__ = ["Direction", "Poller"]
 
 
@@ -50,20 +52,32 @@ class Poller:
         """Return when the descriptor polls so, or when the poller is closed."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        with self._mutex:
-            if self._closed:
-                return
-            key = id(loop), direction
-            queue = self._queues.setdefault(key, _Queue(loop))
-            if not queue.waiting:
-                add = loop.add_reader if direction is Direction.READABLE else loop.add_writer
-                add(self._descriptor, self._wake, key)
-            queue.waiting.append(future)
+        key = id(loop), direction
         try:
-            await future
+            if self._enlist(key, loop, future):
+                await future
         finally:
             self._forget(key, future)
 
+    @shielded
+    def _enlist(
+        self,
+        key: tuple[int, Direction],
+        loop: asyncio.AbstractEventLoop,
+        future: asyncio.Future[None],
+    ) -> bool:
+        """Have `future` set when the loop sees the descriptor so; not if the poller is closed."""
+        with self._mutex:
+            if self._closed:
+                return False
+            queue = self._queues.setdefault(key, _Queue(loop))
+            if not queue.waiting:
+                add = loop.add_reader if key[1] is Direction.READABLE else loop.add_writer
+                add(self._descriptor, self._wake, key)
+            queue.waiting.append(future)
+            return True
+
+    @shielded
     def _forget(self, key: tuple[int, Direction], future: asyncio.Future[None]) -> None:
         """Whoever waited for `future` waits no more; without others the loop need not poll."""
         with self._mutex:
@@ -76,6 +90,7 @@ class Poller:
             del self._queues[key]
         self._stop_polling(queue.loop, key[1])
 
+    @shielded
     def _wake(self, key: tuple[int, Direction]) -> None:
         """Runs in the loop: all who wait look again."""
         with self._mutex:

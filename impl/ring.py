@@ -40,6 +40,7 @@ from impl.packet import (
 )
 from impl.packet_batch import PacketBatch
 from impl.request import Request
+from impl.shield import interruptible
 from impl.turn import Turn
 from model.layout import (
     COMMAND_RING,
@@ -277,6 +278,7 @@ class TransmitRing(RequestRing[Outgoing]):
         self._kernel = None
         self._buffers = DETACHED
 
+    @interruptible
     def checked(self, packets: Iterable[tuple[int, Payload]]) -> list[Any]:
         """What `produce` takes of packets that were given, each of which may be sent.
 

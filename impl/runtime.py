@@ -42,7 +42,7 @@ class Runtime(abc.ABC):
 
     @abc.abstractmethod
     def lock(self) -> None:
-        """Wait for the lock. Returns with it, or raises without it if a signal handler raises."""
+        """Wait for the lock. No signal ends that: see `impl.shield`."""
 
     @abc.abstractmethod
     def unlock(self) -> None:
@@ -60,7 +60,7 @@ class Runtime(abc.ABC):
         """Have the lock again, after all who asked for it before; whether any did.
 
         Whoever asks while nobody else has had it asks a moment later, as far as anybody can tell.
-        Returns with the lock, and raises with it whatever a signal handler raises.
+        Returns with the lock. No signal ends that.
         """
         self.lock()
         return True

@@ -15,18 +15,11 @@ import attrs
 
 from impl.readiness import Readiness
 from impl.runtime import CancelledError, ExpiredError, Runtime, WaitQueue
+from impl.shield import PENDING, interruptible, take
 
 __all__ = ["FairLock", "ThreadRuntime"]
 
 LONGEST_WAIT: Final = threading.TIMEOUT_MAX
-
-
-@attrs.define(eq=False)
-class _Turn:
-    """A place in the line. `came` counts, not the alarm: a signal may strike just as that goes."""
-
-    alarm: threading.Lock = attrs.field(factory=threading.Lock)
-    came: bool = False
 
 
 @final
@@ -41,25 +34,19 @@ class FairLock:
 
     def __init__(self) -> None:
         self._taken = threading.Lock()
-        self._line: deque[_Turn] = deque()
+        self._line: deque[threading.Lock] = deque()
 
-    def acquire(self) -> BaseException | None:
-        """Wait for the lock, whatever happens; returns what a signal handler raised meanwhile."""
+    def acquire(self) -> None:
+        """Wait for the lock."""
         if not self._line and self._taken.acquire(False):
-            return None
-        turn = _Turn()
-        turn.alarm.acquire()
+            return
+        turn = threading.Lock()
+        turn.acquire()
         self._line.append(turn)
         if self._taken.acquire(False):
             # Whoever gave it back may have looked at the line before.
             self.release()
-        interruption: BaseException | None = None
-        while not turn.came:
-            try:
-                turn.alarm.acquire()
-            except BaseException as error:
-                interruption = error
-        return interruption
+        turn.acquire()
 
     def release(self) -> None:
         """Give the lock to the next in line."""
@@ -68,9 +55,7 @@ class FairLock:
             # Somebody may have come into line who found it taken: nobody but this thread knows.
             if not self._line or not self._taken.acquire(False):
                 return
-        turn = self._line.popleft()
-        turn.came = True
-        turn.alarm.release()
+        self._line.popleft().release()
 
 
 @attrs.define(eq=False)
@@ -78,6 +63,14 @@ class _Sleeper:
     handle: object
     alarm: threading.Lock = attrs.field(factory=threading.Lock)
     cancelled: bool = False
+
+
+@interruptible
+def _alarmed(alarm: threading.Lock, timeout: float) -> bool:
+    """Wait for an alarm; whether it went. The one place where a signal strikes a call."""
+    while PENDING and take():
+        pass
+    return alarm.acquire(timeout=timeout)
 
 
 @final
@@ -96,10 +89,7 @@ class ThreadRuntime(Runtime):
         self.set_writable = self._readiness.set_writable  # type: ignore[method-assign]
 
     def lock(self) -> None:
-        interruption = self._lock.acquire()
-        if interruption is not None:
-            self._lock.release()
-            raise interruption
+        self._lock.acquire()
 
     def unlock(self) -> None:
         self._lock.release()
@@ -112,9 +102,7 @@ class ThreadRuntime(Runtime):
         if not self._lock._line:
             return False
         self._lock.release()
-        interruption = self._lock.acquire()
-        if interruption is not None:
-            raise interruption
+        self._lock.acquire()
         return True
 
     def sleep(self, queue: WaitQueue, deadline: float | None = None, handle: object = None) -> None:
@@ -127,17 +115,12 @@ class ThreadRuntime(Runtime):
         sleeper.alarm.acquire()
         self._sleepers[queue].append(sleeper)
         self._lock.release()
-        woken = False
-        interruption: BaseException | None = None
         try:
-            woken = sleeper.alarm.acquire(timeout=timeout)
-        except BaseException as error:
-            interruption = error
-        interruption = self._lock.acquire() or interruption
-        with contextlib.suppress(ValueError):
-            self._sleepers[queue].remove(sleeper)
-        if interruption is not None:
-            raise interruption
+            woken = _alarmed(sleeper.alarm, timeout)
+        finally:
+            self._lock.acquire()
+            with contextlib.suppress(ValueError):
+                self._sleepers[queue].remove(sleeper)
         if sleeper.cancelled:
             raise CancelledError
         # Whoever was woken on the way from its deadline to the lock was woken.
@@ -163,13 +146,11 @@ class ThreadRuntime(Runtime):
                 sleepers.remove(sleeper)
 
     def interrupt(self, handle: object) -> None:
-        interruption = self._lock.acquire()
+        self._lock.acquire()
         try:
             self.cancel(handle)
         finally:
             self._lock.release()
-        if interruption is not None:
-            raise interruption
 
     def now(self) -> float:
         return time.monotonic()

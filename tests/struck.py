@@ -1,57 +1,55 @@
-"""Raises an exception at a bytecode of a call, as a signal handler may."""
+"""Lets a signal strike a call at one of its bytecodes: its handler is called there.
 
+Python calls handlers in the main thread only; here any thread may be struck, so that one that hangs
+can be told from one that does not.
+"""
+
+import contextlib
+import signal
 import sys
 import threading
+from unittest.mock import patch
 
-from impl.controller import attempted
+from impl.shield import HANDLERS, PENDING
 
-OURS = "/impl/"
+SIGNAL = signal.SIGUSR1
+DRIVER = ("/impl/", "/monitor/")
+OTHERS = ("/tests/", "/emulator/", "/asyncio/")
+"""Code that is no part of a call, with what it calls: the test's own, the card's, the loop's."""
 
-
+LAST = "its work is done, and Python looks for no signal between the last look and the return"
 EXPOSED = {
-    # The lock is taken or given away in a few bytecodes.
-    "threads.acquire",
-    "threads.release",
-    "threads.lock",
-    "threads.unlock",
-    "threads.sleep",
-    "controller._enter",
-    "controller._leave",
-    "controller.lock_at_all_costs",
-    # Between having the lock, a slot or a descriptor and knowing of it.
-    "controller.send",
-    "controller.change_filter",
-    "controller.peek",
-    "controller.submit",
-    "controller.receive_packet",
-    "controller.repost",
-    "controller._announce",
-    "controller._surely",
-    "controller.receive_packets",
-    "controller._next_call",
-    "controller._give_back_again",
-    "ring.consume",
-    "ring._take",
-    "ring._receive",
-    "threads.relock",
-    "driver.receive",
-    "driver.receive_view",
-    "packet_calls.receive_batch",
-    "driver._receive_into",
-    "driver.fileno",
-    "threads.fileno",
-    "readiness.duplicate",
-    # A packet view stays on loan then; it may be released again.
-    "driver.__exit__",
-    "driver.release",
-    "driver._take_back",
-    "driver._end_view",
-    "loan.end",
-    "loan._lend",
-    # What was raised is being kept to be raised later.
-    "controller.attempted",
+    **dict.fromkeys(
+        (
+            "driver.receive",
+            "driver._receive_into",
+            "driver.receive_view",
+            "driver.read",
+            "packet_calls.receive_batch",
+            "packet_calls.__iter__",
+            "packet_calls.receive_async",
+        ),
+        f"a packet is lost with the result, or the signal is taken by the next call: {LAST}",
+    ),
+    "driver.payload": "a packet is lost with the result: who reads that has the packet already",
+    **dict.fromkeys(
+        (
+            "driver.open",
+            "driver.send",
+            "driver.send_batch",
+            "driver.release",
+            "driver.__enter__",
+            "shield.shield",
+            "shield.take",
+            "shield._deliver",
+        ),
+        f"the signal is taken by the next call: {LAST}",
+    ),
 }
-"""Where a strike may do harm, by module and function; docs/comparison.md names them."""
+"""Where a strike is not raised by the call itself or takes its result, and why that is no harm."""
+
+
+PATIENCE = 20
 
 
 def place_of(frame):
@@ -60,33 +58,96 @@ def place_of(frame):
     return f"{code.co_filename.rpartition('/')[2].removesuffix('.py')}.{code.co_name}"
 
 
-class Strike(BaseException):
+def is_drivers(frame):
+    """Whether a frame is the driver's, or one that it called, such as of Python's library."""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if any(part in name for part in DRIVER):
+            return True
+        if any(part in name for part in OTHERS):
+            return False
+        frame = frame.f_back
+    return False
+
+
+class Strike(KeyboardInterrupt):
     """What a signal handler raises."""
 
 
+def strike(*_):
+    """A signal handler."""
+    raise Strike
+
+
+@contextlib.contextmanager
+def nobody_else_has_a_card_open():
+    """Whatever other tests have left open."""
+    with patch.object(HANDLERS, "_users", set()):
+        yield
+
+
+@contextlib.contextmanager
+def striking():
+    """The handler strikes, wrapped as that of a program with an open card is."""
+    before = signal.signal(SIGNAL, strike)
+    with nobody_else_has_a_card_open():
+        HANDLERS.hold(striking)
+        try:
+            yield
+        finally:
+            HANDLERS.drop(striking)
+            now = signal.signal(SIGNAL, before)
+    assert now is strike, "the handler was not put back"
+
+
 class Struck:
-    """A call in a thread of its own that is struck at its n-th bytecode within the driver.
+    """A call in a thread of its own that is struck at its n-th bytecode.
+
+    Args:
+        body: The call.
+        number: The bytecode, from 1 on, and any others at which it is to be struck.
 
     Attributes:
-        place: Where it was struck; None if it has fewer bytecodes.
-        error: What it raised.
+        place: Where it was struck first; None if it has fewer bytecodes.
+        error: What it raised; None if nothing.
+        value: What it returned.
+        remembered: The signal is remembered, and the call has ended.
     """
 
-    def __init__(self, body, number):
-        self.place = self.error = None
-        self._left = number
-        self.thread = threading.Thread(target=self._run, args=(body,), daemon=True)
-        self.thread.start()
+    def __init__(self, body, *numbers):
+        self.place = self.error = self.value = None
+        self.function = ""
+        self.remembered = False
+        self._numbers = set(numbers)
+        self._count = 0
+        self._body = body
+        self.thread = threading.Thread(target=self.run, daemon=True)
 
-    def _run(self, body):
+    def check(self):
+        """Make the call. It ends, and has raised the signal, or has it raised by the next one."""
+        self.thread.start()
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive(), self.place
+        if self.place is None:
+            assert self.error is None, repr(self.error)
+        elif not isinstance(self.error, Strike):
+            assert self.remembered, f"{self.place}: swallowed ({self.error!r})"
+            assert self.function in EXPOSED, self.place
+
+    def run(self):
+        """Make the call in this thread."""
         sys.settrace(self._enters)
         try:
-            self.error = attempted(lambda: body() and None)
+            self.value = self._body()
+        except BaseException as error:
+            self.error = error
         finally:
             sys.settrace(None)
+            self.remembered = bool(PENDING)
+            PENDING.clear()
 
     def _enters(self, frame, _event, _argument):
-        if OURS not in frame.f_code.co_filename or place_of(frame) in EXPOSED:
+        if not is_drivers(frame):
             return None
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
@@ -94,8 +155,10 @@ class Struck:
 
     def _passes(self, frame, event, _argument):
         if event == "opcode":
-            self._left -= 1
-            if self._left == 0:
-                self.place = f"{place_of(frame)}, line {frame.f_lineno}"
-                raise Strike(self.place)
+            self._count += 1
+            if self._count in self._numbers:
+                if self.place is None:
+                    self.function = place_of(frame)
+                    self.place = f"{self.function}, line {frame.f_lineno}"
+                signal.getsignal(SIGNAL)(SIGNAL, frame)
         return self._passes

@@ -83,6 +83,7 @@ class Found:
     note: str = "9 states searched."
     boot: int = 0
     story: str = ""
+    kept: bool = False
 
 
 def some_run():
@@ -107,7 +108,7 @@ SCRIPT = "; a question\n(declare-const x Int)\n(assert (and (< x 0) (> x 0)))\n(
 def answering(special=None):
     """Proves everything but what `special` says something else of, by id or (id, solver)."""
 
-    def discharge(question, *, solver, seed, ring_size):
+    def discharge(question, *, solver, **_):
         said = (special or {}).get((question.id, solver)) or (special or {}).get(question.id)
         if callable(said):
             said()
@@ -299,6 +300,7 @@ def test_all_is_well(tmp_path, capsys):
         "kept": 0,
         "faults": 2,
         "faults_caught": 2,
+        "faults_replayed": 0,
     }
     out = capsys.readouterr().out
     assert re.search(r"^property +obligations +time +verdict$", out, re.MULTILINE)
@@ -391,6 +393,7 @@ def test_a_process_that_dies_costs_its_task_only(jobs, tmp_path, capsys):
         "kept": 0,
         "faults": 2,
         "faults_caught": 2,
+        "faults_replayed": 0,
     }
     tasks = {failure["task"]: failure["message"] for failure in data["failures"]}
     killed = "its process was ended by SIGKILL"
@@ -587,7 +590,7 @@ def test_junit_is_well_formed_and_says_what_went_wrong(tmp_path):
 
 
 def test_junit_survives_what_xml_cannot_hold(tmp_path):
-    def discharge(question, *, solver, seed, ring_size):
+    def discharge(question, *, solver, **_):
         return Answer("unknown", detail="a \x00 <b> & \ud800")
 
     source = attrs.evolve(project(), discharge=discharge)
@@ -655,7 +658,7 @@ def test_only_chooses_by_id_and_by_property(globs, obligations, faults, tmp_path
 
 
 def test_arithmetic_and_ring_size_reach_the_solver(tmp_path):
-    def discharge(question, *, solver, seed, ring_size):
+    def discharge(question, *, solver, seed, ring_size, **_):
         return Answer("proved", detail=f"{solver} {seed} {ring_size}")
 
     source = attrs.evolve(project(), discharge=discharge)

@@ -45,7 +45,7 @@ from properties.profiles import chosen as chosen_profile
 from properties.simulation.hostile import HostileWorld
 from properties.simulation.hostile_choices import decisions, setups
 from properties.stateful import DriverMachine, machine_of
-from tests.struck import Strike, Struck
+from tests.struck import Struck, striking
 from tests.test_ring import SLOTS, Device, deliver, give_to_host
 
 PROFILE = chosen_profile()
@@ -289,14 +289,12 @@ def test_a_signal_at_a_bytecode_does_no_harm(call):
     attachments = Attachments(lambda: {"emulated": laboratory.open})
     step = 1 if PROFILE.name == "nightly" else 17
     for number in itertools.count(1, step):
-        with DuctDriver.open("emulated:", attachments=attachments) as duct:
+        with striking(), DuctDriver.open("emulated:", attachments=attachments) as duct:
             assert duct.info.datapath == "C kernel"
             if call == "receive":
                 duct.send_batch([(ECHO.address, b"1")] * 2)
             struck = Struck(functools.partial(calls[call], duct), number)
-            struck.thread.join(PATIENCE)
-            assert not struck.thread.is_alive(), struck.place
-            assert isinstance(struck.error, Strike) == (struck.place is not None), struck.place
+            struck.check()
             assert echoed(duct), struck.place
         if struck.place is None:
             break

@@ -314,22 +314,6 @@ def test_a_slot_that_cannot_be_given_back_ends_every_call(duct, monkeypatch):
 # Signals that strike a close or the undoing of an open
 
 
-def test_a_close_that_is_interrupted_before_it_has_the_lock_closes_all_the_same(simulation):
-    duct = simulation.open(settings=HASTY)
-    lock, signals = duct._controller.runtime.lock, [KeyboardInterrupt()]
-
-    def struck():
-        if signals:
-            raise signals.pop()
-        lock()
-
-    duct._controller.runtime.lock = struck
-    with pytest.raises(KeyboardInterrupt):
-        duct.close()
-    assert not simulation.card.card.started
-    assert not simulation.attachments._cards
-
-
 def test_a_signal_that_strikes_while_an_open_is_undone_is_raised(simulation, monkeypatch):
     def refuse(controller):
         raise CardError("refused")

@@ -7,7 +7,6 @@ of it runs every time, all of it with DUCT_PROFILE=nightly.
 """
 
 import contextlib
-import functools
 import itertools
 import threading
 import time
@@ -19,7 +18,6 @@ from impl.errors import CardFailedError, ClosedError, WaitTimeoutError
 from model.layout import ECHO
 from properties.profiles import chosen
 from tests.failing import WAYS_OUT, stage
-from tests.struck import Strike, Struck
 
 PATIENCE = 60
 MASK, ADDRESS = 0xFFFF_FFFF, 0x8000_0001
@@ -182,40 +180,6 @@ def fails(stage, call, number):
     for held, was in zip(stage.resources(), before, strict=True):
         assert held == was, struck
     return struck is not None
-
-
-def numbers_of_bytecodes():
-    """Which bytecodes are struck: all of them, or some from one end to the other."""
-    return itertools.count(1) if chosen().name == "nightly" else itertools.count(3, 37)
-
-
-@pytest.mark.parametrize("call", [*SENDING, *RECEIVING], ids=lambda call: call.__name__)
-def test_a_signal_at_a_bytecode_is_raised_and_does_no_harm(call, tmp_path):
-    """But for a few bytecodes around the lock, which `EXPOSED` lists by function."""
-    with stage("emulated", tmp_path) as here:
-        here.open().close()
-        for number in numbers_of_bytecodes():
-            before = here.resources()
-            duct = here.open()
-            listener = Listening(here) if call in SENDING else None
-            if call in RECEIVING:
-                for _ in range(2):
-                    duct.send(ECHO.address, PAYLOAD, timeout=PATIENCE)
-            struck = Struck(functools.partial(call, duct, here), number)
-            struck.thread.join(PATIENCE)
-            assert not struck.thread.is_alive(), struck.place
-            assert isinstance(struck.error, Strike) == (struck.place is not None), struck.place
-            error = attempted(functools.partial(goes_on, duct, listener))
-            assert error is None, f"{struck.place}: {error!r}"
-            if listener is not None:
-                listener.close()
-            duct.close()
-            if listener is not None:
-                listener.join()
-            assert not here.attachments._cards
-            assert here.resources() == before, struck.place
-            if struck.place is None:
-                break
 
 
 def goes_on(duct, listener):

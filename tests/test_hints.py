@@ -15,7 +15,7 @@ from engine.hints import Hint, joined, read_hints, write_hints
 from engine.induction import Instantiator
 from engine.obligations import Catalogue
 from engine.smt import Arithmetic
-from engine.solvers import OPTIONS, Answer, ask, core
+from engine.solvers import OPTIONS, Answer, ask, core, narrowed
 from proofs.theory import HINTS, THEORY
 from tests.test_theory import WHOLE
 
@@ -156,6 +156,37 @@ def test_a_core_names_what_contradicts_itself():
     )
     assert core(text) == {"low", "high"}
     assert core(text.replace("(> x 0)", "(> x (- 9))")) is None
+
+
+def test_what_is_not_needed_is_left_out_of_a_text():
+    lines = [
+        "(declare-const x Int)",
+        "(declare-const y Int)",
+        *("(assert (> x 1))", "(assert (> y 0))", "(assert (< x 1))", "(assert (< y 9))"),
+        "(check-sat)",
+    ]
+    part = narrowed("\n".join(lines))
+    assert [line for line in part.splitlines() if line] == [*lines[:3], lines[4], lines[6]]
+    assert ask("cvc5", part) is Answer.UNSATISFIABLE
+    assert narrowed("\n".join(lines).replace("(< x 1)", "(< x 9)")) is None
+
+
+@pytest.mark.parametrize("paired", [False, True])
+@pytest.mark.parametrize("solver", ["z3", "cvc5"])
+def test_what_is_false_is_refuted_by_either_solver_however_it_is_asked(solver, paired):
+    known = Catalogue(WHOLE, WHOLE.faulty("forgets"))
+    results = {
+        item.id: discharge(known, item, solver=solver, paired=paired).result
+        for item in known.obligations()
+    }
+    assert {name for name, result in results.items() if result != "proved"} == {"step/take"}
+
+
+def test_z3_is_asked_once_where_cvc5_is_asked_too(monkeypatch):
+    monkeypatch.setattr("engine.discharge.ask", None)
+    known = Catalogue(WHOLE)
+    item = next(item for item in known.obligations() if item.id == "step/take")
+    assert discharge(known, item, paired=True).result == "proved"
 
 
 def test_a_hint_that_was_found_is_enough():

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impl import threads
 from impl.runtime import CancelledError, ExpiredError, WaitQueue
 from impl.threads import FairLock, ThreadRuntime
 from tests.background import PATIENCE, Background, until
@@ -33,10 +32,10 @@ class Handle:
 @settings(max_examples=20)
 def test_threads_get_the_lock_in_the_order_in_which_they_ask(count):
     lock, order, standing = FairLock(), [], []
-    assert lock.acquire() is None
+    lock.acquire()
 
     def ask(number):
-        assert lock.acquire() is None
+        lock.acquire()
         order.append(number)
         lock.release()
 
@@ -113,7 +112,7 @@ def test_one_thread_at_a_time_has_the_lock():
 
     assert [thread.join().error for thread in [Background(work) for _ in range(6)]] == [None] * 6
     assert most == [1]
-    assert lock.acquire() is None
+    assert not lock._taken.locked()
 
 
 class StaleLine(deque):
@@ -152,75 +151,18 @@ def test_who_comes_while_the_lock_is_given_back_gets_it(look):
     assert not lock._taken.locked()
 
 
-def test_who_finds_the_lock_taken_that_is_given_back_before_it_is_in_line_gets_it(monkeypatch):
-    lock, turn = FairLock(), threads._Turn
+def test_who_finds_the_lock_taken_that_is_given_back_before_it_is_in_line_gets_it():
+    class LateLine(deque):
+        def append(self, turn):
+            lock.release()
+            super().append(turn)
 
-    def late():
-        lock.release()
-        return turn()
-
-    monkeypatch.setattr(threads, "_Turn", late)
+    lock = FairLock()
+    lock._line = LateLine()
     lock.acquire()
     assert Background(lock.acquire).join().error is None
     lock.release()
     assert not lock._taken.locked()
-
-
-class Alarm:
-    """A lock whose `acquire` a signal may end: before it has the lock, or just when it has it."""
-
-    def __init__(self, strikes):
-        self.lock = threading.Lock()
-        self.strikes = iter(strikes)
-        self.armed = False
-
-    def acquire(self):
-        if not self.armed:  # by the line itself, before anybody waits
-            self.armed = True
-            return self.lock.acquire()
-        strike = next(self.strikes, "none")
-        if strike == "before":
-            raise KeyboardInterrupt(strike)
-        self.lock.acquire()
-        if strike == "after":
-            raise KeyboardInterrupt(strike)
-        return True
-
-    def release(self):
-        self.lock.release()
-
-
-@given(st.lists(st.sampled_from(["before", "after", "none"]), max_size=4))
-@settings(max_examples=50)
-def test_signals_neither_lose_the_lock_nor_their_exceptions(strikes):
-    lock = FairLock()
-    lock.acquire()
-    turn = threads._Turn(Alarm(strikes))
-    outcome = []
-
-    def ask():
-        original, threads._Turn = threads._Turn, lambda: turn
-        try:
-            outcome.append(lock.acquire())
-        finally:
-            threads._Turn = original
-
-    asking = Background(ask)
-    until(lambda: lock._line)
-    lock.release()
-    assert asking.join().error is None
-    struck = []
-    for strike in strikes:
-        struck += [strike] if strike != "none" else []
-        if strike != "before":
-            break
-    assert [str(error) for error in outcome if error] in ([], struck[-1:])
-    if struck and outcome[0] is None:
-        # The lock had come before the thread began to wait: then no signal struck.
-        assert turn.came
-    # It was got once and can be passed on.
-    lock.release()
-    assert lock.acquire() is None
 
 
 # Sleeping
@@ -437,10 +379,12 @@ def run_script(script):
     prelude = """
         import os, signal, threading, time
         from impl.runtime import WaitQueue, ExpiredError
+        from impl.shield import HANDLERS, shielded
         from impl.threads import ThreadRuntime
 
         runtime = ThreadRuntime()
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        HANDLERS.hold("somebody")
 
         def interrupt_when(condition):
             def body():
@@ -484,7 +428,7 @@ def test_a_signal_ends_a_sleep_with_the_lock_held():
     """) == ["interrupted with the lock", "0 sleepers are left", "others work"]
 
 
-def test_a_signal_that_interrupts_a_sleeper_on_its_way_to_the_lock_leaves_it_with_the_lock():
+def test_a_signal_does_not_interrupt_a_sleeper_on_its_way_to_the_lock():
     assert run_script("""
         taken, go = threading.Event(), threading.Event()
 
@@ -495,21 +439,27 @@ def test_a_signal_that_interrupts_a_sleeper_on_its_way_to_the_lock_leaves_it_wit
             go.wait(20)
             runtime.unlock()
 
-        runtime.lock()
-        threading.Thread(target=other, daemon=True).start()
+        @shielded
+        def call():
+            runtime.lock()
+            threading.Thread(target=other, daemon=True).start()
+            runtime.sleep(WaitQueue.READERS)
+            print("awake", "with" if runtime._lock._taken.locked() else "without", "the lock")
+            runtime.unlock()
+
         interrupt_when(lambda: taken.is_set() and runtime._lock._line)
         threading.Timer(0.2, go.set).start()
         try:
-            runtime.sleep(WaitQueue.READERS)
+            call()
         except KeyboardInterrupt:
-            print("interrupted", "with" if runtime._lock._taken.locked() else "without", "the lock")
-        runtime.unlock()
+            print("interrupted when it was done")
         others_work()
-    """) == ["interrupted with the lock", "others work"]
+    """) == ["awake with the lock", "interrupted when it was done", "others work"]
 
 
-def test_a_signal_while_waiting_for_the_lock_leaves_without_it_and_in_nobodys_way():
-    assert run_script("""
+@pytest.mark.parametrize("ask", ["unlock(); runtime.lock()", "relock()"])
+def test_a_signal_does_not_interrupt_who_waits_for_the_lock(ask):
+    assert run_script(f"""
         taken, go = threading.Event(), threading.Event()
 
         def other():
@@ -518,42 +468,25 @@ def test_a_signal_while_waiting_for_the_lock_leaves_without_it_and_in_nobodys_wa
             go.wait(20)
             runtime.unlock()
 
-        threading.Thread(target=other, daemon=True).start()
-        taken.wait()
-        interrupt_when(lambda: runtime._lock._line)
-        threading.Timer(0.2, go.set).start()
-        try:
+        @shielded
+        def call():
             runtime.lock()
-        except KeyboardInterrupt:
-            print("interrupted")
-        others_work()
-    """) == ["interrupted", "others work"]
-
-
-def test_a_signal_while_the_lock_is_asked_for_again_is_raised_with_the_lock():
-    assert run_script("""
-        taken, go = threading.Event(), threading.Event()
-
-        def other():
-            runtime.lock()
-            taken.set()
-            go.wait(20)
+            runtime.unlock_soon()
+            threading.Thread(target=other, daemon=True).start()
+            while not runtime._lock._line:
+                pass
+            interrupt_when(taken.is_set)
+            threading.Timer(0.3, go.set).start()
+            runtime.{ask}
+            print("with" if runtime._lock._taken.locked() else "without", "the lock")
             runtime.unlock()
 
-        runtime.lock()
-        runtime.unlock_soon()
-        threading.Thread(target=other, daemon=True).start()
-        while not runtime._lock._line:
-            pass
-        interrupt_when(taken.is_set)
-        threading.Timer(0.5, go.set).start()
         try:
-            runtime.relock()
+            call()
         except KeyboardInterrupt:
-            print("interrupted", "with" if runtime._lock._taken.locked() else "without", "the lock")
-        runtime.unlock()
+            print("interrupted when it was done")
         others_work()
-    """) == ["interrupted with the lock", "others work"]
+    """) == ["with the lock", "interrupted when it was done", "others work"]
 
 
 def test_a_signal_handler_that_returns_ends_no_sleep():

@@ -200,7 +200,11 @@ def perform(source: Source, task: Task) -> Iterator[Event]:
     for solver in task.solvers:
         try:
             verdict = source.discharge(
-                task.obligation, solver=solver, seed=task.seed, ring_size=task.ring_size
+                task.obligation,
+                solver=solver,
+                seed=task.seed,
+                ring_size=task.ring_size,
+                paired=len(task.solvers) > 1,
             )
         except Exception as error:
             yield _failure(f"{task.name} by {solver}", error)
