@@ -49,7 +49,7 @@ fuzz: env ## look for deviations of the driver until stopped, with a dashboard
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	DUCT_PROFILE=dev $(VENV)/bin/hypothesis fuzz $(ARGS) -- tests/test_stateful.py
 
-mutation: env ## change the driver line by line, or with ARGS=model the rules: is it noticed?
+mutation: env ## change what runs line by line, or with ARGS=model the rules: is it noticed?
 	$(RUN) $(if $(filter model,$(ARGS)),proofs.mutation,properties.mutation) $(ARGS)
 
 soak: env ## ten minutes of traffic, failures and closes; with ARGS=device over /dev/duct0 in the lab

@@ -18,11 +18,6 @@ class AddressRange:
     start: int
     end: int
 
-    @property
-    def size(self) -> int:
-        """How many there are."""
-        return self.end - self.start + 1
-
 
 class AddressSpace:
     """Bus addresses that are in use, and new ones.

@@ -363,3 +363,8 @@ def test_a_backend_that_is_not_installed_in_full_names_what_is_missing(monkeypat
 
 def test_the_emulated_card_is_installed():
     assert "emulated" in backends()
+
+
+def test_what_a_card_is_used_with_if_nothing_is_said():
+    """A reset is waited for a second, and a close takes some seconds at the most."""
+    assert attrs.astuple(Settings())[1:] == (1000, 0.001, 5.0, 5.0)

@@ -12,7 +12,7 @@ from impl.binding import Binder, Bus, Way, device_file, way_of
 from impl.controller import attempted
 from impl.errors import CardInUseError, NotPermittedError, NotSetUpError
 from impl.holders import holders
-from impl.pci import PciFunction, find_card
+from impl.pci import PciFunction, Resource, find_card
 from tests.failing import Strikes
 from tests.fake_machine import Machine
 from userland.cards import subcommands
@@ -526,3 +526,17 @@ def test_help_shows_an_example(ductctl, name):
     status, output, error = ductctl(name, "--help")
     assert (status, error) == (0, "")
     assert f"\n  ductctl {name}" in output
+
+
+def test_a_holder_whose_name_cannot_be_read_is_named_by_its_number(tmp_path):
+    descriptors = tmp_path / "proc" / "7" / "fd"
+    descriptors.mkdir(parents=True)
+    (descriptors / "3").symlink_to("/dev/uio0")
+    assert holders(tmp_path, "/dev/uio0") == ["a process (pid 7)"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "fits"), [(0x200, True), (0x100200, False), (0x100, False), (0, False)]
+)
+def test_registers_are_32_bit_memory(flags, fits):
+    assert Resource(0xFE00_0000, 4096, flags).is_32_bit_memory is fits

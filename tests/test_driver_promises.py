@@ -236,6 +236,14 @@ def test_a_batch_of_none_takes_no_packet(duct, most):
     assert duct.receive(timeout=PATIENCE).payload == b"packet"
 
 
+def test_the_most_of_a_batch_may_be_a_number_of_another_class(duct):
+    class Number(int):
+        pass
+
+    duct.send(ECHO.address, b"packet")
+    assert len(duct.receive_batch(Number(1), timeout=PATIENCE)) == 1
+
+
 def test_a_batch_ends_at_an_error_and_keeps_what_was_received(duct, monkeypatch):
     def failing(packets, most, wait):
         packets.append(Packet(1, 2, b"packet"))

@@ -14,6 +14,7 @@ from emulator import backend
 from emulator.backend import DEFAULT_HWADDR, Laboratory
 from emulator.behaviour import Behaviour
 from emulator.bus import BusError
+from emulator.counters import Counters
 from emulator.fair_lock import FairLock
 from emulator.memory import GARBAGE, AddressSpace
 from emulator.net import Ductnet
@@ -692,3 +693,16 @@ def test_services_may_have_other_addresses():
     net.attach(Echo(net, 0x77))
     net.send(NetPacket(0x77, 1, b"hi"))
     assert ear.doorbells_arrived[1] == NetPacket(1, 0x77, b"hi")
+
+
+@pytest.mark.parametrize("vector", [-1, 2])
+def test_there_are_no_other_vectors(vector):
+    laboratory = Laboratory()
+    device = laboratory.open()
+    with pytest.raises(ValueError, match=f"the card has vectors 0 to 1, not {vector}"):
+        device.wait_for_interrupt(vector)
+    laboratory.power_off()
+
+
+def test_counting_begins_at_nothing():
+    assert not any(attrs.astuple(Counters()))

@@ -47,6 +47,10 @@ def test_every_error_is_listed_here_and_there():
     assert defined == set(MEANINGS)
 
 
+def test_a_call_that_was_ended_has_handed_nothing_over_unless_it_is_said():
+    assert errors.CallInterruptedError("ended").handed_over == 0
+
+
 @pytest.mark.parametrize(("name", "meaning"), MEANINGS.items(), ids=MEANINGS)
 def test_an_error_has_the_errno_of_the_datasheet_and_the_class_that_python_has_for_it(
     name, meaning

@@ -34,7 +34,16 @@ from impl.vfio_backend import open_vfio  # noqa: E402
 from impl.watchdog import CALM, POLLING, WARY  # noqa: E402
 from model.layout import DBELL, ECHO, FLAGS, HWADDR, HWERR, TXBASE, VMAJ  # noqa: E402
 from properties.conformance import CHECKS, Backend, Clogged, fill, run_guarded  # noqa: E402
-from tests.fake_machine import BUS_MASTER, CARD, OTHER, WAYS, reached  # noqa: E402
+from tests.fake_machine import (  # noqa: E402
+    BUS_MASTER,
+    CARD,
+    COMMAND,
+    CONFIG,
+    MEMORY_SPACE,
+    OTHER,
+    WAYS,
+    reached,
+)
 
 PATIENCE = 60
 
@@ -309,6 +318,15 @@ def scripted(*wakes, registers=None, barriers=None):
         teardown=contextlib.ExitStack(),
     )
     return device, script
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_card_that_did_not_answer_at_its_addresses_does(way, tmp_path):
+    with reached(way, tmp_path) as here:
+        here.slot.change_command(clear_bits=MEMORY_SPACE)
+        device = WAYS[way][0](here.kernel, CARD)
+        assert int.from_bytes(here.slot.function.read(CONFIG, COMMAND, 2), "little") & MEMORY_SPACE
+        device.close()
 
 
 def test_a_failure_that_lasts_is_not_taken_for_a_lost_interrupt(caplog):

@@ -65,6 +65,7 @@ ALLOWED = {
     ("tests/test_polling.py", "_queues"): KEPT,
     ("tests/test_readers_in_line.py", "_controller"): CONTROLLER,
     ("tests/test_ring.py", "_waiting"): KEPT,
+    ("tests/test_shield.py", "_controller"): CONTROLLER,
     ("tests/test_shield.py", "_PROTECTED"): "what is protected shows only in what marks it",
     ("tests/test_signals.py", "_cards"): CARDS,
     ("tests/test_signals.py", "_controller"): CONTROLLER,

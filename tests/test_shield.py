@@ -12,7 +12,8 @@ import pytest
 from impl import device_file, driver, shield
 from impl.driver import DuctDriver
 from impl.shield import HANDLERS, PENDING, WrappedHandler, interruptible, protected, shielded, take
-from tests.background import Background
+from model.layout import ECHO
+from tests.background import Background, until
 from tests.own_card import OwnCard
 from tests.struck import nobody_else_has_a_card_open
 
@@ -137,6 +138,32 @@ def test_where_another_thread_opened_the_card_the_main_thread_wraps_them_in_its_
 
 
 # Where signals are taken
+
+
+def test_an_error_that_a_handler_raises_is_not_taken_for_one_of_the_batch(card, monkeypatch):
+    """The call raises it, and the packets that it had taken are for the next one, once."""
+
+    def handler(*_):
+        raise CameError
+
+    before = signal.signal(NUMBER, handler)
+    with card.open() as duct:
+        receive = duct._controller.receive_packets
+
+        def struck(*arguments):
+            receive(*arguments)
+            signal.raise_signal(NUMBER)
+
+        duct.send_batch([(ECHO.address, b"one"), (ECHO.address, b"two")])
+        until(lambda: duct.poll().next_length is not None)
+        monkeypatch.setattr(duct._controller, "receive_packets", struck)
+        with pytest.raises(CameError):
+            duct.receive_batch(2)
+        monkeypatch.undo()
+        assert duct.poll().next_length == 3
+        assert [duct.receive(timeout=30).payload for _ in range(2)] == [b"one", b"two"]
+        assert duct.poll().next_length is None
+    signal.signal(NUMBER, before)
 
 
 def struck(function):

@@ -343,6 +343,8 @@ def test_threads_of_the_runtime_have_names_and_end_before_it_is_closed():
     names, ended = [], []
 
     def body():
+        # A program that forgets to close a card ends all the same.
+        assert threading.current_thread().daemon
         names.append(threading.current_thread().name)
         go.wait(PATIENCE)
         ended.append(True)

@@ -33,6 +33,11 @@ def test_while_interrupts_come_or_nothing_happens_all_is_calm(dog, caplog):
     assert told(caplog) == []
 
 
+def test_what_the_card_says_before_the_first_wait_makes_nobody_wary(dog):
+    dog.saw_reason()
+    assert dog.patience == CALM
+
+
 def test_what_is_found_without_an_interrupt_makes_the_next_wait_short(dog):
     find_something(dog)
     assert dog.patience == WARY

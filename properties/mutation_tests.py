@@ -1,0 +1,95 @@
+"""Which tests concern a file, the quickest first: those that are run when the file is changed.
+
+What a file has none of its own for is looked at through whoever uses it. All that runs is here: the
+driver, what plays the card, the monitor. Not here are files that only declare (`impl/turn.py`,
+`emulator/bus.py` and their like have no line that runs but their names), what builds and finds the
+C kernel (`impl/datapath/`), and what of `emulator/` serves a card to another process.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["TESTS"]
+
+PROMISES: Final = ("driver_promises", "driver_edges", "interruption")
+LIFE: Final = ("driver_edges", "attach", "deadlines", "driver_promises")
+CARD: Final = ("emulator", "emulator_steps", "emulator_backend")
+MONITOR: Final = ("inferred_card", "stages", "monitor")
+REAL: Final = ("uio_backend", "vfio_backend", "hardware")
+SPECIFICATION: Final = ("stateful",)
+"""The comparison with the specification, which finds most, and takes longest."""
+
+_BY_NAME: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "impl": {
+        "attach": ("attach", "driver_edges"),
+        "barriers": ("barriers",),
+        "binding": ("binding",),
+        "config_space": REAL,
+        "controller": (*PROMISES, *SPECIFICATION),
+        "device_calls": ("device_file", "device"),
+        "device_file": ("device_file",),
+        "dma": ("dma", "driver_edges", *SPECIFICATION),
+        "driver": (*PROMISES, "shield", "loan", *SPECIFICATION),
+        "duct": ("device_file",),
+        "errors": ("errors",),
+        "hardware": REAL,
+        "holders": ("binding", *REAL),
+        "huge_pages": REAL,
+        "interruption": ("interruption", "shield"),
+        "interrupts": ("interrupts", "deadlines", *REAL),
+        "iova": ("iova",),
+        "kernel": ("mapped", *REAL),
+        "lifecycle": (*LIFE, *SPECIFICATION),
+        "loan": ("loan",),
+        "mapped": ("mapped", *REAL),
+        "memory": ("layout", "dma", "ring", *REAL),
+        "opening": ("opening", *REAL),
+        "packet": ("ring", "driver_promises", "layout", "device_file"),
+        "packet_calls": ("driver_promises", "driver_edges", "shield", "driver_api"),
+        "pci": ("binding",),
+        "polling": ("polling", "driver_promises", "driver_api"),
+        "readiness": ("readiness", "polling", "driver_edges"),
+        "request": ("dma", "ring", "driver_promises"),
+        "ring": ("ring", "driver_promises", *SPECIFICATION),
+        "runtime": ("threads", *SPECIFICATION),
+        "settings": ("attach", "driver_promises"),
+        "shield": ("shield", "signals"),
+        "threads": ("threads", "interruption", "deadlines"),
+        "uio_backend": REAL,
+        "vfio": REAL,
+        "vfio_backend": REAL,
+        "watch": ("monitor",),
+        "watchdog": ("watchdog", "hardware"),
+    },
+    "emulator": {
+        "backend": ("emulator_backend", "driver_promises"),
+        "behaviour": ("emulator_backend", "driver_promises"),
+        "buffers": CARD,
+        "card": CARD,
+        "card_state": CARD,
+        "command": CARD,
+        "control": ("control", "bench_control"),
+        "counters": (*CARD, "control"),
+        "memory": CARD,
+        "net": ("emulator_backend", "driver_promises"),
+        "receive": CARD,
+        "ring_engine": CARD,
+        "running": (*CARD, "driver_promises"),
+        "transmit": CARD,
+    },
+    "monitor": dict.fromkeys(
+        (
+            *("callers", "calls", "device", "events", "inferred_card", "loads", "observer", "path"),
+            *("report", "runtime", "stages", "stores", "unchanged", "verdict", "watch"),
+        ),
+        MONITOR,
+    ),
+}
+
+TESTS: Final = {
+    f"{part}/{name}.py": tuple(f"tests/test_{test}.py" for test in tests)
+    for part, files in _BY_NAME.items()
+    for name, tests in files.items()
+}
+"""The test files of each file."""
