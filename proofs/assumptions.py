@@ -633,9 +633,9 @@ _CODE: Final = (
     Assumption(
         "code-signals",
         "code",
-        "No signal handler raises between two accesses: only a sleep is ended by one. Lines that "
-        "only such a signal reaches are not run.",
-        "proof of the lines",
+        "A signal ends a sleep and nothing else, which impl/shield.py sees to, and no access to "
+        "memory, registers or the lock raises. Lines that only such an error reaches are not run.",
+        "impl/runtime.py",
         ("proofs/refine/machine.py", "proofs/refine/coverage.py"),
     ),
     Assumption(

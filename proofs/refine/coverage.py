@@ -18,7 +18,7 @@ import impl.ring
 __all__ = ["ELSEWHERE", "EXCUSED", "RUN_BY", "functions", "missing_lines"]
 
 MODULES: Final[tuple[types.ModuleType, ...]] = (impl.ring, impl.controller)
-SIGNAL: Final = "only what a signal raises between two accesses gets there"
+RAISED: Final = "only an access that raises gets there, as one of a card that is gone may"
 KERNEL: Final = "the kernel in C, which is compared and not proved"
 LIFE: Final = "open, close and reset, which are compared and not proved"
 EVENTS: Final = "the part of serve_events that is compared and not proved"
@@ -37,7 +37,7 @@ RUN_BY: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "receive_view": (
         *("Controller.receive_packet", "Controller.repost", "Controller._look_at_next"),
-        *("Controller.lock_at_all_costs", "attempted", "ReceiveRing.consume", "ReceiveRing._take"),
+        *("attempted", "ReceiveRing.consume", "ReceiveRing._take"),
         *("ReceiveRing.borrow", "ReceiveRing.refill", "ReceiveRing.repost"),
         "ReceiveRing._hand_over",
     ),
@@ -87,14 +87,14 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     ),
     "TransmitRing.checked": BEFORE,
     "ReceiveRing._bound_kernel": KERNEL,
-    **dict.fromkeys(("Controller._give_back", "Controller.fail"), SIGNAL),
+    **dict.fromkeys(("Controller._give_back", "Controller.fail"), RAISED),
 }
 """Functions that no call runs wholly, and why."""
 DETACHED: Final = "only the handler looks at a ring without memory, in the part that is not proved"
 _EXCUSED: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     (
         "Controller._surely",
-        SIGNAL,
+        RAISED,
         (
             *("except BaseException:", "try:", "step()", "except BaseException as error:"),
             'self.fail(f"{what} was not dealt with ({error!r})")',
@@ -103,9 +103,9 @@ _EXCUSED: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     ),
     (
         "Controller._serve",
-        SIGNAL,
+        RAISED,
         (
-            *("except BaseException as error:", "self.lock_at_all_costs()", "try:"),
+            *("except BaseException as error:", "self.runtime.lock()", "try:"),
             *("self._served.discard(vector)", "self.runtime.unlock()", "raise"),
             'self.fail(f"the card\'s interrupts cannot be served any more ({error!r})")',
         ),
