@@ -617,8 +617,9 @@ _CODE: Final = (
         "code-lock",
         "code",
         "The runtime's lock does what impl/runtime.py says: while a thread has it no other one "
-        "runs lines that need it, it goes to threads in the order in which they ask, and to take "
-        "it or give it up orders memory accesses as acquire and release barriers do.",
+        "runs lines that need it, it goes to threads in the order in which they ask, relock() "
+        "says that nobody had it only where nobody asked, and to take it or give it up orders "
+        "memory accesses as acquire and release barriers do.",
         "impl/runtime.py",
         ("engine/refine/rely.py", "proofs/refine/scene.py"),
     ),

@@ -453,9 +453,8 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         'raise WouldBlockError(f"all', 'raise CardFailedError(f"all'
     ),
     "turns-away-unlocked": _CONTROLLER(
-        "        self.runtime.lock()\n        try:\n            self._check(wait)\n",
-        "        self._check(wait)\n        self.runtime.lock()\n        try:\n"
-        "            self._check(wait)\n",
+        "        self.runtime.lock()\n        if self.failed",
+        "        self._check(wait)\n        self.runtime.lock()\n        if self.failed",
     ),
     "interruption-says-ok": _CONTROLLER(
         "            return handed_over\n        finally:\n            self._leave()\n",
