@@ -21,7 +21,7 @@ from engine.claims import Invariant
 from engine.hints import Hint
 from engine.induction import Instantiator
 from engine.obligations import Catalogue, Obligation, Verdict
-from engine.question import Entry, Question
+from engine.question import Circumstances, Entry, Question
 from engine.smt import Arithmetic
 from engine.smt import script as write_script
 from engine.solvers import Answer, ask, core, narrowed
@@ -82,6 +82,10 @@ def discharge(
     if entry.witness is not None:
         detail, kept = _run(entry, past.answers)
         return Verdict("refuted" if detail else "proved", time.perf_counter() - start, detail, kept)
+    if entry.decide is not None:
+        around = Circumstances(ring_size, seed, past.answers)
+        result, detail, kept = entry.decide(around)
+        return Verdict(result, time.perf_counter() - start, detail, kept)
     decider = _Decider(
         known.theory, Arithmetic(obligation.arithmetic), ring_size, solver, seed, past, paired
     )
@@ -161,7 +165,8 @@ def script(known: Catalogue, obligation: Obligation, *, ring_size: int | None = 
     if entry.text:
         return f"; {obligation.id}\n; {obligation.meaning}\n; unsat: proved\n{entry.text}"
     if entry.question is None:
-        return f"; {obligation.id}: decided by a run of the specification, not by a solver\n"
+        how = "a run of the specification" if entry.decide is None else "runs of the code"
+        return f"; {obligation.id}: decided by {how}, not by a question\n"
     comment = f"{obligation.id} ({obligation.arithmetic})\n{obligation.meaning}\nunsat: proved"
     decider = _Decider(known.theory, Arithmetic(obligation.arithmetic), ring_size)
     return decider.script(known.question(entry.id), 2, comment=comment)

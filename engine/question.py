@@ -13,11 +13,12 @@ from typing import Any, Final
 
 import attrs
 
+from engine.answers import Answers
 from engine.claims import Invariant
 from engine.smt import Arithmetic
 from engine.terms import Bool
 
-__all__ = ["BOTH", "INVARIANT", "Entry", "Question", "follows"]
+__all__ = ["BOTH", "INVARIANT", "Circumstances", "Entry", "Question", "follows"]
 
 INVARIANT: Final = "invariant"
 """The property that the invariant is one."""
@@ -52,13 +53,28 @@ def follows(
 
 
 @attrs.frozen(eq=False)
+class Circumstances:
+    """Under which circumstances an obligation that is no question to a solver is decided.
+
+    Attributes:
+        ring_size: One of a fixed size, or None for every size.
+        seed: The solvers' seed.
+        answers: What is proved already; None to ask everything anew.
+    """
+
+    ring_size: int | None = None
+    seed: int = 0
+    answers: Answers | None = None
+
+
+@attrs.frozen(eq=False)
 class Entry:
     """An obligation without its arithmetic, and how it is decided.
 
     Attributes:
         id: Its name.
         property: The property that it belongs to.
-        kind: safety, liveness, deadlock, vacuity or lemma.
+        kind: safety, liveness, deadlock, vacuity, lemma or code.
         meaning: What is asked, in one line.
         question: Makes the question; None for what a run decides, or what `text` asks.
         witness: Looks for a run; an empty text if there is one, else what is missing.
@@ -69,6 +85,7 @@ class Entry:
         text: What is asked, as SMT-LIB text, where it is about no state of the protocol.
         basis: Gives the digest of all that the outcome of `witness` depends on; None to have it
             run every time.
+        decide: Decides it otherwise: gives result, detail, and whether an earlier run proved it.
     """
 
     id: str
@@ -82,6 +99,7 @@ class Entry:
     stands_on: tuple[str, ...] = (INVARIANT,)
     text: str = ""
     basis: Callable[[], str] | None = None
+    decide: Callable[[Circumstances], tuple[str, str, bool]] | None = None
 
     @builtins.property
     def topic(self) -> str:

@@ -25,7 +25,7 @@ class Assumption:
 
     Attributes:
         id: A name that stays.
-        about: Whose behaviour it is: processor, bus, card, driver or proof.
+        about: Whose behaviour it is: processor, bus, card, driver, proof or code.
         statement: What is assumed.
         source: The section of the datasheet, marked F or D as there, or where else it comes from.
         used_by: Patterns of the names of the rules that are only right because of it, or a file.
@@ -44,6 +44,7 @@ ABOUT: Final = {
     "card": "Of the card",
     "driver": "Of the driver, the kernel's locks and sleeping, and the users",
     "proof": "Of the model and of the proofs themselves",
+    "code": "Of the proof of the driver's lines (docs/refine.md)",
 }
 """What each group of assumptions is about, in the order in which they are printed."""
 
@@ -586,14 +587,77 @@ _PROOF: Final = (
     Assumption(
         "specification-not-code",
         "proof",
-        "The proofs are about the specification. That the driver follows it is shown by comparing "
-        "it in sampled runs, access by access (docs/comparison.md), and not proved.",
+        "Of the driver's code only what docs/refine.md names is proved. That the rest follows the "
+        "specification is shown by comparing it in sampled runs, access by access "
+        "(docs/comparison.md).",
         "model",
         ("model/*.py",),
     ),
 )
 
-ASSUMPTIONS: Final = (*_PROCESSOR, *_BUS, *_CARD, *_DRIVER, *_PROOF)
+_CODE: Final = (
+    Assumption(
+        "code-statement",
+        "code",
+        "What an access is in the words of the specification is said by the table of accesses and "
+        "the machine that the lines run on, and what the driver's fields mean by a relation. Both "
+        "are part of what is claimed, and have to be read.",
+        "proof of the lines",
+        ("engine/table.py", "proofs/refine/machine.py", "proofs/refine/relation.py"),
+    ),
+    Assumption(
+        "code-stand-ins",
+        "code",
+        "What stands in for numbers, deques, lists, range, len, min and bytes does what these do. "
+        "It is tested against them, not proved. A request stands for the thread that waits for it.",
+        "proof of the lines",
+        ("engine/refine/values.py", "proofs/refine/stand_ins.py", "proofs/refine/driver.py"),
+    ),
+    Assumption(
+        "code-lock",
+        "code",
+        "The runtime's lock does what impl/runtime.py says: while a thread has it no other one "
+        "runs lines that need it, it goes to threads in the order in which they ask, relock() "
+        "says that nobody had it only where nobody asked, and to take it or give it up orders "
+        "memory accesses as acquire and release barriers do.",
+        "impl/runtime.py",
+        ("engine/refine/rely.py", "proofs/refine/scene.py"),
+    ),
+    Assumption(
+        "code-barriers",
+        "code",
+        "The machine's barriers do what impl/memory.py says. Of each word only the next load is "
+        "satisfied early, and not before the load of that word which precedes it.",
+        "impl/memory.py",
+        ("proofs/refine/orders.py",),
+    ),
+    Assumption(
+        "code-signals",
+        "code",
+        "A signal ends a sleep and nothing else, which impl/shield.py sees to, and no access to "
+        "memory, registers or the lock raises. Lines that only such an error reaches are not run.",
+        "impl/runtime.py",
+        ("proofs/refine/machine.py", "proofs/refine/coverage.py"),
+    ),
+    Assumption(
+        "code-others",
+        "code",
+        "Lines that are compared and not proved (docs/refine.md names them) keep the relation "
+        "wherever they give up the lock, and touch what the driver keeps only with the lock.",
+        "docs/comparison.md",
+        ("proofs/refine/relation.py",),
+    ),
+    Assumption(
+        "code-ways",
+        "code",
+        "CPython runs the lines as they are written; to run them again with the same decisions is "
+        "to go the same way; and what is known where a way is cut is all that its rest depends on.",
+        "proof of the lines",
+        ("engine/refine/explorer.py", "proofs/refine/scene.py"),
+    ),
+)
+
+ASSUMPTIONS: Final = (*_PROCESSOR, *_BUS, *_CARD, *_DRIVER, *_PROOF, *_CODE)
 """All of them, group by group."""
 
 

@@ -25,6 +25,7 @@ from proofs.assumptions import assumption_lines
 from proofs.invariants import INVARIANTS, conducting
 from proofs.possible import POSSIBLE
 from proofs.ranking import PROMISES, bell_slot, in_call, waits_for_packet, working
+from proofs.refine.obligations import MEANINGS, lines
 from proofs.scenarios import FIRST_USER
 
 __all__ = ["THEORY"]
@@ -211,7 +212,8 @@ THEORY: Final = Theory(
     cases=cases,
     stuck=stuck,
     tickets=tickets,
-    meanings={RACE_FREEDOM: NO_RACE},
+    meanings={RACE_FREEDOM: NO_RACE, **MEANINGS},
+    kinds=(lines,),
     verdicts=VERDICTS,
     assumptions=assumption_lines,
     hints=HINTS,

@@ -34,6 +34,7 @@ RULES = {
     "model": May(("model", "engine"), ("attrs",)),
     "model.layout": May((), ("attrs",)),
     "proofs": May(("proofs", "model", "engine"), None),
+    "proofs.refine": May(("proofs", "judge", "impl", "model", "engine"), None),
     "judge": May(("judge", "impl", "model", "engine"), ("attrs",)),
     "impl": May(("impl", "model.layout"), ("attrs",)),
     "monitor": May(("monitor", "judge", "impl", "model", "engine"), ("attrs",)),

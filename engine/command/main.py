@@ -52,6 +52,8 @@ from engine.theory import Theory
 __all__ = ["file_name", "main"]
 
 WIDTH: Final = 100
+CODE: Final = "code"
+"""The kind of obligations that are only proved if somebody asks for them."""
 UNDECIDED: Final = 2
 BAD_USAGE: Final = 3
 TOOL_FAILED: Final = 4
@@ -106,7 +108,12 @@ def _command(theory: Theory, options: Options, source: Source | None) -> int:
         obligations: list[Obligation] = []
         faults = [_fault(options.fault, known.faults)]
     else:
-        listed = [item for item in known.catalogue() if item.arithmetic in options.arithmetics]
+        everything = options.code or options.only or options.list
+        listed = [
+            item
+            for item in known.catalogue()
+            if item.arithmetic in options.arithmetics and (everything or item.kind != CODE)
+        ]
         obligations, faults = _select(options.only, listed, known.faults)
         if options.with_premises:
             needed = set(known.foundation(obligations))

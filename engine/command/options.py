@@ -55,6 +55,7 @@ class Options:
     answers: Path | None = None
     no_hints: bool = False
     write_hints: bool = False
+    code: bool = False
 
 
 class _Parser(argparse.ArgumentParser):
@@ -137,6 +138,11 @@ def _parser(theory: Theory) -> _Parser:
         default=[],
         metavar="GLOB",
         help="run only the obligations, properties or faults whose names match; repeatable",
+    )
+    add(
+        "--code",
+        action="store_true",
+        help="prove the lines of code as well, which takes longer than all else",
     )
     add(
         "--with-premises",
@@ -234,7 +240,9 @@ def parse(theory: Theory, arguments: Sequence[str]) -> Options:
         raise UsageError("--fresh uses no kept answers; leave --answers out")
     if given.write_hints and theory.hints is None:
         raise UsageError("--write-hints has no file to write: this theory names none")
-    for name in ("fault", "list", "assumptions"):
+    if given.code and given.only:
+        raise UsageError("--code adds what --only can name; leave one of them out")
+    for name in ("fault", "list", "assumptions", "code"):
         if given.write_hints and getattr(given, name):
             raise UsageError(f"--write-hints does nothing else; leave --{name} out")
     answers = None if given.fresh else _output_file("answers", given.answers) or theory.answers
@@ -247,6 +255,7 @@ def parse(theory: Theory, arguments: Sequence[str]) -> Options:
         assumptions=given.assumptions,
         only=tuple(dict.fromkeys(given.only)),
         with_premises=given.with_premises,
+        code=given.code,
         fault=given.fault,
         ring_size=given.ring_size,
         arithmetics=given.arithmetic,

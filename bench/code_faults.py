@@ -1,0 +1,132 @@
+"""Which faults of the driver the proof of its lines refutes, how soon, and in which words.
+
+    python -m bench.code_faults [FAULT ...]
+
+Each fault of `properties.faults` that changes `impl/packet.py`, `impl/ring.py` or
+`impl/controller.py` alone is made in the driver's own lines, and the call that `REACHED` names is
+proved. It must not be: the first thing that is not proved is printed. Exit status 1 if a fault that
+is named here is not refuted.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import impl
+from engine.refine.explorer import Exploration
+from proofs.refine.calls import CALLS, prove
+from proofs.refine.driver import MODULES, load
+from properties.faults import FAULTS, DriverFault, fault
+
+__all__ = ["NOT_REACHED", "REACHED", "explored", "main"]
+
+_BY_CALL: Final = {
+    "peek": (
+        "acquire-too-early unlock-then-sleep peek-without-owner reader-overtakes "
+        "newcomer-overtakes reader-never-leaves-line wake-up-ends-call never-waits "
+        "turns-away-unlocked spins no-barrier-rx-header interrupted-reader-tells-nobody "
+        "leaver-wakes-nobody ignores-close entering-not-counted leaving-not-counted "
+        "length-not-checked peek-takes readiness-never-cleared dead-after-one readers-not-woken "
+        "held-not-asked readiness-never-set readable-with-readers-in-line"
+    ),
+    "receive_view": (
+        "zero-length-stall last-packet-leaves-readable readiness-cleared-unseen "
+        "slot-never-returned no-barrier-rx-pointer no-barrier-rx-first-load "
+        "next-reader-not-woken receive-index-stays held-not-noted held-for-ever "
+        "wild-pointer-recycle"
+    ),
+    "receive_packets": (
+        "double-fetch unchecked-length returned-before-copied batch-overtakes batch-tells-nobody "
+        "no-barrier-rx-last-load pointers-not-restored copies-too-little"
+    ),
+    "send": (
+        "waits-for-another submit-ignores-fatal phantom-write owner-before-fields "
+        "doorbell-before-owner doorbell-wrong-index no-doorbell doorbell-wrong-ring "
+        "producer-unbounded batch-sleeps-unrung batch-waits-for-first submit-without-lock "
+        "waits-anyway returns-when-queued batch-stops-short full-ring-is-an-error "
+        "interruption-says-ok no-barrier-tx-fields no-barrier-tx-payload no-barrier-tx-doorbell "
+        "line-not-woken producer-stays waiter-not-noted batch-miscounted overtakes-the-line "
+        "line-never-left waits-on-after-failure full-ring-not-shown buffers-not-advanced"
+    ),
+    "change_filter": (
+        "result-of-another shared-result stale-command-index result-not-looked-at "
+        "no-barrier-cmd-fields no-barrier-cmd-doorbell"
+    ),
+    "reclaim_commands": (
+        "wake-before-advance consumer-runs-ahead flags-after-scan one-per-interrupt "
+        "reclaim-starves events-not-read no-barrier-cmd-result no-barrier-cmd-events "
+        "completion-not-woken consumer-stays reclaims-nothing"
+    ),
+    "serve_fatal": (
+        "pollers-not-told failure-wakes-nobody failure-not-noted failure-taken-for-granted"
+    ),
+}
+REACHED: Final = {name: call for call, names in _BY_CALL.items() for name in names.split()}
+"""By fault: the call in which it shows."""
+NOT_REACHED: Final = {
+    **dict.fromkeys(
+        ("looks-after-free", "indices-kept-over-reset", "bus-master-before-reset",
+         "owner-before-pointer"),
+        "it is in lines that only open, close and reset run",
+    ),
+    **dict.fromkeys(
+        ("rxcomp-only", "readable-at-every-event", "no-barrier-tx-events", "no-barrier-rx-events",
+         "drain-not-woken", "free-slot-not-shown", "retired-not-asked"),
+        "it is in the part of `serve_events` that is not proved",
+    ),
+    **dict.fromkeys(("lengths-not-restored", "pages-overlap"), "it is in the bytes of a slot"),
+}  # fmt: skip
+"""Faults of the three files that the proof does not reach, and why."""
+
+
+def explored(name: str) -> Exploration:
+    """The call in which a fault shows, with the fault, up to the first thing that is not proved."""
+    return prove(CALLS[REACHED[name]], load(changed(fault(name))), first_failure=True)
+
+
+def changed(found: DriverFault) -> dict[str, str]:
+    """The driver's modules with a fault."""
+    root = Path(impl.__file__ or "").parent
+    texts = {name: (root / f"{name}.py").read_text(encoding="utf-8") for name in MODULES}
+    for change in found.changes:
+        texts[change.module] = change.apply(texts[change.module])
+    return texts
+
+
+def in_these_files() -> list[str]:
+    """The faults that change no other file."""
+    return [
+        item.fault.id for item in FAULTS if all(change.module in MODULES for change in item.changes)
+    ]
+
+
+def main(names: Sequence[str]) -> int:
+    """Refute the faults; returns the exit status."""
+    missed = 0
+    for name in names or [item for item in in_these_files() if item in REACHED]:
+        start = time.process_time()
+        found = explored(name)
+        seconds = time.process_time() - start
+        if not found.failures:
+            missed += 1
+            print(
+                f"{name}: NOT refuted by {REACHED[name]}, {found.ways} ways, {seconds:.1f} s",
+                flush=True,
+            )
+            continue
+        first = found.failures[0]
+        print(
+            f"{name}: {REACHED[name]}, {found.ways} ways, {seconds:.1f} s\n    {first.message}",
+            flush=True,
+        )
+        for line in first.lines[:3]:
+            print(f"    in {line}", flush=True)
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

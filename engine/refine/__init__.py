@@ -1,0 +1,1 @@
+"""Code that is run on symbolic values beside the specification: whether it takes its steps only."""

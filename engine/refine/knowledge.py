@@ -1,0 +1,347 @@
+"""What is known on one way through the code, and what follows from it.
+
+Known are conditions that hold (because the code went that way, because somebody promises it, or
+because it was proved), and at certain moments the invariant: of the state at that moment, at the
+indices that a question mentions, as `engine.induction` does. Assuming less can only make a proof
+fail.
+
+A question is asked of a solver that keeps what it was told before, along one way. `unknown` means
+*not proved* to whoever proves, and *possible* to whoever asks which ways there are.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+import z3
+from z3 import z3core
+
+from engine.claims import Claim
+from engine.induction import fresh, index_terms, statement
+from engine.refine.values import LOW, low
+from engine.refine.z3_terms import Z3Terms
+from engine.solvers import OPTIONS
+from engine.terms import And, Bool, Number, Term, constant, next_index, ring_size, substitute
+
+__all__ = ["Knowledge", "Moment", "base_name"]
+
+EFFORT: Final = {"possible": 1_500_000, "follows": 40_000_000}
+"""How much work a solver may do for an answer, by its own count."""
+
+
+def base_name(name: str) -> str:
+    """The variable that a symbol is a value of: `tx.prod#12` is one of `tx.prod`."""
+    return name.partition("#")[0]
+
+
+@functools.cache
+def _triggers(symbols: Any, item: Claim) -> frozenset[str]:
+    """The array variables that a claim reads directly at its own index."""
+    index = fresh(item.indices[0])
+    found: dict[str, dict[Term, None]] = {}
+    index_terms([statement(symbols, item, index)], set(), found)
+    return frozenset(name for name, terms in found.items() if index in terms)
+
+
+@attrs.define(eq=False)
+class Moment:
+    """A state in which claims are known to hold.
+
+    Attributes:
+        symbols: The state of symbols that claims are made of.
+        values: What each symbol stands for at this moment.
+        claims: What holds of it.
+    """
+
+    symbols: Any
+    values: Mapping[Term, Term]
+    claims: Sequence[Claim]
+    _done: dict[Term, Term] = attrs.field(factory=dict)
+    _plain: list[tuple[str, Bool]] | None = None
+    _at: dict[tuple[str, Term], Bool] = attrs.field(factory=dict)
+
+    @property
+    def plain(self) -> list[tuple[str, Bool]]:
+        """The claims that have no index, and what they are called."""
+        if self._plain is None:
+            self._plain = [
+                (item.name, substitute(statement(self.symbols, item), self.values, self._done))
+                for item in self.claims
+                if not item.indices
+            ]
+        return self._plain
+
+    def at(self, item: Claim, term: Number) -> Bool:
+        """A claim at an index."""
+        key = (item.name, term)
+        if key not in self._at:
+            index = fresh(item.indices[0])
+            claim = statement(self.symbols, item, index)
+            self._at[key] = substitute(claim, {**self.values, index: term})
+        return self._at[key]
+
+
+class _Indices:
+    """By variable: the terms at which it is read or written in some terms."""
+
+    def __init__(self) -> None:
+        self._of: dict[Term, dict[str, tuple[Term, ...]]] = {}
+
+    def of(self, root: Term) -> dict[str, tuple[Term, ...]]:
+        if root not in self._of:
+            raw: dict[str, dict[Term, None]] = {}
+            index_terms([root], set(), raw)
+            found: dict[str, dict[Term, None]] = {}
+            for name, terms in raw.items():
+                found.setdefault(base_name(name), {}).update(terms)
+            self._of[root] = {name: tuple(terms) for name, terms in found.items()}
+        return self._of[root]
+
+
+_INDICES: Final = _Indices()
+_Z3: Final = Z3Terms()
+
+
+class Knowledge:
+    """Everything that is known at the end of a way.
+
+    Attributes:
+        facts: The conditions that hold.
+        moments: Where the invariant is known.
+        questions: How often a solver was asked.
+    """
+
+    def __init__(
+        self,
+        seeds: Any,
+        seed: int = 0,
+        first: frozenset[str] | None = None,
+        size: int | None = None,
+    ) -> None:
+        """Begin with nothing.
+
+        Args:
+            seeds: Gives the indices of a kind at which claims are assumed whatever is asked.
+            seed: The solver's.
+            first: The claims that are assumed at first; all of them if these do not do.
+            size: The ring size; None for any.
+        """
+        self._size = size
+        self._first = first
+        self.facts: list[Bool] = []
+        self.moments: list[tuple[int, Moment]] = []
+        self.questions = 0
+        self._seeds = seeds
+        self._seed = seed
+        self._literal: set[Term] = set()
+        self._solver: z3.Solver | None = None
+        self._told: set[Term] = set()
+        self._lows: set[Term] = set()
+        self._witness: Any = None
+
+    # What is known
+
+    def assume(self, condition: Bool) -> None:
+        """From here on `condition` is known."""
+        self.facts.append(condition)
+        parts = condition.arguments if condition.operation == "and" else (condition,)
+        self._literal.update(parts)
+
+    def forget(self) -> None:
+        """Nothing is known any more."""
+        self.facts, self.moments = [], []
+        self._literal, self._told, self._lows = set(), set(), set()
+        self._solver = self._witness = None
+
+    def begin_moment(self, moment: Moment) -> None:
+        """From here on the claims of a moment are known."""
+        self.moments.append((len(self.facts), moment))
+
+    def simplified(self, condition: Bool) -> Bool:
+        """The condition without what is known word for word."""
+        parts = condition.arguments if condition.operation == "and" else (condition,)
+        left = [part for part in parts if part not in self._literal]
+        for part in left:
+            if ~part in self._literal:  # type: ignore[operator]
+                return constant_false()
+            if part.operation == "or" and any(item in self._literal for item in part.arguments):
+                left = [item for item in left if item is not part]
+        return And(*left)  # type: ignore[arg-type]
+
+    # What follows
+
+    def possible(self, condition: Bool) -> bool:
+        """False only if what is known excludes it."""
+        if self._witness is not None and self._says(condition):
+            return True
+        return bool(self._ask([condition], 1, "possible") != z3.unsat)
+
+    def follows(self, claim: Bool, *, at_once: bool = False) -> z3.CheckSatResult:
+        """z3.unsat: the claim follows from what is known; `at_once`: without trying hard."""
+        answer = z3.unknown
+        for rounds in (1,) if at_once else (1, 2):
+            answer = self._ask([~claim], rounds, "follows")
+            if answer == z3.unsat:
+                break
+        return answer
+
+    def consistent(self) -> z3.CheckSatResult:
+        """z3.sat: some state has all that is known, the invariant at all indices mentioned."""
+        return self._ask([], 1, "follows")
+
+    def _says(self, condition: Bool) -> bool:
+        """Whether the state that was found last, for a question before, fits this one too."""
+        try:
+            model = self._witness
+            return all(
+                z3.is_true(model.eval(_Z3.expression(item), model_completion=True))
+                for item in (condition, *self.facts[self._witnessed :])
+            )
+        except z3.Z3Exception:
+            return False
+
+    def _ask(self, extra: Sequence[Bool], rounds: int, effort: str) -> z3.CheckSatResult:
+        traced = sys.gettrace()
+        sys.settrace(None)  # nothing of the code is run here, and tracing costs
+        try:
+            return self._answer(extra, rounds, effort)
+        finally:
+            sys.settrace(traced)
+
+    def _answer(self, extra: Sequence[Bool], rounds: int, effort: str) -> z3.CheckSatResult:
+        solver = self._current()
+        self._tell(self.facts)
+        instances = self._instances(extra, rounds)
+        if rounds == 1:
+            self._tell(instances)
+        solver.push()
+        try:
+            fresh_lows = self._tell(extra, keep=False)
+            if rounds > 1:  # for this question only: so many would slow down all that come
+                fresh_lows |= self._tell(instances, keep=False)
+            self.questions += 1
+            solver.set("rlimit", EFFORT[effort])
+            answer = solver.check()
+            if answer == z3.sat:
+                self._witness = solver.model()
+                self._witnessed = len(self.facts)
+        finally:
+            solver.pop()
+        self._lows -= fresh_lows
+        return answer
+
+    def _current(self) -> z3.Solver:
+        if self._solver is None:
+            self._solver = z3.SimpleSolver()
+            self._solver.set("random_seed", self._seed)
+            self._solver.set("arith.solver", OPTIONS["z3"]["arith.solver"])
+            if self._size is not None:
+                self._solver.add(z3.Int("N") == self._size)
+        return self._solver
+
+    def _tell(self, claims: Iterable[Bool], keep: bool = True) -> set[Term]:
+        solver = self._current()
+        context = solver.ctx.ref()
+        new: set[Term] = set()
+        for claim in claims:
+            if claim in self._told:
+                continue
+            if keep:
+                self._told.add(claim)
+            z3core.Z3_solver_assert(context, solver.solver, _Z3(claim))
+            for number in _INDICES.of(claim).get(LOW.name, ()):
+                if number not in self._lows:
+                    self._lows.add(number)
+                    new.add(number)
+                    for axiom in _low_bits(number):  # type: ignore[arg-type]
+                        z3core.Z3_solver_assert(context, solver.solver, _Z3(axiom))
+        return new
+
+    def _instances(self, extra: Sequence[Bool], rounds: int) -> list[Bool]:
+        """The invariant of the last moments, at the indices that the question mentions."""
+        found: dict[str, dict[Term, None]] = {}
+        out: list[Bool] = []
+        moments = self._recent()
+        since = self.moments[-1][0] if self.moments else 0
+
+        def notice(roots: Iterable[Term]) -> None:
+            for root in roots:
+                for name, terms in _INDICES.of(root).items():
+                    found.setdefault(name, {}).update(dict.fromkeys(terms))
+
+        notice(self.facts[since:])
+        notice(extra)
+        some = self._first if rounds == 1 else None
+        for _, moment in moments:
+            plain = [
+                claim
+                for name, claim in moment.plain
+                if some is None or name.partition(",")[0] in some
+            ]
+            out += plain
+            notice(plain)
+        done: set[tuple[int, str, Term]] = set()
+        for _ in range(rounds):
+            new: list[Bool] = []
+            for _, moment in moments:
+                for item in moment.claims:
+                    if not item.indices or (
+                        some is not None and item.name.partition(",")[0] not in some
+                    ):
+                        continue
+                    terms = dict.fromkeys(self._seeds(item.indices[0], moment))
+                    for name in sorted(_triggers(moment.symbols, item)):
+                        terms.update(found.get(name, {}))
+                    for term in terms:
+                        key = (id(moment), item.name, term)
+                        if key not in done:
+                            done.add(key)
+                            new.append(moment.at(item, term))
+            out += new
+            notice(new)
+        return out
+
+    def _recent(self) -> list[tuple[int, Moment]]:
+        """The last moment, and the last one at which more than the invariant is known."""
+        if not self.moments:
+            return []
+        most = max(len(moment.claims) for _, moment in self.moments)
+        full = [item for item in self.moments if len(item[1].claims) == most]
+        return [full[-1]] if full[-1] is self.moments[-1] else [full[-1], self.moments[-1]]
+
+
+def constant_false() -> Bool:
+    """What can never be."""
+    from engine.terms import FALSE
+
+    return FALSE
+
+
+def _low_bits(number: Number) -> list[Bool]:
+    """What is used of `x & (N - 1)`: its range, that 0 stays 0, and that one more is the next slot.
+
+    That N is a power of two makes these true; `proofs` asks so in bit vectors.
+    """
+    bits = low(number)
+    claims = [And(constant(0) <= bits, bits < ring_size())]
+    if number.operation == "add" and number.arguments[1] is constant(1):
+        before: Any = number.arguments[0]
+        claims += [
+            bits == next_index(low(before)),
+            constant(0) <= low(before),
+            low(before) < ring_size(),
+        ]
+    if number.operation == "sub" and number.arguments[1] is constant(1):
+        before = number.arguments[0]
+        claims += [
+            low(before) == next_index(bits),
+            constant(0) <= low(before),
+            low(before) < ring_size(),
+        ]
+    if number is constant(0):
+        claims.append(bits == 0)
+    return claims

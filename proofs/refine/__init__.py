@@ -1,0 +1,1 @@
+"""The driver's own lines on symbolic values: what they do are steps of the specification."""

@@ -1,0 +1,250 @@
+"""What stands in for the driver's containers and bytes, with no more methods than its lines use.
+
+Tests hold each against the real thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from engine.refine.values import Integer, Truth, number_of, truth_of
+from engine.terms import And, Array, Bool, If, Number, constant, ring_size, select
+from model.state import NOBODY
+
+if TYPE_CHECKING:
+    from proofs.refine.scene import Scene
+
+__all__ = ["Bytes", "Flags", "Line", "Numbers", "Range", "Same", "Waiting", "length_of"]
+
+BOUNDS = "bounds"
+
+
+def in_ring(scene: Scene, index: Any) -> Number:
+    """The term that an index is, shown to be a slot's."""
+    place = number_of(index)
+    claim = And(constant(0) <= place, place < ring_size())
+    scene.way.prove(BOUNDS, claim, "an index is none of a slot")
+    return place
+
+
+@attrs.frozen(eq=False)
+class Bytes:
+    """Bytes that stay outside of the proof: how many they are, and what they are.
+
+    Attributes:
+        size: Their number.
+        what: What they say, where something depends on it.
+        number: A number in them, likewise.
+    """
+
+    size: Any
+    what: str = ""
+    number: Any = None
+
+    def __add__(self, other: Bytes) -> Bytes:
+        return Bytes(self.size + other.size, self.what or other.what, self.number)
+
+
+def length_of(thing: Any) -> Any:
+    """What `len` is on the things of this file."""
+    return (
+        thing.length
+        if isinstance(thing, Batch)
+        else thing.size
+        if isinstance(thing, Bytes)
+        else len(thing)
+    )
+
+
+@attrs.frozen(eq=False)
+class Batch:
+    """What a call is given to do, one after the other: any number of items.
+
+    Attributes:
+        length: How many.
+        item: Gives the item of a number.
+    """
+
+    length: Integer
+    item: Any
+
+    def __getitem__(self, number: Any) -> Any:
+        return self.item(number)
+
+
+class Waiting:
+    """`_waiting`: by slot the request that is told of its completion, or None.
+
+    A request stands for the thread that waits for it. A thread waits for one at a time, which it
+    makes when its call begins: that no slot has one of a call that has ended follows from the
+    relation, and is proved where calls end.
+    """
+
+    def __init__(self, scene: Scene, ring: str) -> None:
+        self._scene = scene
+        self._name = f"{ring}.waiting"
+
+    def __getitem__(self, index: Any) -> Any:
+        scene = self._scene
+        scene.touch("a list of requests")
+        thread = scene.kept_at(self._name, in_ring(scene, index))
+        if scene.way.decide(thread == NOBODY):
+            return None
+        if scene.request is not None and scene.way.decide(thread == scene.thread):
+            return scene.request
+        return Others(scene, thread)
+
+    def __setitem__(self, index: Any, request: Any) -> None:
+        scene = self._scene
+        scene.touch("a list of requests")
+        if request is not None:
+            assert scene.request is None or scene.request is request
+            scene.request = request
+        scene.keep_at(
+            self._name, in_ring(scene, index), NOBODY if request is None else scene.thread
+        )
+
+
+class Others:
+    """Another caller's request, which is told something."""
+
+    _scene: Scene
+    _thread: Number
+
+    def __init__(self, scene: Scene, thread: Number) -> None:
+        object.__setattr__(self, "_scene", scene)
+        object.__setattr__(self, "_thread", thread)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        term = truth_of(value) if name == "done" else number_of(value)
+        self._scene.keep_at(name, self._thread, term)
+
+
+class Flags:
+    """An array of truth values by slot, such as `_held`."""
+
+    def __init__(self, scene: Scene, name: str) -> None:
+        self._scene = scene
+        self._name = name
+
+    def __getitem__(self, index: Any) -> Truth:
+        self._scene.touch(self._name)
+        return Truth(self._scene.way, self._scene.kept_at(self._name, in_ring(self._scene, index)))
+
+    def __setitem__(self, index: Any, value: bool) -> None:
+        self._scene.touch(self._name)
+        self._scene.keep_at(self._name, in_ring(self._scene, index), value)
+
+
+class Numbers:
+    """An array of one number, such as `_taken`."""
+
+    def __init__(self, scene: Scene, name: str) -> None:
+        self._scene = scene
+        self._name = name
+
+    def __getitem__(self, index: int) -> Integer:
+        assert index == 0
+        self._scene.touch(self._name)
+        return Integer(self._scene.way, self._scene.kept(self._name))
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        assert index == 0
+        self._scene.touch(self._name)
+        self._scene.keep(self._name, number_of(value))
+
+
+@attrs.frozen(eq=False)
+class Same:
+    """A list whose element for each slot are bytes about that slot."""
+
+    scene: Scene
+    what: str
+    size: int
+
+    def __getitem__(self, index: Any) -> Bytes:
+        return Bytes(self.size, self.what, in_ring(self.scene, index))
+
+
+class Line:
+    """A deque of places: those from `head` to `next` that were not given up, in this order.
+
+    `head` is one of them, if there is one. A place is an object of the thread that waits there.
+    """
+
+    def __init__(self, scene: Scene, ring: str) -> None:
+        self._scene = scene
+        self._ring = ring
+
+    def _kept(self, name: str) -> Any:
+        return self._scene.kept(f"{self._ring}.{name}")
+
+    def append(self, place: object) -> None:
+        """Take the last place."""
+        scene, ring = self._scene, self._ring
+        scene.touch("a queue of callers")
+        end = self._kept("next")
+        scene.places.append((place, ring, end))
+        scene.keep_at(f"{ring}.who", end, scene.thread)
+        scene.keep_at(f"{ring}.gone", end, False)
+        scene.keep(f"{ring}.next", end + 1)
+
+    def __bool__(self) -> bool:
+        self._scene.touch("a queue of callers")
+        return self._scene.way.decide(self._kept("head") != self._kept("next"))
+
+    def __getitem__(self, index: int) -> object:
+        assert index == 0
+        if not self:
+            raise IndexError("deque index out of range")
+        for place, ring, term in self._scene.places:
+            if ring == self._ring and self._scene.way.decide(self._kept("head") == term):
+                return place
+        return object()
+
+    def remove(self, place: object) -> None:
+        """Leave the line: the last place is there no more, another one is given up."""
+        scene, ring = self._scene, self._ring
+        scene.touch("a queue of callers")
+        (mine,) = (term for known, of, term in scene.places if known is place and of == ring)
+        head, end = self._kept("head"), self._kept("next")
+        there: Bool = And(head <= mine, mine < end, ~select(self._kept("gone"), mine))  # type: ignore[operator]
+        scene.way.prove(BOUNDS, there, "deque.remove(x): x not in deque")
+        scene.places = [item for item in scene.places if item[0] is not place]
+        last: Bool = mine + 1 == end
+        gone: Array[Bool] = Array(self._kept("gone"))
+        gone[mine] = ~last
+        end = If(last, mine, end)
+        scene.keep(f"{ring}.gone", gone.term)
+        scene.keep(f"{ring}.next", end)
+        scene.keep(f"{ring}.head", scene.first_present(head, end, gone.term))
+
+
+class Range:
+    """Numbers one after the other, of which the last is not known: each turn of the loop is any."""
+
+    def __init__(self, scene: Scene, begin: Any, end: Any) -> None:
+        self._scene = scene
+        self._begin = begin
+        self._now: Integer | None = None
+        self.end = end
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        scene = self._scene
+        # The number at hand is one of the loop's variables, and may have become any since.
+        following = number_of(self._begin) if self._now is None else self._now.term + 1
+        if not scene.way.decide(following < number_of(self.end)):
+            raise StopIteration
+        if scene.unrolled and following.operation == "constant":
+            self._now = Integer(scene.way, following)
+            return following.value
+        self._now = Integer(scene.way, following)
+        if scene.cuts_turns:
+            scene.turn(self._now, self, "a turn of a loop")
+        return self._now

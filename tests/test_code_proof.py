@@ -1,0 +1,439 @@
+"""The proof of the driver's lines: what it stands on, what it proves, and that it can fail.
+
+A fixed part of it runs here: the two calls that take seconds, faults in them, and changes of the
+proof itself, each of which must be noticed. `python -m proofs.check --code` proves all calls, and
+`python -m bench.code_faults` refutes all faults.
+"""
+
+import functools
+from collections import deque
+
+import hypothesis.strategies as st
+import pytest
+import z3
+from hypothesis import given
+
+from bench.code_faults import NOT_REACHED, REACHED, explored, in_these_files
+from engine.refine.explorer import explore
+from engine.refine.knowledge import Knowledge
+from engine.refine.rely import rely_of
+from engine.refine.values import Integer, NotModelledError, Truth, least, low
+from engine.refine.z3_terms import Z3Terms
+from engine.smt import Arithmetic, script
+from engine.terms import (
+    And,
+    Array,
+    If,
+    Or,
+    Sort,
+    constant,
+    evaluate,
+    ring_size,
+    select,
+    symbol,
+)
+from proofs.refine import coverage, orders, scene, stand_ins
+from proofs.refine.calls import CALLS, prove
+from proofs.refine.driver import load
+from proofs.refine.obligations import KINDS, verdict
+from proofs.refine.relation import RELATION
+from proofs.refine.setting import setting, without_lock
+
+N = symbol("n", Sort.NUMBER)
+
+
+# Values
+
+
+class Straight:
+    """A run in which every condition is known."""
+
+    def decide(self, condition):
+        return evaluate(condition, {"N": 8})
+
+
+NUMBERS = st.integers(-100, 100)
+
+
+@given(NUMBERS, NUMBERS)
+def test_numbers_that_are_terms_compute_as_python_does(a, b):
+    run = Straight()
+    one, two = Integer(run, constant(a)), Integer(run, constant(b))
+    for mine, right in (
+        *((one + two, a + b), (one - b, a - b), (a - two, a - b), (one + b, a + b)),
+        (least(one, b), min(a, b)),
+    ):
+        assert evaluate(mine.term, {"N": 8}) == right
+    for mine, right in (
+        *((one == b, a == b), (one != b, a != b), (one < b, a < b), (one <= b, a <= b)),
+        *((one > b, a > b), (one >= b, a >= b)),
+    ):
+        assert isinstance(mine, Truth)
+        assert bool(mine) is right
+    assert bool(one) is bool(a)
+
+
+@given(st.integers(0, 100))
+def test_a_number_masked_is_its_low_bits(a):
+    number = Integer(Straight(), constant(a))
+    mask = Integer(Straight(), ring_size() - 1)
+    assert (number & mask).term is low(constant(a))
+
+
+@pytest.mark.parametrize("use", [lambda n: n & 3, lambda n: n * n, lambda n: [0][n], hash])
+def test_what_has_no_meaning_on_terms_is_refused(use):
+    with pytest.raises((NotModelledError, TypeError)):
+        use(Integer(Straight(), N))
+
+
+ARRAY = symbol("array", Sort.NUMBER_ARRAY)
+TERMS = st.recursive(
+    st.one_of(st.sampled_from([N, ring_size()]), st.integers(-2, 3).map(constant)),
+    lambda inner: st.one_of(
+        st.tuples(inner, inner).map(lambda pair: pair[0] + pair[1]),
+        st.tuples(inner, inner).map(lambda pair: pair[0] - pair[1]),
+        st.tuples(inner, inner, inner).map(
+            lambda items: If(items[0] < items[1], items[1], items[2])
+        ),
+        st.tuples(inner, inner, inner).map(
+            lambda items: select(_put(ARRAY, items[0], items[1]), items[2])
+        ),
+    ),
+    max_leaves=6,
+)
+CONDITIONS = st.recursive(
+    st.tuples(TERMS, TERMS).flatmap(
+        lambda pair: st.sampled_from([pair[0] < pair[1], pair[0] == pair[1]])
+    ),
+    lambda inner: st.one_of(
+        inner.map(lambda item: ~item),
+        st.tuples(inner, inner).map(lambda pair: And(*pair)),
+        st.tuples(inner, inner).map(lambda pair: Or(*pair)),
+    ),
+    max_leaves=4,
+)
+
+
+def _put(array, index, value):
+    changed = Array(array)
+    changed[index] = value
+    return changed.term
+
+
+@given(CONDITIONS)
+def test_terms_for_z3_mean_what_their_text_means(condition):
+    text = z3.SimpleSolver()
+    text.from_string(script(Arithmetic.INTEGER, [condition]))
+    made = z3.SimpleSolver()
+    made.add(z3.Int("N") >= 1)
+    made.add(Z3Terms().expression(condition))
+    assert made.check() == text.check()
+
+
+# Ways
+
+
+def knowledge():
+    return Knowledge(lambda index, moment: ())
+
+
+def gone(body, **options):
+    return explore(body, knowledge, traced=lambda name: name == __file__, **options)
+
+
+def test_all_ways_are_gone_and_none_that_is_none():
+    seen = []
+
+    def body(way):
+        n = Integer(way, N)
+        if n > 2:
+            seen.append("more" if n > 5 else "some")
+        elif n > 3:
+            seen.append("never")
+        else:
+            seen.append("few")
+
+    found = gone(body)
+    assert found.proved
+    assert sorted(set(seen)) == ["few", "more", "some"]
+
+
+def test_what_is_not_proved_is_not_known_afterwards():
+    """Or one failure would hide all that come after it."""
+
+    def body(way):
+        try:
+            way.prove("steps", N == 1, "it is 1")
+        except BaseException:
+            way.prove("steps", N == 2, "it is 2")
+
+    found = gone(body)
+    assert [item.message for item in found.failures] == ["it is 1"]
+
+
+def test_what_was_proved_is_known():
+    def body(way):
+        way.assume(N > 3)
+        way.prove("steps", N > 2, "it is more than 2")
+        assert not way.decide(N == 1)
+
+    assert gone(body).proved
+
+
+def test_a_loop_without_end_is_cut():
+    def body(way):
+        number = Integer(way, constant(0))
+        while True:
+            if way.decide(number.term == 0):
+                number.term = constant(1)
+            way.cut("here")
+
+    found = gone(body)
+    assert found.proved
+    assert found.cuts == 1
+
+
+def test_an_exception_that_the_code_swallows_is_a_failure():
+    def body(way):
+        try:
+            {}[1]
+        except BaseException:
+            return
+
+    assert [item.message for item in gone(body).failures] == ["KeyError: 1"]
+    assert gone(body, expected=(KeyError,)).proved
+
+
+def test_a_way_whose_conditions_contradict_each_other_is_none():
+    def body(way):
+        way.assume(N > 1)
+        way.assume(N < 1)
+
+    found = gone(body)
+    assert (found.ways, found.impossible) == (0, 1)
+
+
+def test_lines_that_were_run_are_known():
+    def body(way):
+        if way.decide(N == 1):
+            way.log.append("one")
+        else:
+            way.log.append("other")
+
+    lines = gone(body).lines[__file__]
+    first = body.__code__.co_firstlineno
+    assert {first + 1, first + 2, first + 4} <= lines
+
+
+# Others
+
+
+def test_rules_that_need_the_lock_are_those_that_ask_for_its_holder():
+    free = {step.rule.name for step in setting().system.transitions if without_lock(step)}
+    assert {"rx.arrive", "tx.owner_visible", "wake", "begin_read", "rx.refill_pointer"} <= free
+    assert free.isdisjoint(
+        {"tx.claim", "rx.receive_packet", "exit_call", "read_events", "mark_failed"}
+    )
+
+
+def test_while_a_thread_has_the_lock_what_the_driver_keeps_stands_still():
+    locked = setting().locked
+    assert {"tx.prod", "rx.cons", "driver.life", "rx.held", "tx.waiter"}.isdisjoint(locked.changed)
+    assert {"tx.owner", "card.flags", "threads.pc"} <= locked.changed
+    assert "threads.pc" in locked.own
+
+
+def test_a_rule_that_changes_more_is_more_that_others_may_change():
+    system = setting().system
+    none = rely_of(system, lambda step: True)
+    one = rely_of(system, lambda step: step.rule.name != "tx.reclaim")
+    assert not none.changed
+    assert "threads.completed" in one.changed - one.own
+
+
+# Stand-ins
+
+
+class Plain:
+    """A scene in which everything is known, for the stand-ins."""
+
+    def __init__(self):
+        flags, numbers = Array(symbol("g", Sort.BOOL_ARRAY)), Array(symbol("w", Sort.NUMBER_ARRAY))
+        flags.fill(False)
+        numbers.fill(0)
+        self.way = self
+        self.thread = constant(7)
+        self.places = []
+        self.keeps = {
+            "tx.head": constant(3),
+            "tx.next": constant(3),
+            "tx.gone": flags.term,
+            "tx.who": numbers.term,
+        }
+
+    def touch(self, what):
+        pass
+
+    def kept(self, name):
+        return self.keeps[name]
+
+    def keep(self, name, value):
+        self.keeps[name] = value
+
+    def keep_at(self, name, index, value):
+        self.keeps[name] = _put(self.keeps[name], index, value)
+
+    def prove(self, _, claim, message):
+        if not evaluate(claim, {}):
+            raise ValueError(message)
+
+    def decide(self, condition):
+        return evaluate(condition, {})
+
+    def first_present(self, head, end, gone):
+        place = evaluate(head, {})
+        while place < evaluate(end, {}) and evaluate(select(gone, constant(place)), {}):
+            place += 1
+        return constant(place)
+
+
+@given(st.lists(st.integers(0, 3)))
+def test_a_line_of_callers_is_a_deque(moves):
+    """Callers join, the first leaves, and any gives up; who is first is asked in between."""
+    plain = Plain()
+    line, real = stand_ins.Line(plain, "tx"), deque()
+    for move in moves:
+        if move == 0 or not real:
+            place = object()
+            line.append(place)
+            real.append(place)
+        else:
+            place = real[(move - 1) % len(real)]
+            line.remove(place)
+            real.remove(place)
+        assert bool(line) is bool(real)
+        if real:
+            assert line[0] is real[0]
+
+
+def test_who_is_not_in_line_cannot_leave_it():
+    line = stand_ins.Line(Plain(), "tx")
+    with pytest.raises(ValueError, match="not enough values"):
+        line.remove(object())
+
+
+# The lines
+
+
+QUICK = ("serve_fatal", "reclaim_commands")
+"""What takes seconds."""
+
+
+@functools.cache
+def found(name):
+    return prove(CALLS[name], load())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", QUICK)
+def test_the_lines_take_only_steps_of_the_specification(name, kind):
+    assert verdict(CALLS[name], kind, found(name)) == ("proved", "")
+
+
+def test_a_failure_leaves_what_is_behind_it_open():
+    broken = explored("failure-not-noted")
+    results = {kind: verdict(CALLS["serve_fatal"], kind, broken)[0] for kind in KINDS}
+    assert results.pop("relation") == "refuted"
+    assert set(results.values()) == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "says"),
+    [
+        ("no-barrier-cmd-result", "barriers", "nothing provides 'acquire: owner before status'"),
+        (
+            "no-barrier-cmd-events",
+            "barriers",
+            "nothing provides 'acquire: event flags before owner'",
+        ),
+        ("completion-not-woken", "relation", "driver.woken.COMMANDS"),
+        ("consumer-stays", "relation", "cmd.driver.counters"),
+        ("events-not-read", "steps", "READ_EVENTS"),
+        ("failure-not-noted", "relation", "driver.life"),
+        ("pollers-not-told", "relation", "driver.readable"),
+        ("failure-wakes-nobody", "relation", "driver.woken"),
+    ],
+)
+def test_a_fault_is_refuted_in_words(fault, kind, says):
+    (failure,) = explored(fault).failures
+    assert failure.kind == kind
+    assert says in failure.message
+    assert any("impl/" in line for line in failure.lines)
+
+
+def test_every_fault_of_these_files_is_within_reach_or_named_with_a_reason():
+    assert sorted(in_these_files()) == sorted([*REACHED, *NOT_REACHED])
+
+
+# The proof itself, changed
+
+
+def nothing(*_, **__):
+    return None
+
+
+CHANGES = {
+    "an acquire does nothing": (orders.Orders, "acquire", nothing, None),
+    "loads are not checked": (orders.Orders, "check_load", nothing, "no-barrier-cmd-result"),
+    "the relation is not checked": (scene.Scene, "check_relation", nothing, "completion-not-woken"),
+    "nothing is related": (scene, "RELATION", (), "consumer-stays"),
+    "a wake-up wakes nobody": (scene.Scene, "wake", nothing, None),
+    "a place that was seen once is never gone on from": (
+        scene.Scene, "cut", lambda self, *_, **__: self.way.end("cut"), None,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_of_the_proof_is_noticed(name, monkeypatch):
+    where, what, instead, fault = CHANGES[name]
+    monkeypatch.setattr(where, what, instead)
+    if fault is not None:
+        assert not explored(fault).failures, "this change was to hide the fault"
+        return
+    call = CALLS["reclaim_commands"]
+    broken = prove(call, load(), first_failure=True)
+    assert any(verdict(call, kind, broken)[0] != "proved" for kind in KINDS)
+
+
+# What is run
+
+
+def test_every_function_of_the_two_files_is_run_by_a_call_or_named_with_a_reason():
+    assert set(coverage.RUN_BY) == set(CALLS)
+    run = {name for names in coverage.RUN_BY.values() for name in names}
+    assert set(coverage.functions()) == run | set(coverage.ELSEWHERE)
+    assert not run & set(coverage.ELSEWHERE)
+
+
+def test_each_line_that_is_excused_is_there():
+    known = coverage.functions()
+    for name, _ in coverage.EXCUSED:
+        assert name in known
+
+
+def test_a_line_that_nothing_runs_is_named():
+    left = coverage.missing_lines(("Controller.serve_fatal",), {})
+    assert any("self.wake_everyone()" in line for line in left)
+    everything = {code.co_filename: set(range(10_000)) for code in coverage.functions().values()}
+    assert coverage.missing_lines(("Controller.serve_fatal",), everything) == []
+
+
+def test_the_relation_speaks_of_each_variable_that_the_driver_keeps():
+    from engine.induction import anywhere
+    from engine.terms import variables
+    from model.system import DUCT
+    from proofs.refine.relation import KEPT
+
+    used = {term.name for item in RELATION for term in variables(anywhere(DUCT.symbols, item))}
+    assert set(KEPT) <= used
