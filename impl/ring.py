@@ -145,6 +145,11 @@ class RequestRing(Generic[Wanted]):
         return self.slots - self.produced + self._consumed
 
     @property
+    def next_slot(self) -> int:
+        """The slot that the next request goes to."""
+        return index_of(self.produced, self.slots)
+
+    @property
     def last_slot(self) -> int:
         """The slot that was handed over last."""
         return (self.produced - 1) & self._mask
@@ -152,36 +157,26 @@ class RequestRing(Generic[Wanted]):
     def produce(self, batch: Sequence[Wanted], begin: int, request: Request | None) -> None:
         """Put a batch from its item `begin` on into slots, as many as there is room for.
 
-        All slots are filled in before the first of them is handed over. They are the card's then;
-        it has to be told. `request` is told when the slot of the last item of the batch is
-        returned.
+        The slots are the card's then; it has to be told. `request` is told when the slot of the
+        last item of the batch is returned.
         """
-        before = self.produced
-        self._put(batch, begin)
-        if begin + self.produced - before == len(batch):
-            self._waiting[self.last_slot] = request
+        last = len(batch) - 1
+        for number in range(begin, min(last + 1, begin + self.room)):
+            self.fill_in(batch[number])
+            self.hand_over(request if number == last else None)
 
-    def _put(self, batch: Sequence[Wanted], begin: int) -> None:
-        number = self.produced
-        try:
-            for wanted in batch[begin : begin + self.room]:
-                self.fill_in(number & self._mask, wanted)
-                number += 1
-        finally:
-            # What cannot be filled in ends the batch, and those before it are good.
-            self.hand_over(number)
-
-    def fill_in(self, slot: int, wanted: Wanted, /) -> None:
-        """Store a request to a slot of the host's."""
+    def fill_in(self, wanted: Wanted, /) -> None:
+        """Store a request to the next slot."""
         raise NotImplementedError
 
-    def hand_over(self, end: int) -> None:
-        """Make the slots of the requests before number `end`, which were filled in, the card's."""
-        # All that was stored to the slots and their buffers is the card's when the owner bytes are.
+    def hand_over(self, request: Request | None) -> None:
+        """Make the slot that was filled in the card's; `request` is told when it is returned."""
+        slot = self.produced & self._mask
+        # All that was stored to the slot and its buffers is the card's when the owner byte is.
         self._device.release()
-        for number in range(self.produced, end):
-            self._octets[(number & self._mask) * self.slot_size + OWNER] = DEVICE
-            self.produced = number + 1
+        self._octets[slot * self.slot_size + OWNER] = DEVICE
+        self._waiting[slot] = request
+        self.produced += 1
 
     def ring_doorbell(self) -> None:
         """Tell the card to look at the ring, up to the slot that was handed over last."""
@@ -231,10 +226,10 @@ class CommandRing(RequestRing[tuple[Command, int, int]]):
     slot_size = COMMAND_SLOT.size
     kind = COMMAND_RING
 
-    def fill_in(self, slot: int, wanted: tuple[Command, int, int], /) -> None:
-        """Store a command and its filter, mask and address, to a slot of the host's."""
+    def fill_in(self, wanted: tuple[Command, int, int], /) -> None:
+        """Store a command and its filter, mask and address, to the next slot."""
         contents = pack(CommandSlot(Owner.HOST, wanted[0], 0, *wanted[1:]))[OWNER + 1 :]
-        begin = slot * self.slot_size + OWNER + 1
+        begin = self.next_slot * self.slot_size + OWNER + 1
         self._octets[begin : begin + len(contents)] = contents
 
     def _result(self, slot: int, /) -> int:
@@ -293,19 +288,26 @@ class TransmitRing(RequestRing[Outgoing]):
         checked: list[Any] = self._datapath.kernel.checked(packets, outgoing)
         return checked
 
-    def _put(self, batch: Sequence[Outgoing], begin: int) -> None:
+    def produce(self, batch: Sequence[Outgoing], begin: int, request: Request | None) -> None:
+        """Put packets from item `begin` on into slots; see `RequestRing.produce`.
+
+        The kernel does it in batch order: all slots are filled in, then handed over.
+        """
         if self._kernel is None:
-            super()._put(batch, begin)
-        else:
-            known = batch.over(self._datapath.kernel) if isinstance(batch, PacketBatch) else batch
-            self.produced += self._kernel.produce(known, begin, self.room, self.produced)
+            super().produce(batch, begin, request)
+            return
+        known = batch.over(self._datapath.kernel) if isinstance(batch, PacketBatch) else batch
+        done = self._kernel.produce(known, begin, self.room, self.produced)
+        self.produced += done
+        if begin + done == len(batch):
+            self._waiting[self.last_slot] = request
 
     def ring_doorbell(self) -> None:
         """Tell the card to look at the ring, up to the slot that was handed over last."""
         if self._kernel is None:
             super().ring_doorbell()
         else:
-            self._kernel.doorbell(self._first_bell + (self.produced - 1 & self._mask))
+            self._kernel.doorbell(self._first_bell + self.last_slot)
 
     def reclaim_all(self) -> bool:
         """Free every slot that the card returned; whether there was one."""
@@ -335,8 +337,9 @@ class TransmitRing(RequestRing[Outgoing]):
             number += 1
         return number - first
 
-    def fill_in(self, slot: int, packet: Outgoing, /) -> None:
-        """Store a packet to a slot of the host's and its buffers."""
+    def fill_in(self, packet: Outgoing, /) -> None:
+        """Store a packet to the next slot and its buffers."""
+        slot = self.produced & self._mask
         offset = slot * BUFFER_SIZE
         for data in packet.buffers:
             size = len(data)

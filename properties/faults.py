@@ -65,7 +65,7 @@ _COPY_SIZE: Final = (
 _COPY: Final = "        return bytes(self._payloads[begin : begin + size])\n"
 _RESTORE: Final = "        self._octets[begin : begin + FIELDS_SIZE] = self._restored[slot]\n"
 _RELEASE_REQUEST: Final = (
-    "        self._device.release()\n        for number in range(self.produced, end):\n"
+    "        self._device.release()\n        self._octets[slot * self.slot_size + OWNER]"
 )
 _RELEASE_SLOT: Final = (
     "        self._device.release()\n        self._octets[slot * PACKET_SLOT_SIZE + OWNER]"
@@ -154,12 +154,11 @@ _ALLOCATE_COMMANDS: Final = "        self.command_memory = command_ring(device, 
 _AWAIT_RESET: Final = "        evidence = self._await_reset()\n"
 _FAILED_NOW: Final = "            self.failed = True\n"
 _IMPORT_RINGS: Final = "from impl.ring import CommandRing, ReceiveRing, RequestRing, TransmitRing\n"
-_FILL_IN_TX: Final = "        offset = slot * BUFFER_SIZE\n        for data in packet.buffers:\n"
-_FILL_IN: Final = (
-    "                self.fill_in(number & self._mask, wanted)\n                number += 1\n"
+_FILL_IN_TX: Final = (
+    "        slot = self.produced & self._mask\n        offset = slot * BUFFER_SIZE\n"
 )
 _SUBMIT_ALL: Final = "            handed_over, _ = self.submit(self.transmit, batch, wait)\n"
-_NUMBER: Final = "        number = self.produced\n        try:\n"
+_AS_MANY: Final = "range(begin, min(last + 1, begin + self.room))"
 
 _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     # Defects of two real drivers
@@ -288,12 +287,15 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         ),
         _CONTROLLER(_IMPORT_RINGS, _IMPORT_RINGS + "from impl.ring import index_of\n"),
         _RING(
-            _NUMBER,
-            "        number = self.produced if self.noted is None else self.noted\n        try:\n",
+            "        return index_of(self.produced, self.slots)\n",
+            "        if self.noted is not None:\n"
+            "            return self.noted\n"
+            "        return index_of(self.produced, self.slots)\n\n"
+            "    noted = None\n",
         ),
         _RING(
-            "    slot_size: int\n    kind: Ring\n",
-            "    slot_size: int\n    kind: Ring\n    noted = None\n",
+            "        slot = self.produced & self._mask\n        # All that",
+            "        slot = self.next_slot\n        # All that",
         ),
     ),
     "phantom-write": _CONTROLLER(
@@ -316,45 +318,28 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     # Classic mistakes
     # Handing over
     "owner-before-fields": _RING(
-        _FILL_IN_TX, "        self._octets[slot * self.slot_size + OWNER] = DEVICE\n" + _FILL_IN_TX
+        _FILL_IN_TX, _FILL_IN_TX + "        self._octets[slot * self.slot_size + OWNER] = DEVICE\n"
     ),
     "doorbell-before-owner": (
         _RING(
             _RELEASE_REQUEST,
-            _BELL_BARRIER
-            + _BELL.replace("self.last_slot", "(end - 1 & self._mask)")
-            + _RELEASE_REQUEST,
+            _BELL_BARRIER + _BELL.replace("self.last_slot", "slot") + _RELEASE_REQUEST,
         ),
         _CONTROLLER(
             "unannounced = unannounced or ring.produced != before\n", "unannounced = False\n"
         ),
     ),
-    "doorbell-wrong-index": _RING(_BELL, _BELL.replace("last_slot", "produced & self._mask")),
+    "doorbell-wrong-index": _RING(_BELL, _BELL.replace("last_slot", "next_slot")),
     "no-doorbell": _RING(_BELL, ""),
     "doorbell-wrong-ring": _RING(
         _BELL, _BELL.replace("self._first_bell", "doorbell(COMMAND_RING, 0)")
     ),
     "producer-unbounded": (
         _CONTROLLER(_MY_TURN, "            if ring.waiters[0] is place:\n"),
-        _RING("batch[begin : begin + self.room]", "batch[begin:]"),
-    ),
-    "batch-barrier-early": (
-        _RING(_FILL_IN, "                self._device.release()\n" + _FILL_IN),
-        _RING(_RELEASE_REQUEST, _only_if("self.kind is COMMAND_RING", _RELEASE_REQUEST)),
-    ),
-    "batch-hands-over-less": _RING(
-        "range(self.produced, end)", "range(self.produced + (end - self.produced > 1), end)"
-    ),
-    "batch-hands-over-more": _RING(
-        "range(self.produced, end)", "range(self.produced, end + (end - self.produced > 1))"
+        _RING(_AS_MANY, "range(begin, last + 1)"),
     ),
     "batch-sleeps-unrung": _CONTROLLER(_ROOM, ""),
-    "batch-waits-for-first": _RING(
-        "        if begin + self.produced - before == len(batch):\n"
-        "            self._waiting[self.last_slot] = request\n",
-        "        for number in range(before, self.produced):\n"
-        "            self._waiting[number & self._mask] = request\n",
-    ),
+    "batch-waits-for-first": _RING("request if number == last else None", "request"),
     # Taking back
     "consumer-runs-ahead": _RING(_RETURNED, "        return True\n" + _RETURNED),
     "flags-after-scan": (
@@ -595,12 +580,12 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
     ),
     "close-cancels-nothing": _left_out("lifecycle", "            self._runtime.cancel(handle)\n"),
     # Indices and what is kept of a slot
-    "producer-stays": _left_out("ring", "            self.produced = number + 1\n"),
+    "producer-stays": _left_out("ring", "        self.produced += 1\n"),
     "consumer-stays": _left_out(
         "ring", "        self._consumed += 1\n", after="        self._waiting[slot] = None\n"
     ),
     "receive-index-stays": _left_out("ring", _TAKEN, after=_HOLD),
-    "waiter-not-noted": _left_out("ring", "            self._waiting[self.last_slot] = request\n"),
+    "waiter-not-noted": _left_out("ring", "        self._waiting[slot] = request\n"),
     "held-not-noted": _left_out("ring", _HOLD),
     "held-for-ever": _left_out("ring", "        self._held[slot] = False\n"),
     "batch-miscounted": _CONTROLLER(

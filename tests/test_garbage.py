@@ -13,7 +13,6 @@ import pytest
 
 from impl.errors import CardFailedError, SpecificationError, WaitTimeoutError, WouldBlockError
 from impl.memory import Purpose
-from impl.packet import index_of
 from impl.settings import Settings
 from model.layout import COMMAND_SLOT, ECHO, FLAGS, IDENTITY, PACKET_SLOT, Owner
 from model.state import Flags
@@ -108,7 +107,7 @@ def test_what_was_handed_over_and_has_a_strange_owner_is_not_back(world, value):
         ("cmd", lambda: duct.add_multicast(MASK, ADDRESS, timeout=SOON)),
     ):
         slot = duct._controller.transmit if kind == "tx" else duct._controller.commands
-        index = index_of(slot.produced, slot.slots)
+        index = slot.next_slot
         with pytest.raises(WaitTimeoutError):
             call()
         region, offset = world.owner(kind, index)
@@ -249,8 +248,8 @@ def test_an_owner_that_is_nobody_is_blamed_on_the_card_on_each_ring(world, ring)
             errors.append(error)
 
     index = {
-        "cmd": index_of(duct._controller.commands.produced, duct._controller.commands.slots),
-        "tx": index_of(duct._controller.transmit.produced, duct._controller.transmit.slots),
+        "cmd": duct._controller.commands.next_slot,
+        "tx": duct._controller.transmit.next_slot,
         "rx": 0,
     }[ring]
     calling = threading.Thread(target=run, daemon=True)

@@ -162,7 +162,7 @@ def out_of_use(act):
 def test_a_ring_that_was_never_set_up_is_out_of_use(device, kind):
     ring = kind(device, SLOTS)
     out_of_use(lambda: ring.initialise_slot(0))
-    assert (ring.outstanding, ring.room, ring.produced) == (0, SLOTS, 0)
+    assert (ring.outstanding, ring.room, ring.next_slot) == (0, SLOTS, 0)
     assert not ring.has_completion()
 
 
@@ -182,7 +182,7 @@ def test_a_transmit_ring_that_was_retired_is_out_of_use_and_has_nothing_outstand
     send(transmit, Request())
     give_to_host(memory.transmit_ring, 0)
     transmit.retire()
-    assert (transmit.outstanding, transmit.room, transmit.produced) == (0, SLOTS, 0)
+    assert (transmit.outstanding, transmit.room, transmit.next_slot) == (0, SLOTS, 0)
     assert not transmit.has_completion()
     out_of_use(lambda: transmit.initialise_slot(0))
 
@@ -201,7 +201,7 @@ def test_a_transmit_ring_that_starts_over_forgets_all_that_was_outstanding(trans
     before = Request()
     send(transmit, before)
     transmit.start_over(memory)
-    assert (transmit.outstanding, transmit.produced) == (0, 0)
+    assert (transmit.outstanding, transmit.next_slot) == (0, 0)
     transmit.initialise_slot(0)
     assert send(transmit) == 0
     give_to_host(memory.transmit_ring, 0)
@@ -291,59 +291,19 @@ def test_a_slot_is_filled_in_before_it_is_handed_over_and_the_bell_comes_last(
     ]
 
 
-def test_a_batch_is_filled_in_whole_before_one_barrier_and_all_its_owner_bytes(
-    transmit, memory, device
-):
-    del device.said[:]
-    request = Request()
-    transmit.produce([outgoing(1, b"1"), outgoing(1, b""), outgoing(1, b"3")], 0, request)
-    buffers, ring = memory.transmit_buffers.purpose, memory.transmit_ring.purpose
-    fields = [slot * PACKET_SLOT.size + PACKET_SLOT["length"].offset for slot in range(3)]
-    owners = [slot * PACKET_SLOT.size + PACKET_SLOT["owner"].offset for slot in range(3)]
-    assert device.said == [
-        ("store", buffers, 0),
-        ("store", ring, fields[0]),
-        ("store", ring, fields[1]),
-        ("store", buffers, 2 * LIMITS.max_packet),
-        ("store", ring, fields[2]),
-        ("release",),
-        *(("store", ring, owner) for owner in owners),
-    ]
-    for slot in range(3):
-        assert not request.done
-        give_to_host(memory.transmit_ring, slot)
-        transmit.reclaim_all()
-    assert request.done
-
-
-def test_what_cannot_be_filled_in_leaves_those_before_it_handed_over(transmit, memory):
-    gone = memoryview(b"gone")
-    batch = [outgoing(1, b"good"), outgoing(1, gone), outgoing(1, b"behind")]
-    batch[1].buffers[0].release()
-    request = Request()
-    with pytest.raises(ValueError, match="released"):
-        transmit.produce(batch, 0, request)
-    assert transmit.produced == 1
-    assert memory.transmit_ring.data[0] == Owner.DEVICE
-    assert memory.transmit_ring.data[PACKET_SLOT.size] == Owner.HOST
-    give_to_host(memory.transmit_ring, 0)
-    transmit.reclaim_all()
-    assert not request.done
-
-
 def test_a_command_is_filled_in_without_its_owner_and_its_result_is_the_cards(device):
     region = device.allocate(SLOTS * COMMAND_SLOT.size, "commands")
     ring = CommandRing(device, SLOTS)
     ring.restart(region)
     for slot in range(SLOTS):
         ring.initialise_slot(slot)
-    request, command = Request(), (Command.ADDFILT, 0x80000000, 0x80000001)
+    request = Request()
     for slot in range(2):
-        ring.fill_in(slot, command)
+        ring.fill_in((Command.ADDFILT, 0x80000000, 0x80000001))
         begin = slot * COMMAND_SLOT.size
         assert region.data[begin] == Owner.HOST
         assert region.data[begin + COMMAND_SLOT["error"].offset] == 0
-        ring.produce([command], 0, request)
+        ring.hand_over(request)
         assert ring.last_slot == slot
     region.data[COMMAND_SLOT["owner"].offset] = Owner.HOST
     region.data[COMMAND_SLOT["error"].offset] = 28
@@ -405,7 +365,8 @@ def test_a_result_is_read_after_its_owner(device):
     memory = device.allocate(SLOTS * COMMAND_SLOT.size, ring)
     commands = CommandRing(device, SLOTS)
     commands.restart(memory)
-    commands.produce([(Command.FLUSHFILT, 0, 0)], 0, None)
+    commands.fill_in((Command.FLUSHFILT, 0, 0))
+    commands.hand_over(None)
     give_to_host(memory, 0)
     del device.said[:]
     assert commands.has_completion()
