@@ -207,6 +207,7 @@ def test_so_many_interrupts_are_lost_and_no_more(host, laboratory, say):
 def test_all_interrupts_are_lost_until_they_are_not(host, laboratory, say):
     card = laboratory.card()
     assert card.wait_until_idle()
+    assert say("mute-interrupts 1000000") == "ok"
     assert say("mute-interrupts on") == "ok"
     before = counters(say)["interrupts"]
     for _ in range(3 * SLOTS):

@@ -706,3 +706,14 @@ def test_there_are_no_other_vectors(vector):
 
 def test_counting_begins_at_nothing():
     assert not any(attrs.astuple(Counters()))
+
+
+def test_reads_and_writes_of_registers_are_counted():
+    laboratory = Laboratory()
+    device = laboratory.open()
+    before = device.counters
+    device.write(DBELL, 0)
+    device.read(HWADDR)
+    assert device.counters.register_writes == before.register_writes + 1
+    assert device.counters.register_reads == before.register_reads + 1
+    laboratory.power_off()
