@@ -260,7 +260,7 @@ LOOKS = ("RESUME", "CALL", "CALL_FUNCTION_EX", "JUMP_BACKWARD", "FOR_ITER", "SEN
 
 def protected_codes():
     for module in (driver, device_file, shield):
-        for code in shield._PROTECTED:
+        for code in sorted(shield._PROTECTED, key=lambda code: code.co_firstlineno):
             if code.co_filename == module.__file__ and "PENDING" in code.co_names:
                 yield pytest.param(code, id=f"{module.__name__}.{code.co_qualname}")
 
