@@ -22,7 +22,8 @@ __all__ = ["Mutant", "mutants"]
 
 # One replacement for each operator. The others that Cosmic Ray has (`+` becomes `**`, `is` becomes
 # `<`) mostly raise at once, and add to the count rather than to what is known. Left out are also
-# annotations, which are not evaluated here, and the operators that need names as arguments.
+# annotations, which are not evaluated here, what a class tells attrs of how it may be used, and the
+# operators that need names as arguments.
 OPERATORS: Final = tuple(
     f"core/{name}"
     for name in (
@@ -75,8 +76,10 @@ OPERATORS: Final = tuple(
         "ZeroIterationForLoop",
     )
 )
-WITHOUT_EFFECT: Final = ("@final",)
+WITHOUT_EFFECT: Final = ("@final", "@abc.abstractmethod")
 """Decorators that do nothing when the program runs."""
+DECLARED: Final = frozenset({"init", "eq", "kw_only", "repr"})
+"""Options of attrs by which a class says how it may be used."""
 
 
 @attrs.frozen
@@ -263,7 +266,14 @@ def _of_operators(tree: ast.AST, source: str) -> Iterator[_Change]:
     plugins: Any = importlib.import_module("cosmic_ray.plugins")
     trees: Any = importlib.import_module("cosmic_ray.ast")
     nodes = list(trees.ast_nodes(trees.get_ast(source)))
-    annotations = list(_annotations(tree))
+    annotations = [
+        *_annotations(tree),
+        *(
+            item.value
+            for item in ast.walk(tree)
+            if isinstance(item, ast.keyword) and item.arg in DECLARED
+        ),
+    ]
     arithmetic = [item for item in ast.walk(tree) if isinstance(item, ast.BinOp)]
     conditions = [
         item.test

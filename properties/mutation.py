@@ -11,6 +11,7 @@ line, impl/ring.py:88-120 those of several.
 
 Exit status: 0 all is well; 1 a survivor is not listed, or of all that were tried less than 95 % are
 killed; 2 the tests fail without a change, or the command line or the list of survivors is wrong.
+With --quick nothing counts as killed because it takes long.
 """
 
 from __future__ import annotations

@@ -137,7 +137,9 @@ class Workbench:
         finally:
             path.write_text(original, encoding="utf-8")
         if status is None:
-            return MutantResult(mutant, "time", f"over {limit:.0f} s")
+            # How long the tests take on this machine as it is has to be known to blame the mutant.
+            killer = "time" if self._measures else ""
+            return MutantResult(mutant, killer, f"over {limit:.0f} s")
         if "Timeout (0:" in output:
             return MutantResult(mutant, "time", _what_hangs(output))
         return MutantResult(

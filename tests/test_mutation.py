@@ -307,6 +307,12 @@ def test_a_mutant_that_hangs_is_killed(bench, monkeypatch):
     assert (result.killer, result.detail) == ("time", "over 1 s")
 
 
+def test_nothing_is_killed_by_time_where_nobody_knows_how_long_it_takes(bench, monkeypatch):
+    monkeypatch.setattr(workbench, "PATIENCE", -149)
+    bench._measures = False
+    assert not tried(bench, "hangs").killed
+
+
 def test_tests_that_fail_as_it_is_are_of_no_use(bench):
     (bench.root / "impl" / "thing.py").write_text('WORD = "fails"\n', encoding="utf-8")
     with pytest.raises(BaselineError, match=r"test_thing\.py fails without any change"):
