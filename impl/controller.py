@@ -137,11 +137,7 @@ class Controller:
         self._gone = False
         self._served: set[int] = set()
         self._turn = Turn(
-            none_waits=functools.partial(
-                self._surely,
-                "that no packet waits behind one that was taken",
-                functools.partial(runtime.set_readable, False),
-            ),
+            none_waits=self._show_that_none_waits,
             another_waits=self._show_that_another_waits,
             unlock_soon=runtime.unlock_soon,
             relock=runtime.relock,
@@ -210,9 +206,15 @@ class Controller:
         finally:
             self._leave()
 
+    def _show_that_none_waits(self) -> None:
+        self._surely("that no packet waits behind one that was taken", self._unset_readable)
+
     def _show_that_another_waits(self) -> bool:
         self._surely("a packet behind one that was taken", self._tell_of_packet)
         return not self.receive.waiters
+
+    def _unset_readable(self) -> None:
+        self.runtime.set_readable(False)
 
     def _next_call(self) -> bool:
         self._leave()
@@ -472,8 +474,7 @@ class Controller:
 
     def show_writable(self) -> None:
         """Let pollers know whether a packet can be queued."""
-        transmit = self.transmit
-        self.runtime.set_writable(self.failed or (not transmit.waiters and transmit.room > 0))
+        self.runtime.set_writable(self.failed or self.free_slots > 0)
 
     def wake_everyone(self) -> None:
         """Whatever the sleepers wait for, they must look again; so must pollers."""
