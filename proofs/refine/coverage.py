@@ -110,6 +110,17 @@ _EXCUSED: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
             'self.fail(f"the card\'s interrupts cannot be served any more ({error!r})")',
         ),
     ),
+    (
+        "Controller.receive_packet",
+        RAISED,
+        ("attempted(functools.partial(self._give_back, slot))",),
+    ),
+    (
+        "Controller.repost",
+        RAISED,
+        ('self._surely("a receive slot", refill)', "raise problem"),
+    ),
+    ("attempted", RAISED, ("except BaseException as error:", "return error")),
     ("ReceiveRing.packet_ready", DETACHED, ("return False",)),
 )
 EXCUSED: Final[Mapping[tuple[str, str], str]] = {
