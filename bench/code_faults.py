@@ -40,7 +40,7 @@ _BY_CALL: Final = {
         "wild-pointer-recycle"
     ),
     "receive_packets": (
-        "double-fetch unchecked-length returned-before-copied batch-overtakes batch-tells-nobody "
+        "double-fetch unchecked-length returned-before-copied batch-overtakes others-overtaken batch-tells-nobody "
         "no-barrier-rx-last-load pointers-not-restored copies-too-little"
     ),
     "send": (
@@ -75,7 +75,8 @@ NOT_REACHED: Final = {
     ),
     **dict.fromkeys(
         ("rxcomp-only", "readable-at-every-event", "no-barrier-tx-events", "no-barrier-rx-events",
-         "drain-not-woken", "free-slot-not-shown", "retired-not-asked"),
+         "drain-not-woken", "free-slot-not-shown", "retired-not-asked", "sent-unseen",
+         "sent-beyond-outstanding"),
         "it is in the part of `serve_events` that is not proved",
     ),
     **dict.fromkeys(("lengths-not-restored", "pages-overlap"), "it is in the bytes of a slot"),
