@@ -18,7 +18,7 @@ from typing import Final
 
 import impl
 from engine.refine.explorer import Exploration
-from proofs.refine.calls import CALLS, prove
+from proofs.refine.calls import CALLS, STARTED, prove
 from proofs.refine.driver import MODULES, load
 from properties.faults import FAULTS, DriverFault, fault
 
@@ -40,8 +40,8 @@ _BY_CALL: Final = {
         "wild-pointer-recycle"
     ),
     "receive_packets": (
-        "double-fetch unchecked-length returned-before-copied batch-overtakes others-overtaken batch-tells-nobody "
-        "no-barrier-rx-last-load pointers-not-restored copies-too-little"
+        "double-fetch unchecked-length returned-before-copied batch-overtakes batch-tells-nobody "
+        "others-overtaken no-barrier-rx-last-load pointers-not-restored copies-too-little"
     ),
     "send": (
         "waits-for-another submit-ignores-fatal phantom-write owner-before-fields "
@@ -86,7 +86,9 @@ NOT_REACHED: Final = {
 
 def explored(name: str) -> Exploration:
     """The call in which a fault shows, with the fault, up to the first thing that is not proved."""
-    return prove(CALLS[REACHED[name]], load(changed(fault(name))), first_failure=True)
+    return prove(
+        {**CALLS, **STARTED}[REACHED[name]], load(changed(fault(name))), first_failure=True
+    )
 
 
 def changed(found: DriverFault) -> dict[str, str]:
