@@ -18,7 +18,7 @@ from typing import Final
 
 import impl
 from engine.refine.explorer import Exploration
-from proofs.refine.calls import CALLS, prove
+from proofs.refine.calls import CALLS, STARTED, prove
 from proofs.refine.driver import MODULES, load
 from properties.faults import FAULTS, DriverFault, fault
 
@@ -85,7 +85,8 @@ NOT_REACHED: Final = {
 
 def explored(name: str) -> Exploration:
     """The call in which a fault shows, with the fault, up to the first thing that is not proved."""
-    return prove(CALLS[REACHED[name]], load(changed(fault(name))), first_failure=True)
+    call = {**CALLS, **STARTED}[REACHED[name]]
+    return prove(call, load(changed(fault(name))), first_failure=True)
 
 
 def changed(found: DriverFault) -> dict[str, str]:
