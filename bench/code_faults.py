@@ -86,9 +86,8 @@ NOT_REACHED: Final = {
 
 def explored(name: str) -> Exploration:
     """The call in which a fault shows, with the fault, up to the first thing that is not proved."""
-    return prove(
-        {**CALLS, **STARTED}[REACHED[name]], load(changed(fault(name))), first_failure=True
-    )
+    call = {**CALLS, **STARTED}[REACHED[name]]
+    return prove(call, load(changed(fault(name))), first_failure=True)
 
 
 def changed(found: DriverFault) -> dict[str, str]:

@@ -43,7 +43,11 @@ RUN_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "ReceiveRing._hand_over",
     ),
     "change_filter": (
-        *("Controller.change_filter", "Controller.command", "RequestRing.next_slot"),
+        *("Controller.change_filter", "Controller.command", "Controller.submit"),
+        *("Controller._announce", "Controller._wait_for_turn", "Controller._wait_for_completion"),
+        *("Controller.free_slots", "Controller.show_writable", "RequestRing.room"),
+        *("RequestRing.next_slot", "RequestRing.last_slot", "RequestRing.produce"),
+        *("RequestRing.hand_over", "RequestRing.ring_doorbell", "RequestRing.abandon"),
         "CommandRing.fill_in",
     ),
     "reclaim_commands": (
@@ -116,6 +120,16 @@ _EXCUSED: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
         "Controller.repost",
         RAISED,
         ('self._surely("a receive slot", refill)', "raise problem"),
+    ),
+    (
+        "Controller.submit",
+        OPEN,
+        ("unannounced = False", "self._announce(ring)", "if not handed_over:", "raise"),
+    ),
+    (
+        "Controller._wait_for_turn",
+        OPEN,
+        ('raise WouldBlockError(f"all {ring.slots} transmit slots are in use or spoken for")',),
     ),
     ("attempted", RAISED, ("except BaseException as error:", "return error")),
     ("ReceiveRing.packet_ready", DETACHED, ("return False",)),
