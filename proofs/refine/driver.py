@@ -183,6 +183,10 @@ class Driver:
                     return found
             return code.controller.Life.CLOSED
 
+        def is_failed(_: Any) -> Truth:
+            scene.touch("failed")
+            return Truth(way, scene.kept("failed"))
+
         def failed(self: Any, value: Any) -> None:
             from engine.refine.values import truth_of
 
@@ -192,7 +196,7 @@ class Driver:
         fields = {
             "scene": scene,
             "life": property(life),
-            "failed": property(lambda self: Truth(way, scene.kept("failed")), failed),
+            "failed": property(is_failed, failed),
             "inside": _kept_number("inside"),
             "device": card,
             "runtime": threads,
