@@ -12,7 +12,7 @@ rule stands in the file that is named so:
     running    scope (sizes), executor (states as values), runner (fast), stepper (told what comes)
     searching  search (shortest run), lasso (a run that never ends), witnesses, canonical
     breaking   mutations (small changes), scenario, faults, catch
-    keeping    answers (of solvers and random runs), digest, replay (of faults' runs), hints
+    keeping    answers (of solvers and random runs), digest, kept_runs (of faults), hints
     judging    table (what is seen of which step), judge (one run against the rules)
     showing    trace, record, phrases, ladder, itf
     the command   command.main: options, progress, table, JSON, JUnit

@@ -4,7 +4,7 @@ A question is known by the SHA-256 of everything that its answer depends on: the
 solver and its version, what the solver was told, its limits and seed among that. Only proofs are
 kept. Whatever else was said is asked again. What a random run has shown is known by the SHA-256 of
 all that the run depends on (`engine.digest`); of a run on which a fault shows the path is noted, to
-be replayed (`engine.replay`).
+be replayed (`engine.kept_runs`).
 
 The file is a line that says what it is, and a line for each answer: the question's SHA-256, a
 checksum, and the note if there is one. A line is appended in one write, so that runs at the same

@@ -53,7 +53,7 @@ class Catch:
         note: In which sense the run is shortest, and how much was searched.
         boot: How many steps of the trace come before the part that was searched for.
         story: What these steps do, in words.
-        kept: An earlier run found it, and here it was replayed (`engine.replay`).
+        kept: An earlier run found it, and here it was replayed (`engine.kept_runs`).
     """
 
     fault: Fault

@@ -1,240 +1,192 @@
-"""Kept runs: what was shown by a run is shown again, or looked for anew."""
+"""A run is its decisions: it can be saved, replayed, and shown."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
-import attrs
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from engine.answers import Answers
-from engine.catch import breaks
-from engine.digest import digest, of_system, of_term
-from engine.discharge import Past, discharge
-from engine.executor import Executor
-from engine.mutations import never, only_when
-from engine.obligations import Catalogue
-from engine.replay import catch_again
-from engine.scope import Scope
-from engine.terms import Sort, constant, symbol
-from engine.witnesses import Setting
-from examples.mailbox.proof import THEORY as MAILBOX
-from proofs.theory import THEORY as DUCT
-from tests.test_theory import FORGETS, PROPERTIES, SKIPS, WHOLE, specification
+from judge.judge import Deviation, Specification
+from properties.driver_source import PRESENT, DriverCode, SourceChange
+from properties.replay import Run, main, replay, save
+from properties.simulation.simulation import Setup, Simulation
 
-BOTH = [(WHOLE, "forgets"), *((MAILBOX, fault.id) for fault in MAILBOX.faults)]
+ROOT = Path(__file__).resolve().parent.parent
+SETUP = Setup(ring_shift=0)
+FORGETFUL = SourceChange(
+    "ring",
+    """        # The card must find the owner byte when it looks.
+        self._device.before_register_write()
+""",
+    "",
+)
 
 
-def key_of_run(theory, name):
-    return digest("run", theory.protocol.name, name)
+def a_run(code=PRESENT):
+    """Open the card, send a packet, receive one, close."""
+    simulation = Simulation(SETUP, Specification(SETUP.scope()), code)
+    simulation.decide(("open",))
+    simulation.settle()
+    simulation.decide(("send", 0, 0xEC60, (5000,), True))
+    simulation.decide(("offer", 0x34565CAB, 3))
+    simulation.decide(("receive", 0, True, False))
+    simulation.finish()
+    return simulation
 
 
-def fault_of(theory, name):
-    return theory.case_of(name).fault
+def go_on_with_stores_last(simulation):
+    """Register writes arrive first, stores become visible as late as can be."""
+    while options := sorted(simulation.options(), key=lambda item: (item[0] == "show", item)):
+        simulation.decide(next((item for item in options if item[0] == "arrive"), options[0]))
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "answers"
+def test_the_same_decisions_give_the_same_run():
+    first = a_run()
+    second, deviation = replay(Run(SETUP, tuple(first.decisions)), PRESENT)
+    assert deviation is None
+    assert second.judge.path == first.judge.path
+    assert second.judge.accesses == first.judge.accesses
+    assert [kind for kind, _ in first.results] == ["open", "send", "receive", "close"]
 
 
-# What is replayed
+def test_a_run_survives_being_written_down():
+    run = Run(SETUP, tuple(a_run().decisions), "some-fault")
+    assert Run.from_json(json.loads(json.dumps(run.to_json()))).setup == run.setup
+    assert Run.from_json(run.to_json()).fault == "some-fault"
+
+
+def test_the_steps_of_a_run_are_a_trace_of_the_specification():
+    simulation = a_run()
+    trace = simulation.judge.trace("a run", "")
+    assert len(trace.steps) == len(simulation.judge.path)
+    rules = [step.rule for step in trace.steps]
+    assert rules.index("tx.store_owner") < rules.index("tx.send") < rules.index("tx.reclaim")
+
+
+def test_replaying_a_good_run_exits_with_0(tmp_path, capsys):
+    path = tmp_path / "run.json"
+    save(Run(SETUP, tuple(a_run().decisions)), path)
+    assert main([str(path)]) == 0
+    assert "==> no deviation" in capsys.readouterr().out
+
+
+def test_replaying_a_deviation_exits_with_1_and_names_the_barrier(tmp_path, capsys, monkeypatch):
+    code = DriverCode.changed([FORGETFUL])
+    simulation = Simulation(SETUP, Specification(SETUP.scope()), code)
+    simulation.decide(("open",))
+    with pytest.raises(Deviation) as found:
+        go_on_with_stores_last(simulation)
+    assert "its barrier does not hold: owner before doorbell" in found.value.reason
+    path = tmp_path / "run.json"
+    itf = tmp_path / "trace.itf.json"
+    save(Run(SETUP, tuple(simulation.decisions), "forgetful"), path)
+    monkeypatch.setattr("properties.replay._code", lambda run, present: code)
+    assert main([str(path), "--itf", str(itf)]) == 1
+    assert "==> cmd.doorbell_arrives is not allowed now" in capsys.readouterr().out
+    assert json.loads(itf.read_text())["states"]
+
+
+def test_the_run_that_the_readme_shows_is_what_the_command_prints(capsys):
+    assert main([str(ROOT / "docs" / "no-barrier-tx-fields.json")]) == 1
+    printed = capsys.readouterr().out
+    shown = printed[printed.index("step │") : printed.index("What the steps mean")].rstrip()
+    assert shown in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
-    ("theory", "name"), BOTH, ids=lambda item: item if type(item) is str else ""
-)
-def test_a_run_that_showed_a_fault_shows_it_again(theory, name, path):
-    fault = fault_of(theory, name)
-    first = catch_again(theory, fault, answers=Answers(path))
-    again = catch_again(theory, fault, answers=Answers(path))
-    assert (first.kept, again.kept) == (False, True)
-    assert "no shorter one was looked for" in again.note
-    assert attrs.evolve(again, note=first.note, seconds=first.seconds, kept=False) == first
-
-
-def test_whoever_asks_for_a_ring_size_gets_a_search(path):
-    answers = Answers(path)
-    catch_again(WHOLE, FORGETS.fault, answers=answers)
-    again = catch_again(WHOLE, FORGETS.fault, ring_size=1, answers=Answers(path))
-    assert not again.kept
-
-
-def lasso_faults():
-    return [case.fault for case in DUCT.cases() if case.keeps is not None]
-
-
-@pytest.mark.parametrize("fault", lasso_faults(), ids=lambda fault: fault.id)
-def test_a_run_that_goes_on_for_ever_is_replayed_with_its_cycle(fault, path):
-    first = catch_again(DUCT, fault, answers=Answers(path))
-    again = catch_again(DUCT, fault, answers=Answers(path))
-    assert again.kept
-    assert (again.trace, again.steps) == (first.trace, first.steps)
-    # Without its last step the cycle does not come back.
-    run = json.loads(Answers(path).note(key_of_run(DUCT, fault.id)))
-    run["steps"].pop()
-    Answers(path).add(key_of_run(DUCT, fault.id), json.dumps(run))
-    assert not catch_again(DUCT, fault, answers=Answers(path)).kept
-
-
-# What is not believed
-
-
-def kept_with(theory, fault, path, run):
-    answers = Answers(path)
-    answers.add(key_of_run(theory, fault.id), run if type(run) is str else json.dumps(run))
-    return catch_again(theory, fault, answers=Answers(path))
-
-
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(["put", "take", "steal"]),
-        st.dictionaries(st.sampled_from(["t", "k"]), st.integers(-1, 2), max_size=1),
-    ),
-    max_size=6,
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    steps=STEPS,
-    boot=st.integers(-1, 3),
-    loop=st.none() | st.integers(0, 3),
-    size=st.sampled_from([0, 1, 2, 3, -1]),
-)
-def test_whatever_is_kept_a_fault_is_caught_by_a_run_of_the_faulty_system(
-    tmp_path_factory, steps, boot, loop, size
-):
-    run = {"ring_size": size, "boot": boot, "loop": loop, "steps": steps}
-    found = kept_with(WHOLE, FORGETS.fault, tmp_path_factory.mktemp("runs") / "answers", run)
-    assert found.result == "caught"
-    executor = Executor.of(WHOLE.faulty("forgets"), Scope(found.ring_size))
-    states = executor.replay([(step.rule, step.parameters) for step in found.trace.steps])
-    assert breaks(WHOLE, "taken", executor)(states[-1])
-    assert 0 < found.steps <= len(found.trace.steps)
-
-
-@pytest.mark.parametrize(
-    "run", ["{}", "[]", "1", "no json", '{"ring_size": "x"}', '{"steps": [1]}']
-)
-def test_what_is_no_run_is_passed_over(run, path):
-    found = kept_with(WHOLE, FORGETS.fault, path, run)
-    assert (found.result, found.kept) == ("caught", False)
-
-
-def test_a_run_shows_nothing_of_a_system_without_the_fault(path):
-    catch_again(WHOLE, FORGETS.fault, answers=Answers(path))
-    innocent = attrs.evolve(FORGETS, change=lambda system: system)
-    mended = attrs.evolve(WHOLE, cases=lambda: [innocent])
-    found = catch_again(mended, FORGETS.fault, answers=Answers(path))
-    assert (found.result, found.kept) == ("missed", False)
-    # Nor is it forgotten: what is missed replaces nothing.
-    assert catch_again(WHOLE, FORGETS.fault, answers=Answers(path)).kept
-
-
-def test_a_run_of_which_the_last_step_breaks_a_promise_is_looked_at_step_by_step(path):
-    ordered = attrs.evolve(WHOLE, steps=PROPERTIES.steps, cases=lambda: [SKIPS])
-    first = catch_again(ordered, SKIPS.fault, answers=Answers(path))
-    assert catch_again(ordered, SKIPS.fault, answers=Answers(path)).kept
-    run = json.loads(Answers(path).note(key_of_run(ordered, "skips")))
-    run["steps"] = run["steps"][:-1]
-    found = kept_with(ordered, SKIPS.fault, path, run)
-    assert (found.kept, found.steps) == (False, first.steps)
-
-
-# What a random run depends on
-
-SETTING = Setting(Scope(), {"box.sent": 1}, frozenset({"take"}), steps=500, seed=3)
-
-
-def test_a_digest_is_the_same_in_every_process():
-    text = (
-        "from tests.test_replay import *\n"
-        "print(SETTING.digest(specification()), of_term(specification().transitions[0].guard))"
-    )
-    said = {
-        subprocess.run(
-            [sys.executable, "-c", text],
-            env={"PYTHONHASHSEED": seed, "PATH": ""},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.split()[0]
-        for seed in ("1", "2")
-    }
-    assert said == {SETTING.digest(specification())}
-
-
-@pytest.mark.parametrize(
-    "other",
+    "environment",
     [
-        attrs.evolve(SETTING, scope=Scope(2)),
-        attrs.evolve(SETTING, scope=Scope(users=2)),
-        attrs.evolve(SETTING, scope=Scope(words=(0,))),
-        attrs.evolve(SETTING, start={}),
-        attrs.evolve(SETTING, start={"box.sent": 2}),
-        attrs.evolve(SETTING, without=frozenset()),
-        attrs.evolve(SETTING, steps=501),
-        attrs.evolve(SETTING, seed=4),
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     ],
+    ids=["PYTHONIOENCODING", "LC_ALL"],
 )
-def test_a_digest_covers_the_setting(other):
-    assert other.digest(specification()) != SETTING.digest(specification())
+def test_a_run_is_shown_where_only_ascii_can_be(environment):
+    done = subprocess.run(
+        [sys.executable, "-m", "properties.replay", "docs/no-barrier-tx-fields.json"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert b"\n  90 | user 2: calls write " in done.stdout
+    assert done.stdout.isascii()
+
+
+def test_the_driver_as_it_is_comes_through_that_run(capsys):
+    assert main(["--present", str(ROOT / "docs" / "no-barrier-tx-fields.json")]) == 0
+    assert "==> no deviation" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    "change", [only_when("take", lambda s: s.box.sent == 1, "Take the first."), never("put")]
+    ("content", "why"),
+    [
+        (b"", "it is not JSON"),
+        (b"# duct: a driver", "it is not JSON"),
+        (b"\xff\x00", "it is not JSON"),
+        (b"{}", "it is no run of version 1"),
+        (b"[1]", "it is no run of version 1"),
+        (b'{"version": 2}', "it is no run of version 1"),
+        (b'{"version": 1}', "it does not say 'decisions'"),
+        (b'{"version": 2, "steps": []}', "trace format must be version 1, not 2"),
+    ],
+    ids=str,
 )
-def test_a_digest_covers_the_rules(change):
-    changed = change(specification())
-    assert SETTING.digest(changed) != SETTING.digest(specification())
-
-
-def test_a_digest_covers_the_program(monkeypatch):
-    before = SETTING.digest(specification())
-    monkeypatch.setattr("engine.digest._program", lambda: "another version")
-    assert SETTING.digest(specification()) != before
-
-
-def test_a_scope_that_leaves_rules_out_has_no_digest():
-    with pytest.raises(ValueError, match="has no digest"):
-        of_system(specification(), Scope(rules=["put"]))
-
-
-NUMBERS = st.deferred(
-    lambda: st.one_of(
-        st.integers(0, 2).map(constant),
-        st.sampled_from("xy").map(lambda name: symbol(name, Sort.NUMBER)),
-        st.tuples(NUMBERS, NUMBERS).map(lambda pair: pair[0] + pair[1]),
-        st.tuples(NUMBERS, NUMBERS).map(lambda pair: pair[0] - pair[1]),
+def test_a_file_that_is_no_run_is_told_in_one_line(tmp_path, capsys, content, why):
+    path = tmp_path / "run.json"
+    path.write_bytes(content)
+    assert main([str(path)]) == 2
+    assert capsys.readouterr().err == (
+        f"properties.replay: {path} is no run ({why}); failing tests and monitors save runs, and "
+        "docs/no-barrier-tx-fields.json is one\n"
     )
-)
 
 
-@given(NUMBERS, NUMBERS)
-def test_two_terms_have_one_digest_if_they_are_one(one, other):
-    assert (of_term(one) == of_term(other)) == (one is other)
+def test_a_missing_file_is_told_in_one_line(tmp_path, capsys):
+    path = tmp_path / "none.json"
+    assert main([str(path)]) == 2
+    assert capsys.readouterr().err == f"properties.replay: {path}: No such file or directory\n"
 
 
-def vacuity(known):
-    return [item for item in known.obligations() if item.kind == "vacuity"]
+def test_a_reader_that_goes_away_is_no_reason_for_a_traceback():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "properties.replay", "docs/no-barrier-tx-fields.json"]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=buffered, stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_what_a_random_run_has_shown_is_kept_until_a_rule_changes(path):
-    known = Catalogue(WHOLE)
-    first = [discharge(known, item, past=Past(answers=Answers(path))) for item in vacuity(known)]
-    assert {(item.result, item.kept) for item in first} == {("proved", False)}
-    again = [discharge(known, item, past=Past(answers=Answers(path))) for item in vacuity(known)]
-    assert {(item.result, item.kept) for item in again} == {("proved", True)}
-    changed = Catalogue(WHOLE, WHOLE.faulty("forgets"))
-    anew = [discharge(changed, item, past=Past(answers=Answers(path))) for item in vacuity(changed)]
-    assert not any(item.kept for item in anew)
+def test_a_change_that_does_not_fit_says_so():
+    with pytest.raises(ValueError) as error:
+        DriverCode.changed([SourceChange("ring", "no such line", "")])
+    assert str(error.value) == "impl/ring.py has 0 places, and not one, that read 'no such line'"
 
 
-def test_what_no_run_has_shown_is_not_kept(path):
-    stuck = Catalogue(attrs.evolve(WHOLE, settings=[Setting(without=frozenset({"put"}), steps=0)]))
-    for _ in range(2):
-        results = [discharge(stuck, o, past=Past(answers=Answers(path))) for o in vacuity(stuck)]
-        assert {(item.result, item.kept) for item in results} == {("refuted", False)}
+def test_a_change_is_to_a_layer_of_the_driver():
+    with pytest.raises(ValueError) as error:
+        DriverCode.changed([SourceChange("errors", "x", "y")])
+    assert str(error.value).startswith("a change is to one of packet, dma, ring")
+
+
+def test_a_changed_driver_leaves_the_installed_one_as_it_is():
+    import impl.ring
+
+    changed = DriverCode.changed([FORGETFUL])
+    assert changed.Controller is not PRESENT.Controller
+    assert PRESENT.Controller.__module__ == "impl.controller"
+    assert impl.ring.CommandRing.__init__.__globals__ is vars(impl.ring)
+
+
+def test_a_run_without_accesses_is_no_success():
+    simulation = Simulation(SETUP, Specification(SETUP.scope()), PRESENT)
+    simulation.judge.accesses.clear()
+    with pytest.raises(Deviation) as error:
+        simulation.finish()
+    assert error.value.reason == "nothing was judged"

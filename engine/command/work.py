@@ -25,8 +25,8 @@ import attrs
 from engine.catch import Catch
 from engine.faults import Fault
 from engine.hints import Hint
+from engine.kept_runs import catch_again
 from engine.obligations import Catalogue, Obligation, Verdict
-from engine.replay import catch_again
 from engine.theory import Theory
 
 if TYPE_CHECKING:
