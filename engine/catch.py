@@ -29,7 +29,7 @@ from engine.terms import Bool, Number, Or, constant
 from engine.theory import Theory
 from engine.trace import Trace
 
-__all__ = ["Catch", "breaking_step", "breaks", "catch", "wanted"]
+__all__ = ["Catch", "breaking_step", "breaks", "catch", "run_of", "wanted"]
 
 GIVEN_SIZE: Final = 20_000
 """How many states are searched at a ring size that somebody asked for, which may hide the fault."""
@@ -112,14 +112,14 @@ def catch(theory: Theory, fault: Fault, *, ring_size: int | None = None, seed: i
                 searches.append(_look(theory, case, system, size, depth))
                 best = searches[-1] if searches[-1].path is not None else best
     told = best or searches[0]
-    broken = f"{fault.property} is broken: {theory.verdict(fault.property)}"
-    trace = record(
+    trace = run_of(
+        theory,
+        fault,
         Executor.of(system, case.scenario.scope(told.ring_size)),
         told.boot + (told.path or ()),
-        f"{fault.id}: {fault.title}",
         start=told.first,
         loop=None if told.loop is None else len(told.boot) + told.loop,
-        verdict="" if best is None else broken,
+        broken=best is not None,
     )
     return Catch(
         fault=fault,
@@ -133,6 +133,22 @@ def catch(theory: Theory, fault: Fault, *, ring_size: int | None = None, seed: i
         boot=len(told.boot),
         story=case.scenario.story,
     )
+
+
+def run_of(
+    theory: Theory,
+    fault: Fault,
+    executor: Executor,
+    path: Path,
+    *,
+    start: FlatState,
+    loop: int | None,
+    broken: bool = True,
+) -> Trace:
+    """A run of the system with a fault, written down; `broken`: it breaks the fault's promise."""
+    verdict = f"{fault.property} is broken: {theory.verdict(fault.property)}" if broken else ""
+    title = f"{fault.id}: {fault.title}"
+    return record(executor, path, title, start=start, loop=loop, verdict=verdict)
 
 
 def _note(case: FaultCase, best: _Search | None, searches: list[_Search]) -> str:

@@ -32,8 +32,8 @@ __all__ = ["NOTHING", "ROUNDS", "Past", "answer_of", "discharge", "find_hint", "
 
 ROUNDS: Final = (1, 2, 3)
 """How often the indices that assumed instances mention are assumed in turn, try by try."""
-AT_ONCE: Final = {"z3": 8, "cvc5": 400}
-"""How many conjuncts a solver is asked about in one query where more would be too many for it."""
+AT_ONCE: Final = 8
+"""How many conjuncts a solver is asked about in one query where more were too many for it."""
 RESULTS: Final = {
     Answer.UNSATISFIABLE: "proved",
     Answer.SATISFIABLE: "refuted",
@@ -195,22 +195,28 @@ class _Decider:
     def ask(self, text: str, *, narrow: bool = True) -> _Found:
         """What the solver says of a text, or has said in an earlier run.
 
-        cvc5 takes much longer than z3 over what is not needed, so it is asked with what z3 needs.
+        `narrow`: each assertion of the text is a line, so it can be cut down.
         """
         answers = self.past.answers
+        if answers is None:
+            return _Found(self._said(text, narrow))
         key = key_of(self.solver, text, self.seed)
-        if answers is not None and key in answers:
+        if key in answers:
             return _Found(Answer.UNSATISFIABLE, kept=True)
-        part = (
-            narrowed(text, self.seed) if narrow and (self.solver == "cvc5" or self.paired) else None
-        )
-        if self.solver == "z3" and part is not None:
-            answer = Answer.UNSATISFIABLE
-        else:
-            answer = ask(self.solver, text if part is None else part, self.seed)
-        if answers is not None and answer is Answer.UNSATISFIABLE:
+        answer = self._said(text, narrow)
+        if answer is Answer.UNSATISFIABLE:
             answers.add(key)
         return _Found(answer)
+
+    def _said(self, text: str, narrow: bool) -> Answer:
+        """What the solver says. What z3 does not need takes cvc5 long, so it is left out there."""
+        if not narrow or (self.solver == "z3" and not self.paired):
+            return ask(self.solver, text, self.seed)
+        part = narrowed(text, self.seed)
+        if part is None:
+            return ask(self.solver, text, self.seed)
+        # Who says what z3 needs has refuted the text.
+        return Answer.UNSATISFIABLE if self.solver == "z3" else ask("cvc5", part, self.seed)
 
     def decide(
         self, question: Question, hint: Hint | None, rounds: tuple[int, ...] = ROUNDS
@@ -218,9 +224,6 @@ class _Decider:
         """Whether the negation contradicts the invariant (unsatisfiable: proved)."""
         if all(claim.operation == "constant" and claim.value for _, claim in question.parts):
             return _Found(Answer.UNSATISFIABLE)
-        many = len(question.parts) > AT_ONCE[self.solver]
-        if self.solver == "cvc5" and many:
-            return self._decide_in_parts(question, hint, rounds)
         if question.invariants is None:
             return self.ask(self.script(question, 0))
         if hint is not None:
@@ -232,7 +235,7 @@ class _Decider:
             found = self.ask(self.script(question, depth))
             if found.answer is Answer.UNSATISFIABLE:
                 break
-            if found.answer is Answer.UNKNOWN and many:
+            if found.answer is Answer.UNKNOWN and len(question.parts) > AT_ONCE:
                 # Too much at once: what is asked of a few at a time may still be decided.
                 return self._decide_in_parts(question, hint, rounds)
         return found
@@ -241,9 +244,9 @@ class _Decider:
         self, question: Question, hint: Hint | None, rounds: tuple[int, ...]
     ) -> _Found:
         """Decide a question with many conjuncts a few of them at a time."""
-        kept, most = True, AT_ONCE[self.solver]
-        for first in range(0, len(question.parts), most):
-            some = attrs.evolve(question, parts=question.parts[first : first + most])
+        kept = True
+        for first in range(0, len(question.parts), AT_ONCE):
+            some = attrs.evolve(question, parts=question.parts[first : first + AT_ONCE])
             found = self.decide(some, hint, rounds)
             if found.answer is not Answer.UNSATISFIABLE:
                 return found

@@ -16,12 +16,11 @@ from typing import Final
 import attrs
 
 from engine.answers import Answers
-from engine.catch import Catch, breaking_step, catch, wanted
+from engine.catch import Catch, breaking_step, catch, run_of, wanted
 from engine.digest import digest
 from engine.executor import Executor, FlatState, Path
 from engine.faults import Fault, FaultCase
 from engine.lasso import Lasso, is_fair_cycle
-from engine.record import record
 from engine.theory import Theory
 
 __all__ = ["catch_again"]
@@ -104,21 +103,13 @@ def _replayed(theory: Theory, fault: Fault, text: str) -> Catch | None:
         return None  # it is no run of the system that there is now
     if not _shows(theory, case, complete, run.loop, path, states):
         return None
-    trace = record(
-        complete,
-        path,
-        f"{fault.id}: {fault.title}",
-        start=first,
-        loop=run.loop,
-        verdict=f"{fault.property} is broken: {theory.verdict(fault.property)}",
-    )
     return Catch(
         fault=fault,
         result="caught",
         property=fault.property,
         ring_size=run.ring_size,
         steps=len(path) - run.boot,
-        trace=trace,
+        trace=run_of(theory, fault, complete, path, start=first, loop=run.loop),
         seconds=time.perf_counter() - began,
         note=NOTE,
         boot=run.boot,
