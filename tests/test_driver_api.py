@@ -2,8 +2,6 @@
 
 import asyncio
 import errno
-import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -25,6 +23,7 @@ from impl.settings import Settings
 from model.layout import ECHO, LIMITS
 from tests.background import PATIENCE, Background
 from tests.own_card import OwnCard
+from tests.scripts import printed_by
 
 ROOT = Path(__file__).resolve().parent.parent
 HASTY = Settings(drain_timeout=0.05, command_timeout=1)
@@ -418,16 +417,7 @@ def run_script(script):
             duct.send(0xEC60, payload, timeout=20)
             print(duct.receive(timeout=20).payload)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(prelude) + textwrap.dedent(script)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.stderr == ""
-    return done.stdout.splitlines()
+    return printed_by(script, prelude)
 
 
 def test_a_signal_ends_a_wait_for_a_packet_and_the_driver_goes_on():

@@ -2,9 +2,7 @@
 
 import dis
 import signal
-import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from impl.shield import HANDLERS, PENDING, WrappedHandler, interruptible, protec
 from model.layout import ECHO
 from tests.background import Background, until
 from tests.own_card import OwnCard
+from tests.scripts import printed_by
 from tests.struck import nobody_else_has_a_card_open
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -302,23 +301,9 @@ def run_from(instructions, places, number):
 # Real signals
 
 
-def run_script(script):
-    """What a program prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.stderr == ""
-    return done.stdout.splitlines()
-
-
 def test_a_storm_of_signals_loses_nothing():
     """A timer strikes calls for two seconds; every packet arrives, and the card closes."""
-    assert run_script("""
+    assert printed_by("""
         import signal, time
         from emulator.backend import default
         from impl.driver import DuctDriver
@@ -363,7 +348,7 @@ def test_a_storm_of_signals_loses_nothing():
 
 
 def test_a_handler_may_end_a_call_that_waits_by_a_strike():
-    assert run_script("""
+    assert printed_by("""
         import os, signal, threading, time
         from impl.driver import DuctDriver
         from impl.errors import CallInterruptedError
@@ -380,7 +365,7 @@ def test_a_handler_may_end_a_call_that_waits_by_a_strike():
 
 
 def test_asyncio_cancels_what_runs_in_it_at_ctrl_c():
-    assert run_script("""
+    assert printed_by("""
         import asyncio, os, signal
         from impl.driver import DuctDriver
 

@@ -2,9 +2,6 @@
 
 import os
 import select
-import subprocess
-import sys
-import textwrap
 import threading
 from collections import deque
 from pathlib import Path
@@ -16,6 +13,7 @@ from hypothesis import strategies as st
 from impl.runtime import CancelledError, ExpiredError, WaitQueue
 from impl.threads import FairLock, ThreadRuntime
 from tests.background import PATIENCE, Background, until
+from tests.scripts import printed_by
 
 ROOT = Path(__file__).resolve().parent.parent
 CHANNELS = st.sampled_from(list(WaitQueue))
@@ -404,16 +402,7 @@ def run_script(script):
             thread.join(20)
             print("others work" if not thread.is_alive() else "others hang")
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(prelude) + textwrap.dedent(script)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.stderr == ""
-    return done.stdout.splitlines()
+    return printed_by(script, prelude)
 
 
 def test_a_signal_ends_a_sleep_with_the_lock_held():
