@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -101,14 +101,8 @@ def discharge(
     found = decider.decide(question, hint)
     if found.answer is Answer.UNSATISFIABLE:
         return Verdict("proved", time.perf_counter() - start, kept=found.kept)
-    broken = [
-        name
-        for name, claim in question.parts
-        if len(question.parts) == 1
-        or decider.decide(attrs.evolve(question, parts=((name, claim),)), hint).answer
-        is not Answer.UNSATISFIABLE
-    ]
-    return Verdict(RESULTS[found.answer], time.perf_counter() - start, ", ".join(broken))
+    broken = ", ".join(decider.broken(question, hint))
+    return Verdict(RESULTS[found.answer], time.perf_counter() - start, broken)
 
 
 def _run(entry: Entry, answers: Answers | None) -> tuple[str, bool]:
@@ -182,7 +176,12 @@ class _Found:
 
 @attrs.frozen
 class _Decider:
-    """Decides questions about a theory, in one arithmetic and by one solver."""
+    """Decides questions about a theory, in one arithmetic and by one solver.
+
+    Attributes:
+        not_proved: What was asked and not proved, by its key: it is asked again when the conjuncts
+            are named that do not follow.
+    """
 
     theory: Theory
     arithmetic: Arithmetic
@@ -191,6 +190,7 @@ class _Decider:
     seed: int = 0
     past: Past = NOTHING
     paired: bool = False
+    not_proved: dict[str, Answer] = attrs.field(factory=dict, eq=False)
 
     def ask(self, text: str, *, narrow: bool = True) -> _Found:
         """What the solver says of a text, or has said in an earlier run.
@@ -198,13 +198,15 @@ class _Decider:
         `narrow`: each assertion of the text is a line, so it can be cut down.
         """
         answers = self.past.answers
-        if answers is None:
-            return _Found(self._said(text, narrow))
         key = key_of(self.solver, text, self.seed)
-        if key in answers:
+        if answers is not None and key in answers:
             return _Found(Answer.UNSATISFIABLE, kept=True)
+        if key in self.not_proved:
+            return _Found(self.not_proved[key])
         answer = self._said(text, narrow)
-        if answer is Answer.UNSATISFIABLE:
+        if answer is not Answer.UNSATISFIABLE:
+            self.not_proved[key] = answer
+        elif answers is not None:
             answers.add(key)
         return _Found(answer)
 
@@ -230,28 +232,42 @@ class _Decider:
             found = self.ask(self.script(question, hint.rounds, hint.needed))
             if found.answer is Answer.UNSATISFIABLE:
                 return found
-        found = _Found(Answer.UNKNOWN)
-        for depth in rounds:
+        first, *deeper = rounds
+        found = self.ask(self.script(question, first))
+        if found.answer is Answer.UNSATISFIABLE:
+            return found
+        if len(question.parts) > 1:
+            # More is assumed only for the conjuncts that need it, and what is too much for a
+            # solver together it may know of a few.
+            return self._decide_in_parts(question, hint, rounds)
+        for depth in deeper:
             found = self.ask(self.script(question, depth))
             if found.answer is Answer.UNSATISFIABLE:
                 break
-            if found.answer is Answer.UNKNOWN and len(question.parts) > AT_ONCE:
-                # Too much at once: what is asked of a few at a time may still be decided.
-                return self._decide_in_parts(question, hint, rounds)
         return found
 
     def _decide_in_parts(
         self, question: Question, hint: Hint | None, rounds: tuple[int, ...]
     ) -> _Found:
-        """Decide a question with many conjuncts a few of them at a time."""
+        """Decide a question a few of its conjuncts at a time."""
         kept = True
-        for first in range(0, len(question.parts), AT_ONCE):
-            some = attrs.evolve(question, parts=question.parts[first : first + AT_ONCE])
+        for some in _parts(question):
             found = self.decide(some, hint, rounds)
             if found.answer is not Answer.UNSATISFIABLE:
                 return found
             kept = kept and found.kept
         return _Found(Answer.UNSATISFIABLE, kept)
+
+    def broken(self, question: Question, hint: Hint | None) -> list[str]:
+        """The conjuncts that do not follow, of a question that is not proved."""
+        if len(question.parts) == 1:
+            return [question.parts[0][0]]
+        return [
+            name
+            for some in _parts(question)
+            if self.decide(some, hint).answer is not Answer.UNSATISFIABLE
+            for name in self.broken(some, hint)
+        ]
 
     def needed(self, question: Question) -> Hint | None:
         """A hint for the question; None if it is not proved, or without any hypothesis."""
@@ -324,6 +340,13 @@ class _Decider:
 @functools.cache
 def _instantiator(symbols: Any, invariants: tuple[Invariant, ...], rounds: int) -> Instantiator:
     return Instantiator(symbols, invariants, rounds)
+
+
+def _parts(question: Question) -> Iterator[Question]:
+    """The question, a few of its conjuncts at a time; one at a time if they are few."""
+    size = AT_ONCE if len(question.parts) > AT_ONCE else 1
+    for first in range(0, len(question.parts), size):
+        yield attrs.evolve(question, parts=question.parts[first : first + size])
 
 
 def _asked(question: Question) -> list[Bool]:

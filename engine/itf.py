@@ -17,7 +17,7 @@ import itf_py
 
 from engine.trace import Step, Trace
 
-__all__ = ["from_itf", "to_itf", "write_itf"]
+__all__ = ["from_itf", "itf_text", "to_itf", "write_itf"]
 
 Named: TypeAlias = Mapping[str, type[enum.IntEnum]]
 """Variables whose numbers have names."""
@@ -26,34 +26,56 @@ META: Final = "#meta"
 
 
 def to_itf(trace: Trace, named: Named) -> dict[str, Any]:
-    """The trace as ITF, ready for `json.dump`; `named` says which variables hold named numbers."""
+    """The trace as ITF, ready for `json.dump`; `named` says which variables hold named numbers.
+
+    What a step leaves alone is the same object before and after it.
+    """
     steps: list[Step | None] = [None, *trace.steps]
-    states = [
-        itf_py.State(
-            meta=_state_meta(number, step),
-            values={
-                _identifier(name): _value(name, value, named) for name, value in values.items()
-            },
-        )
-        for number, (step, values) in enumerate(zip(steps, trace.states(), strict=True))
-    ]
-    whole = itf_py.Trace(
-        meta={
+    states: list[dict[str, Any]] = []
+    before: Mapping[str, Any] = {}
+    for number, (step, values) in enumerate(zip(steps, trace.states(), strict=True)):
+        state = {META: _state_meta(number, step)}
+        for name, value in values.items():
+            key = _identifier(name)
+            if name in before and before[name] == value:
+                state[key] = states[-1][key]
+            else:
+                state[key] = itf_py.value_to_json(_value(value, _names(name, named)))
+        states.append(state)
+        before = values
+    data: dict[str, Any] = {
+        META: {
             "format": "ITF",
             "format-description": FORMAT,
             "description": trace.title,
             "status": trace.verdict,
             "scope": dict(trace.scope),
         },
-        params=[],
-        vars=[_identifier(name) for name in trace.start],
-        states=states,
-        loop=trace.loop,
+        "params": [],
+        "vars": [_identifier(name) for name in trace.start],
+    }
+    if trace.loop is not None:
+        data["loop"] = trace.loop
+    return {**data, "states": states}
+
+
+def itf_text(trace: Trace, named: Named) -> str:
+    """The trace as the text of an ITF file, a line for each state."""
+    data = to_itf(trace, named)
+    states = data.pop("states")
+    texts: dict[int, str] = {}
+
+    def said(value: Any) -> str:
+        # The states have most of their values in common, and stay until the end.
+        if id(value) not in texts:
+            texts[id(value)] = json.dumps(value)
+        return texts[id(value)]
+
+    lines = (
+        "{" + ", ".join(f"{json.dumps(key)}: {said(value)}" for key, value in state.items()) + "}"
+        for state in states
     )
-    data: dict[str, Any] = itf_py.trace_to_json(whole)
-    if trace.loop is None:
-        del data["loop"]
-    return data
+    return json.dumps(data)[:-1] + ', "states": [\n' + ",\n".join(lines) + "\n]}\n"
 
 
 def from_itf(data: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -74,7 +96,7 @@ def write_itf(directory: Path, traces: Iterable[tuple[str, Trace]], named: Named
     written: list[Path] = []
     for name, trace in traces:
         path = directory / f"{re.sub(r'[^A-Za-z0-9._-]', '-', name)}.itf.json"
-        path.write_text(json.dumps(to_itf(trace, named), indent=1) + "\n", encoding="utf-8")
+        path.write_text(itf_text(trace, named), encoding="utf-8")
         written.append(path)
     return written
 
@@ -95,11 +117,12 @@ def _identifier(name: str) -> str:
     return name.replace(".", "_")
 
 
-def _value(name: str, value: Any, named: Named) -> Any:
+def _names(name: str, named: Named) -> Mapping[int, str]:
+    return {int(item): item.name for item in named.get(name, ())}
+
+
+def _value(value: Any, names: Mapping[int, str]) -> Any:
     """An array as a list, a number that has a name as that name."""
-    names = named.get(name)
     if isinstance(value, tuple):
-        return [_value(name, item, named) for item in value]
-    if names is not None and value in set(names):
-        return names(value).name
-    return value
+        return [_value(item, names) for item in value]
+    return value if isinstance(value, bool) else names.get(value, value)

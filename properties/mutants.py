@@ -13,7 +13,8 @@ import functools
 import hashlib
 import importlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import pickle
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import attrs
@@ -133,18 +134,23 @@ class _Change:
     make: Callable[[], tuple[str, str, str] | None]
 
 
-def mutants(file: str, source: str, most: int | None = None) -> list[Mutant]:
+def mutants(
+    file: str, source: str, most: int | None = None, within: Container[str] | None = None
+) -> list[Mutant]:
     """Mutants of a file, from its first line to its last; none occurs twice.
 
     Args:
         file: Path below the project.
         source: What it contains.
+        within: The functions and classes that are changed, by qualified name; None: the file.
         most: How many at the most; None: all. Which they are is decided by the text of each line,
             and by nothing that is written elsewhere in the file.
     """
     tree = ast.parse(source)
     lines = source.splitlines()
     changes = [*_left_out(tree, source), *_swapped(tree, source), *_of_operators(tree, source)]
+    if within is not None:
+        changes = [item for item in changes if _definition_at(tree, item.line) in within]
     if most is not None:
         changes.sort(
             key=lambda change: _lot(
@@ -265,7 +271,9 @@ def _lines_of(node: ast.stmt) -> tuple[int, int]:
 def _of_operators(tree: ast.AST, source: str) -> Iterator[_Change]:
     plugins: Any = importlib.import_module("cosmic_ray.plugins")
     trees: Any = importlib.import_module("cosmic_ray.ast")
-    nodes = list(trees.ast_nodes(trees.get_ast(source)))
+    whole = trees.get_ast(source)
+    nodes = list(trees.ast_nodes(whole))
+    kept = pickle.dumps(whole)  # a change is made in a tree of its own; to parse anew takes longer
     annotations = [
         *_annotations(tree),
         *(
@@ -296,14 +304,17 @@ def _of_operators(tree: ast.AST, source: str) -> Iterator[_Change]:
                 continue
             if name.endswith("Decorator") and node.get_code().strip() in WITHOUT_EFFECT:
                 continue
-            make = functools.partial(_mutated, source, operator, occurrence)
+            make = functools.partial(_mutated, source, kept, operator, occurrence)
             yield _Change(start[0], f"{name} at {start[1]}, {occurrence - first[start[0]]}", make)
 
 
-def _mutated(source: str, operator: Any, occurrence: int) -> tuple[str, str, str] | None:
+def _mutated(
+    source: str, tree: bytes, operator: Any, occurrence: int
+) -> tuple[str, str, str] | None:
     mutating: Any = importlib.import_module("cosmic_ray.mutating")
-    changed = mutating.mutate_code(source, operator, occurrence)
-    return None if changed is None else (*_difference(source, changed), changed)
+    visitor = mutating.MutationVisitor(occurrence, operator)
+    changed = visitor.walk(pickle.loads(tree)).get_code()
+    return (*_difference(source, changed), changed) if visitor.mutation_applied else None
 
 
 def _annotations(tree: ast.AST) -> Iterator[ast.AST]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import attrs
 
-from engine.itf import to_itf
+from engine.itf import itf_text
 from engine.ladder import FULL, Page, text
 from engine.trace import Trace
 from judge.judge import Deviation, Specification
@@ -76,9 +76,7 @@ def save(run: Run, path: Path) -> None:
 
 def write_trace(trace: Trace, path: Path) -> None:
     """Write a trace as ITF, the format that the tools around TLA+ read."""
-    path.write_text(
-        json.dumps(to_itf(trace, specification().phrases.named)) + "\n", encoding="utf-8"
-    )
+    path.write_text(itf_text(trace, specification().phrases.named), encoding="utf-8")
 
 
 def trace_of(simulation: Simulation, deviation: Deviation | None) -> Trace:

@@ -762,7 +762,7 @@ def test_obligations_and_faults_have_names_of_their_own(real):
     keys = [(item.id, item.arithmetic) for item in obligations]
     assert len(set(keys)) == len(keys)
     assert {item.kind for item in obligations} <= {
-        "safety", "liveness", "deadlock", "vacuity", "lemma",
+        "safety", "liveness", "deadlock", "vacuity", "lemma", "code",
     }  # fmt: skip
     ids = [fault.id for fault in real.faults]
     assert len(set(ids)) == len(ids)

@@ -89,7 +89,7 @@ def test_what_is_asked_with_a_hint_is_a_part_of_the_whole(name, arithmetic, monk
         for hint in (read_hints(HINTS)[name], Hint(frozenset(), 1), Hint(frozenset({"?"}), 3)):
             asked.clear()
             answer_of(THEORY, whole_of, Arithmetic(item.arithmetic), (hint.rounds,), hint)
-            part, whole = assertions(*asked)
+            part, whole = assertions(*asked[:2])  # its conjuncts, one by one, are behind these
             assert part < whole
 
 

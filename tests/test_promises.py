@@ -21,7 +21,7 @@ from proofs.theory import THEORY
 ROOT = Path(__file__).resolve().parent.parent
 PROMISES = "What is proved"
 OUTCOMES = "What callers are told"
-IDS = re.compile(r"`[a-z][a-z0-9-]*`(?: `[a-z][a-z0-9-]*`)*")
+IDS = re.compile(r"`[a-z][a-z0-9_-]*`(?: `[a-z][a-z0-9_-]*`)*")
 
 
 @attrs.frozen
