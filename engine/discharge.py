@@ -236,6 +236,8 @@ class _Decider:
         found = self.ask(self.script(question, first))
         if found.answer is Answer.UNSATISFIABLE:
             return found
+        if found.answer is Answer.SATISFIABLE and not deeper:
+            return found
         if len(question.parts) > 1:
             # More is assumed only for the conjuncts that need it, and what is too much for a
             # solver together it may know of a few.
