@@ -126,8 +126,17 @@ def answer_of(
     rounds: tuple[int, ...] = ROUNDS,
     hint: Hint | None = None,
 ) -> Answer:
-    """What Z3 says of the negation of a question about a theory: unsatisfiable means proved."""
-    return _Decider(theory, arithmetic, None).decide(question, hint, rounds).answer
+    """What Z3 says of the negation of a question about a theory: unsatisfiable means proved.
+
+    Which conjuncts do not follow is of no interest, so all are asked together as deep as need be.
+    """
+    decider = _Decider(theory, arithmetic, None)
+    answer = decider.decide(question, hint, ()).answer
+    for depth in rounds:
+        if answer is Answer.UNSATISFIABLE:
+            break
+        answer = decider.decide(question, None, (depth,)).answer
+    return answer
 
 
 def find_hint(known: Catalogue, obligation: Obligation, *, seed: int = 0) -> Hint | None:
@@ -232,20 +241,16 @@ class _Decider:
             found = self.ask(self.script(question, hint.rounds, hint.needed))
             if found.answer is Answer.UNSATISFIABLE:
                 return found
-        first, *deeper = rounds
-        found = self.ask(self.script(question, first))
-        if found.answer is Answer.UNSATISFIABLE:
-            return found
-        if found.answer is Answer.SATISFIABLE and not deeper:
-            return found
-        if len(question.parts) > 1:
-            # More is assumed only for the conjuncts that need it, and what is too much for a
-            # solver together it may know of a few.
-            return self._decide_in_parts(question, hint, rounds)
-        for depth in deeper:
+        found = _Found(Answer.UNKNOWN)
+        for depth in rounds:
             found = self.ask(self.script(question, depth))
             if found.answer is Answer.UNSATISFIABLE:
                 break
+            refuted = found.answer is Answer.SATISFIABLE and depth == rounds[-1]
+            if len(question.parts) > 1 and not refuted:
+                # More is assumed only for the conjuncts that need it, and what is too much for a
+                # solver together it may know of a few.
+                return self._decide_in_parts(question, hint, rounds)
         return found
 
     def _decide_in_parts(

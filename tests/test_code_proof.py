@@ -6,6 +6,8 @@ proof itself, each of which must be noticed. `python -m proofs.check --code` pro
 """
 
 import functools
+import os
+import signal
 from collections import deque
 
 import hypothesis.strategies as st
@@ -21,6 +23,7 @@ from engine.refine.values import Integer, NotModelledError, Truth, least, low
 from engine.refine.z3_terms import Z3Terms
 from engine.smt import Arithmetic, script
 from engine.terms import (
+    TRUE,
     And,
     Array,
     If,
@@ -142,20 +145,55 @@ def gone(body, **options):
 
 
 def test_all_ways_are_gone_and_none_that_is_none():
-    seen = []
-
     def body(way):
         n = Integer(way, N)
         if n > 2:
-            seen.append("more" if n > 5 else "some")
-        elif n > 3:
-            seen.append("never")
+            kind = way.choose(("big", "bigger")) if n > 5 else "some"
         else:
-            seen.append("few")
+            kind = "never" if n > 3 else "few"
+        way.prove(kind, TRUE, "")
 
     found = gone(body)
     assert found.proved
-    assert sorted(set(seen)) == ["few", "more", "some"]
+    assert found.obligations == {"big": 1, "bigger": 1, "some": 1, "few": 1}
+    assert (found.ways, found.impossible) == (4, 0)
+
+
+def test_each_way_is_gone_once_and_by_a_process_of_its_own(tmp_path):
+    """Whatever the code does before it is not done again, and nobody undoes what is behind it."""
+    log = tmp_path / "log"
+    log.touch()
+
+    def body(way):
+        with log.open("a") as file:
+            file.write("begun ")
+        try:
+            way.decide(N == 1)
+            way.end("done")
+        finally:
+            log.write_text("unwound")
+
+    assert gone(body).ways == 2
+    assert log.read_text() == "begun "
+
+
+def test_a_process_that_is_killed_is_a_failure():
+    def body(way):
+        if way.decide(N == 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    (failure,) = gone(body).failures
+    assert failure.undecided
+    assert "the process that went another way ended with wait status 9" in failure.message
+
+
+def test_the_first_failure_can_be_the_last_thing_that_is_done():
+    def body(way):
+        way.choose(range(100))
+        way.fail("steps", "it fails")
+
+    assert gone(body, first_failure=True).ways == 1
+    assert gone(body).ways == 100
 
 
 def test_what_is_not_proved_is_not_known_afterwards():

@@ -1,26 +1,31 @@
-"""All ways through a piece of code, each run from its beginning.
+"""All ways through a piece of code, each gone once.
 
-Where the way is not determined the run goes one way and notes the other; later the code is run
-again from its start with the decisions noted so far, and goes the other way. So nothing of the
-interpreter's own state is ever copied (as in stateless model checking: Godefroid, "Model checking
-for programming languages using VeriSoft", 1997).
+Where the way is not determined the process is copied (`fork`): the copy goes the one way and says
+what came of it; then the process itself goes the other. So whatever the code and the interpreter
+keep goes on with either of them, and nothing is undone or done again (as in EXE: Cadar et al.,
+"EXE: automatically generating inputs of death", 2006).
 
 A way ends where the code ends, where something is not proved, or at a cut: a place from which all
-goes on as from one that was looked at before. The code is left in the middle then, in a greenlet
-that never goes on: it would be unwound otherwise, and its clean-up would do what no run does.
+goes on as from one that was looked at before. Its process ends there, in the middle of the code:
+to unwind it would run its clean-up, which no run does there.
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import os
+import pickle
+import signal
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from types import FrameType
 from typing import Any, Final, NoReturn, TypeVar
 
 import attrs
-import greenlet
 import z3
 
 from engine.refine.knowledge import Knowledge
@@ -28,9 +33,9 @@ from engine.terms import FALSE, TRUE, And, Bool
 
 __all__ = ["Exploration", "Failure", "Way", "explore"]
 
-_ABANDONED: Final[list[greenlet.greenlet]] = []
-"""Runs that were left in the middle of the code. One that is forgotten would be unwound."""
 Option = TypeVar("Option")
+DIE_WITH_PARENT: Final = 1
+"""PR_SET_PDEATHSIG of prctl(2): nobody would read what such a copy finds."""
 
 
 @attrs.frozen
@@ -59,18 +64,17 @@ class Exploration:
     Attributes:
         ways: Ways that were gone, impossible ones left out.
         impossible: Ways that turned out to be none.
-        unfinished: Ways that were not gone, for want of patience.
         cuts: Ways that ended at a cut.
         obligations: What was to be proved, by kind.
         failures: What was not.
         questions: How often a solver was asked.
         lines: The lines of code that some way has run, by file.
         seconds: How long it took.
+        asked: Seconds that obligations took, by kind.
     """
 
     ways: int = 0
     impossible: int = 0
-    unfinished: int = 0
     cuts: int = 0
     obligations: dict[str, int] = attrs.field(factory=dict)
     failures: list[Failure] = attrs.field(factory=list)
@@ -81,24 +85,22 @@ class Exploration:
 
     @property
     def proved(self) -> bool:
-        """Everything was gone through, and everything proved."""
-        return not self.failures and not self.unfinished
+        """Everything was proved, on all ways."""
+        return not self.failures
 
-
-class _End:
-    """How a way ends."""
-
-    def __init__(self, how: str, failure: Failure | None = None) -> None:
-        self.how = how
-        self.failure = failure
-
-
-@attrs.define(eq=False)
-class _Memory:
-    """What all ways through a piece of code share."""
-
-    seen: set[Hashable] = attrs.field(factory=set)
-    settled: set[Hashable] = attrs.field(factory=set)
+    def add(self, other: Exploration) -> None:
+        """What came of more ways."""
+        self.ways += other.ways
+        self.impossible += other.impossible
+        self.cuts += other.cuts
+        self.questions += other.questions
+        self.failures += other.failures
+        for kind, number in other.obligations.items():
+            self.obligations[kind] = self.obligations.get(kind, 0) + number
+        for kind, spent in other.asked.items():
+            self.asked[kind] = self.asked.get(kind, 0.0) + spent
+        for name, lines in other.lines.items():
+            self.lines.setdefault(name, set()).update(lines)
 
 
 class Way:
@@ -107,31 +109,27 @@ class Way:
     Attributes:
         knowledge: What is known here.
         log: What the code did so far, in words.
-        found: What comes of all ways.
+        found: What came of the ways that this process and its copies have gone.
     """
 
     def __init__(
         self,
-        found: Exploration,
-        memory: _Memory,
-        todo: list[list[int]],
-        prefix: Sequence[int],
         knowledge: Knowledge,
         traced: Callable[[str], bool],
         expected: tuple[type[BaseException], ...],
+        first_failure: bool,
     ) -> None:
-        self.surprise: BaseException | None = None
-        self._expected = expected
-        self.found = found
         self.knowledge = knowledge
         self.log: list[str] = []
-        self.lines: dict[str, set[int]] = {}
-        self._memory = memory
-        self._todo = todo
-        self._prefix = prefix
-        self._taken: list[int] = []
+        self.found = Exploration()
+        self._lines: dict[str, set[int]] = {}
+        self._surprise: BaseException | None = None
+        self._seen: set[Hashable] = set()
         self._serial = 0
         self._traced = traced
+        self._expected = expected
+        self._first_failure = first_failure
+        self._report = -1
 
     # Where to go
 
@@ -140,33 +138,23 @@ class Way:
         condition = self.knowledge.simplified(condition)
         if condition is TRUE or condition is FALSE:
             return condition is TRUE
-        place = len(self._taken)
-        if place < len(self._prefix):
-            yes = bool(self._prefix[place])
-        else:
-            yes = self.knowledge.possible(condition)
-            if not yes or self.knowledge.possible(~condition):
-                if yes:
-                    self._todo.append([*self._taken, 0])
-                elif not self.knowledge.possible(~condition):
-                    self.end("impossible")
-        self._taken.append(int(yes))
+        yes, no = self.knowledge.possible(condition), self.knowledge.possible(~condition)
+        if not yes and not no:
+            self.end("impossible")
+        if yes and no:
+            yes = self.copy()
         self.knowledge.assume(condition if yes else ~condition)
         return yes
 
     def choose(self, options: Sequence[Option]) -> Option:
         """One of several, all of them one after the other."""
-        place = len(self._taken)
-        if place < len(self._prefix):
-            number = self._prefix[place]
-        else:
-            number = 0
-            self._todo += [[*self._taken, other] for other in range(len(options) - 1, 0, -1)]
-        self._taken.append(number)
-        return options[number]
+        for option in options[:-1]:
+            if self.copy():
+                return option
+        return options[-1]
 
     def number(self) -> int:
-        """A number that no call on this way gave before, the same whenever the way is gone."""
+        """A number that no call on this way gave before."""
         self._serial += 1
         return self._serial
 
@@ -181,15 +169,8 @@ class Way:
         condition = self.knowledge.simplified(condition)
         if condition is TRUE or condition is FALSE:
             return condition is TRUE
-        key = ("knows", tuple(self._taken), self.number())
-        if key in self._memory.settled:
-            self.knowledge.assume(condition)
-            return True
-        if len(self._taken) < len(self._prefix):
-            return False  # it was asked when the way was gone before, and did not follow
         follows = bool(self.knowledge.follows(condition, at_once=True) == z3.unsat)
         if follows:
-            self._memory.settled.add(key)
             self.knowledge.assume(condition)
         return follows
 
@@ -209,17 +190,14 @@ class Way:
 
         They are known afterwards: what was proved, and nothing else.
         """
-        serial = self.number()
-        key = ("proved", tuple(self._taken), serial)
-        if key not in self._memory.settled:
-            self.found.obligations[kind] = self.found.obligations.get(kind, 0) + len(claims)
-            together = And(*(claim for claim, _ in claims))
-            if together is not TRUE:
-                start = time.perf_counter()
-                self._settle(kind, claims, And(*given), together)
-                spent = time.perf_counter() - start
-                self.found.asked[kind] = self.found.asked.get(kind, 0.0) + spent
-            self._memory.settled.add(key)
+        found = self.found
+        found.obligations[kind] = found.obligations.get(kind, 0) + len(claims)
+        together = And(*(claim for claim, _ in claims))
+        if together is not TRUE:
+            start = time.perf_counter()
+            self._settle(kind, claims, And(*given), together)
+            spent = time.perf_counter() - start
+            found.asked[kind] = found.asked.get(kind, 0.0) + spent
         for claim, _ in claims:
             if claim is not TRUE:
                 self.knowledge.assume(claim)
@@ -249,26 +227,97 @@ class Way:
         failure = Failure(kind, message, tuple(self.where()), tuple(self.log), undecided)
         self.end("failed", failure)
 
-    def cut(self, key: Hashable) -> bool:
-        """Whether this is the first way that comes to a place; any other ends here."""
-        place = (len(self._taken), self.number())
-        first = ("cut", key)
-        if first in self._memory.seen:
-            if ("first", key, tuple(self._taken), place) in self._memory.seen:
-                return True
+    def cut(self, key: Hashable) -> None:
+        """Whoever comes to a place after another has ends there."""
+        said = repr(key)  # what it is made of may be another object in a copy
+        if said in self._seen:
             self.end("cut")
-        self._memory.seen.add(first)
-        self._memory.seen.add(("first", key, tuple(self._taken), place))
-        return True
+        self._seen.add(said)
+
+    # How it ends
 
     def end(self, how: str, failure: Failure | None = None) -> NoReturn:
-        """Leave the code here, for ever."""
-        current = greenlet.getcurrent()
-        _ABANDONED.append(current)
+        """Leave the code here, for ever: the process ends, and says what came of it."""
         sys.settrace(None)
-        assert current.parent is not None
-        current.parent.switch(_End(how, failure))
-        raise AssertionError("a way that ended goes on")
+        if how in ("done", "cut") and failure is None:
+            how, failure = self._looked_back(how)
+        if how == "impossible":
+            self.found.impossible += 1
+        else:
+            self.found.ways += 1
+            self.found.cuts += how == "cut"
+            self.found.failures += [] if failure is None else [failure]
+            for name, lines in self._lines.items():
+                self.found.lines.setdefault(name, set()).update(lines)
+        self._tell()
+
+    def _looked_back(self, how: str) -> tuple[str, Failure | None]:
+        """What is seen of a way only at its end."""
+        if self._surprise is not None:
+            text = f"{type(self._surprise).__name__}: {self._surprise}"
+            return how, Failure("steps", text, (), tuple(self.log))
+        answer = self.knowledge.consistent()
+        if answer == z3.unsat:
+            return "impossible", None
+        if answer == z3.unknown:
+            text = "no state was found in which this way can be gone"
+            return how, Failure("ways", text, (), tuple(self.log), undecided=True)
+        return how, None
+
+    def go(self, body: Callable[[Way], None]) -> NoReturn:
+        """Go all ways through `body` that this process has to go."""
+        sys.settrace(self._trace)
+        try:
+            body(self)
+        except BaseException as error:
+            sys.settrace(None)
+            steps = (*self.log, *traceback.format_exception(error)[-4:])
+            lines = tuple(
+                f"{_short(item.filename)}:{item.lineno} in {item.name}"
+                for item in reversed(traceback.extract_tb(error.__traceback__))
+            )
+            text = f"{type(error).__name__}: {error}"
+            self.end("failed", Failure("steps", text, lines, steps))
+        self.end("done")
+
+    # Copies
+
+    def copy(self) -> bool:
+        """Copy the process. True in the copy; False here, when the copy has gone all its ways."""
+        reads, writes = os.pipe()
+        with warnings.catch_warnings():
+            # Threads that others may have started do not go on in the copy; it waits for none.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process = os.fork()
+        if process == 0:
+            gc.freeze()  # what is looked through for garbage is copied in memory, too
+            ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.close(reads)
+            self._report, self.found = writes, Exploration()
+            self.knowledge.questions = 0
+            return True
+        os.close(writes)
+        with open(reads, "rb") as pipe:
+            said = pipe.read()
+        _, status = os.waitpid(process, 0)
+        if not said or status:
+            text = f"the process that went another way ended with wait status {status}"
+            if self._report < 0:
+                raise RuntimeError(text)
+            self.end("failed", Failure("ways", text, tuple(self.where()), tuple(self.log), True))
+        more, seen = pickle.loads(said)
+        self.found.add(more)
+        self._seen |= seen
+        if self.found.failures and self._first_failure and self._report >= 0:
+            self._tell()
+        return False
+
+    def _tell(self) -> NoReturn:
+        self.found.questions += self.knowledge.questions
+        with open(self._report, "wb") as pipe:
+            pickle.dump((self.found, self._seen), pipe)
+        os._exit(0)
 
     # Where the code is
 
@@ -303,17 +352,17 @@ class Way:
         lines = self.where()
         self.log.append(f"{what}    {lines[0] if lines else ''}".rstrip())
 
-    def trace(self, frame: FrameType, event: str, value: Any) -> Any:
+    def _trace(self, frame: FrameType, event: str, value: Any) -> Any:
         """Notes which lines are run, and what is raised that nobody expects: for `sys.settrace`."""
         name = frame.f_code.co_filename
         if not self._traced(name):
             return None
-        self.lines.setdefault(name, set()).add(frame.f_lineno)
-        if event == "exception" and self.surprise is None:
+        self._lines.setdefault(name, set()).add(frame.f_lineno)
+        if event == "exception" and self._surprise is None:
             error = value[1]
             if not isinstance(error, self._expected):
-                self.surprise = error
-        return self.trace
+                self._surprise = error
+        return self._trace
 
 
 def _short(name: str) -> str:
@@ -326,70 +375,23 @@ def explore(
     *,
     traced: Callable[[str], bool],
     expected: tuple[type[BaseException], ...] = (),
-    patience: int = 100_000,
     first_failure: bool = False,
 ) -> Exploration:
-    """Go all ways through `body`.
+    """Go all ways through `body`, in copies of this process.
 
     Args:
         body: Runs the code; what it raises is a failure.
         knowledge: Gives what is known at the beginning.
         traced: Whether a file is one of the code's own.
         expected: What may be raised in it; anything else is a failure, also where it is caught.
-        patience: How many ways are gone at the most.
         first_failure: End with the first thing that is not proved.
+
+    Raises:
+        RuntimeError: A copy was killed, for want of memory say.
     """
-    found, memory = Exploration(), _Memory()
-    todo: list[list[int]] = [[]]
     start = time.perf_counter()
-    while todo and found.ways + found.impossible < patience:
-        known = knowledge()
-        way = Way(found, memory, todo, todo.pop(), known, traced, expected)
-        end = _go(way, body)
-        found.questions += known.questions
-        if end.how == "impossible":
-            found.impossible += 1
-            continue
-        found.ways += 1
-        found.cuts += end.how == "cut"
-        if end.failure is not None:
-            found.failures.append(end.failure)
-            if first_failure:
-                break
-        for name, lines in way.lines.items():
-            found.lines.setdefault(name, set()).update(lines)
-    found.unfinished = len(todo)
-    found.seconds = time.perf_counter() - start
-    return found
-
-
-def _go(way: Way, body: Callable[[Way], None]) -> _End:
-    def run() -> _End:
-        sys.settrace(way.trace)
-        try:
-            body(way)
-        except Exception as error:
-            steps = (*way.log, *traceback.format_exception(error)[-4:])
-            lines = tuple(
-                f"{_short(item.filename)}:{item.lineno} in {item.name}"
-                for item in reversed(traceback.extract_tb(error.__traceback__))
-            )
-            return _End(
-                "failed", Failure("steps", f"{type(error).__name__}: {error}", lines, steps)
-            )
-        finally:
-            sys.settrace(None)
-        return _End("done")
-
-    end: _End = greenlet.greenlet(run).switch()
-    if way.surprise is not None and end.how in ("done", "cut"):
-        text = f"{type(way.surprise).__name__}: {way.surprise}"
-        return _End("failed", Failure("steps", text, (), tuple(way.log)))
-    if end.how in ("done", "cut"):
-        answer = way.knowledge.consistent()
-        if answer == z3.unsat:
-            return _End("impossible")
-        if answer == z3.unknown:
-            text = "no state was found in which this way can be gone"
-            return _End(end.how, Failure("ways", text, (), tuple(way.log), undecided=True))
-    return end
+    way = Way(knowledge(), traced, expected, first_failure)
+    if way.copy():
+        way.go(body)
+    way.found.seconds = time.perf_counter() - start
+    return way.found

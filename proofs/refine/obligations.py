@@ -138,8 +138,6 @@ def verdict(call: Call, kind: str, found: Exploration) -> tuple[str, str]:
         return ("unknown" if first.undecided else "refuted"), detail
     if found.failures:
         return "unknown", f"{found.failures[0].kind} are not proved, and all behind that is open"
-    if found.unfinished:
-        return "unknown", f"{found.unfinished} ways were not gone"
     if kind == "ways" and not found.ways:
         return "refuted", "there is no way at all"
     if kind == "lines":
