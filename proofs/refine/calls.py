@@ -284,6 +284,7 @@ def _batch_claims(scene: Scene, count: Any, where: str, local: Mapping[str, Any]
         all_of_them = [handed == count, handed == number_of(local["handed_over"])]
         return claims + all_of_them + _slot_remembered(scene, where, local)
     place = scene.places[0][2]
+    claims.append(beside.own("threads.more") == count - 1 - handed)
     if where == "a turn of a loop":
         begin, before = number_of(local["begin"]), number_of(local["before"])
         number = scene.number.term

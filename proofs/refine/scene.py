@@ -638,7 +638,7 @@ class Scene:
         self.cut(
             where,
             loose=[number, *ends],
-            loose_own=("threads.handed",),
+            loose_own=("threads.handed", "threads.more"),
             excused=lambda: self.excused(where, self._local()),
         )
 
@@ -664,8 +664,8 @@ class Scene:
         return {name: value for frame in reversed(frames) for name, value in frame.f_locals.items()}
 
     def _loosened(self, term: Any) -> Any:
-        if term.operation != "constant":
-            return term
+        if not self._fixed().issuperset(variables(term)):
+            return term  # it may be anything already, and stays the same as others
         sort = Sort.BOOL if isinstance(term, Bool) else Sort.NUMBER
         return symbol(f"known#{self.way.number()}", sort)
 
