@@ -650,8 +650,8 @@ _CODE: Final = (
     Assumption(
         "code-ways",
         "code",
-        "CPython runs the lines as they are written; to run them again with the same decisions is "
-        "to go the same way; and what is known where a way is cut is all that its rest depends on.",
+        "CPython runs the lines as they are written; a copy of a process goes on as it would have "
+        "itself; and what is known where a way is cut is all that its rest depends on.",
         "proof of the lines",
         ("engine/refine/explorer.py", "proofs/refine/scene.py"),
     ),

@@ -364,6 +364,7 @@ CALLS: Final[Mapping[str, Call]] = {
     for call in (
         Call("peek", "a look at the next packet", ANYBODY, _peek),
         Call("receive_view", "a packet is taken, and its slot given back", ANYBODY, _receive_view),
+        Call("send", "a batch of any length is sent", ANYBODY, _send),
         Call("change_filter", "a filter is added or removed", ANYBODY, _change_filter),
         Call(
             "reclaim_commands",
@@ -379,7 +380,6 @@ STARTED: Final[Mapping[str, Call]] = {
     call.name: call
     for call in (
         Call("receive_packets", "packets are received, any number", ANYBODY, _receive_packets),
-        Call("send", "a batch of any length is sent", ANYBODY, _send),
     )
 }
 """Those of which not all ways were gone yet: they refute faults, and prove nothing."""

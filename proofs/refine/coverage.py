@@ -21,7 +21,7 @@ MODULES: Final[tuple[types.ModuleType, ...]] = (impl.ring, impl.controller)
 RAISED: Final = "only an access that raises gets there, as one of a card that is gone may"
 KERNEL: Final = "the kernel in C, which is compared and not proved"
 LIFE: Final = "open, close and reset, which are compared and not proved"
-OPEN: Final = "receiving copies and sending, of which not all ways were gone yet"
+OPEN: Final = "receiving copies, of which not all ways were gone yet"
 EVENTS: Final = "the part of serve_events that is compared and not proved"
 BEFORE: Final = "what is done before a call begins, and touches nothing that is shared"
 ABSTRACT: Final = "it only says what the classes below it have"
@@ -42,12 +42,16 @@ RUN_BY: Final[Mapping[str, tuple[str, ...]]] = {
         *("ReceiveRing.borrow", "ReceiveRing.refill", "ReceiveRing.repost"),
         "ReceiveRing._hand_over",
     ),
-    "change_filter": (
-        *("Controller.change_filter", "Controller.command", "Controller.submit"),
-        *("Controller._announce", "Controller._wait_for_turn", "Controller._wait_for_completion"),
+    "send": (
+        *("Controller.send", "Controller.submit", "Controller._announce"),
+        *("Controller._wait_for_turn", "Controller._wait_for_completion"),
         *("Controller.free_slots", "Controller.show_writable", "RequestRing.room"),
-        *("RequestRing.next_slot", "RequestRing.last_slot", "RequestRing.produce"),
-        *("RequestRing.hand_over", "RequestRing.ring_doorbell", "RequestRing.abandon"),
+        *("RequestRing.last_slot", "RequestRing.produce", "RequestRing.hand_over"),
+        *("RequestRing.ring_doorbell", "RequestRing.abandon"),
+        *("TransmitRing.produce", "TransmitRing.ring_doorbell", "TransmitRing.fill_in"),
+    ),
+    "change_filter": (
+        *("Controller.change_filter", "Controller.command", "RequestRing.next_slot"),
         "CommandRing.fill_in",
     ),
     "reclaim_commands": (
@@ -81,8 +85,7 @@ ELSEWHERE: Final[Mapping[str, str]] = {
             *("Controller.receive_packets", "Controller._show_that_none_waits"),
             *("Controller._show_that_another_waits", "Controller._unset_readable"),
             *("Controller._next_call", "Controller._give_back_again", "ReceiveRing.receive"),
-            *("ReceiveRing._receive", "ReceiveRing.copy", "Controller.send"),
-            *("TransmitRing.produce", "TransmitRing.ring_doorbell", "TransmitRing.fill_in"),
+            *("ReceiveRing._receive", "ReceiveRing.copy"),
         ),
         OPEN,
     ),
@@ -122,14 +125,20 @@ _EXCUSED: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
         ('self._surely("a receive slot", refill)', "raise problem"),
     ),
     (
-        "Controller.submit",
-        OPEN,
-        ("unannounced = False", "self._announce(ring)", "if not handed_over:", "raise"),
+        "TransmitRing.produce",
+        KERNEL,
+        (
+            "known = batch.over(self._datapath.kernel)"
+            " if isinstance(batch, PacketBatch) else batch",
+            "done = self._kernel.produce(known, begin, self.room, self.produced)",
+            *("self.produced += done", "if begin + done == len(batch):"),
+            "self._waiting[self.last_slot] = request",
+        ),
     ),
     (
-        "Controller._wait_for_turn",
-        OPEN,
-        ('raise WouldBlockError(f"all {ring.slots} transmit slots are in use or spoken for")',),
+        "TransmitRing.ring_doorbell",
+        KERNEL,
+        ("self._kernel.doorbell(self._first_bell + self.last_slot)",),
     ),
     ("attempted", RAISED, ("except BaseException as error:", "return error")),
     ("ReceiveRing.packet_ready", DETACHED, ("return False",)),

@@ -452,6 +452,7 @@ class Scene:
             values["rx.waiters.head"] == values["rx.waiters.next"],
             values["driver.life"] == Life.OPEN,
             ~values["driver.failed"],
+            values["rx.ready"],
         ]
 
     def released(self) -> None:
@@ -585,7 +586,9 @@ class Scene:
         own = {name: self.beside.own(name) for name in sorted(self.setting.free.own)}
         for name in ("threads.zero", *loose_own):
             own[name] = self._loosened(own[name])
-        for cell in loose:
+        # What the number of a loop's turn is tells no turn from another.
+        counters = [cell for cell in cells if cell is self.number]
+        for cell in (*loose, *counters):
             cell.term = self._loosened(cell.term)
         cells = list({id(cell): cell for cell in (*cells, *loose)}.values())
         terms = [
@@ -628,7 +631,7 @@ class Scene:
 
     def turn(self, number: Integer, loop: Any, where: str) -> None:
         """A turn of a loop begins, of any number."""
-        self.loop, self.number = loop, number
+        self.loop = loop
         if self.beside.pc() == Label.WRITE_ENTER:
             self.beside.fire("enter_write")
         if self.beside.pc() == Label.TX_DOORBELL:

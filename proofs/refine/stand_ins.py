@@ -244,7 +244,7 @@ class Range:
         if scene.unrolled and following.operation == "constant":
             self._now = Integer(scene.way, following)
             return following.value
-        self._now = Integer(scene.way, following)
+        scene.number = self._now = Integer(scene.way, following)
         if scene.cuts_turns:
             scene.turn(self._now, self, "a turn of a loop")
         return self._now
