@@ -119,7 +119,8 @@ def main(names: Sequence[str]) -> int:
             continue
         first = found.failures[0]
         print(
-            f"{name}: {REACHED[name]}, {found.ways} ways, {found.seconds:.1f} s\n    {first.message}",
+            f"{name}: {REACHED[name]}, {found.ways} ways, {found.seconds:.1f} s\n"
+            f"    {first.message}",
             flush=True,
         )
         for line in first.lines[:3]:
