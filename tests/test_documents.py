@@ -17,6 +17,7 @@ from model.system import specification
 from proofs import check
 from proofs.assumptions import ASSUMPTIONS
 from proofs.refine.calls import CALLS
+from proofs.refine.obligations import MEANINGS
 from properties.card_faults import CARD_FAULTS
 from properties.faults import FAULTS
 from tests.test_imports import PROJECT
@@ -73,14 +74,16 @@ def sources():
 
 @cache
 def words():
-    """Every name that occurs in the project's source, in its options and in its Makefile."""
+    """Every name in the project's source, its options and its Makefile; properties of the lines."""
     files = [*modules(), ROOT / "Makefile", ROOT / "pyproject.toml"]
     source = "\n".join(
         path.read_text(encoding="utf-8") for path in files if path.parent.name != "docs"
     )
-    return set(re.findall(r"[A-Za-z_][\w]*", source)) | set(
-        re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)+", source)
-    )
+    return {
+        *re.findall(r"[A-Za-z_][\w]*", source),
+        *re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)+", source),
+        *MEANINGS,
+    }
 
 
 @cache
