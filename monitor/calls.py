@@ -80,9 +80,11 @@ class Calls:
             SpecificationError: Something was wrong, before or in this call.
         """
         observer = self.observer
-        if not closes:
-            self._refuse()
         with observer.mutex:
+            # What begins when something was wrong already is nobody's call, and could not be told
+            # to get up. So nothing may be found in between.
+            if not closes:
+                self._refuse()
             sizes = tuple(packet.size for packet in packets)
             heedless = rule in {"begin_open", "begin_close"}
             thread = observer.callers.begins(sizes, rule, *parameters, heedless=heedless)

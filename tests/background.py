@@ -3,7 +3,7 @@
 import threading
 import time
 
-PATIENCE = 120
+PATIENCE = 30
 """Seconds within which whatever can end has ended, however busy the machine is."""
 
 

@@ -27,6 +27,7 @@ from properties import replay
 from properties.card_faults import CARD_FAULTS
 from properties.faults import FAULTS
 from properties.monitored import SETTINGS, play
+from tests.background import Background, until
 
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = 0x0BAD_F00D
@@ -324,6 +325,27 @@ def test_the_card_is_stopped_all_the_same_and_can_be_opened_again(laboratory, at
     with DuctDriver.open("emulated:", attachments=attachments) as unwatched:
         unwatched.send(ECHO.address, b"hello")
         assert unwatched.receive(timeout=30).payload == b"hello"
+
+
+def test_a_call_that_begins_as_it_is_seen_does_not_sleep_on(laboratory):
+    """It has been woken for good already, before it sleeps: so it must not begin."""
+    monitors = []
+
+    def watching(settings, monitoring):
+        monitors.append(watch.watch(settings, monitoring))
+        return monitors[-1]
+
+    attachments = Attachments(lambda: {"emulated": laboratory.open}, lambda: watching)
+    duct = DuctDriver.open("emulated:", monitor=True, attachments=attachments)
+    (observer,) = (monitor.observer for monitor in monitors)
+    with observer.mutex:
+        reader = Background(duct.receive)
+        until(lambda: sys._current_frames()[reader.thread.ident].f_code.co_name == "begun")
+        observer.verdict.failed(Deviation("something is wrong"))
+    error = reader.join().error
+    assert isinstance(error, SpecificationError)
+    assert "something is wrong" in error.strerror
+    duct.close()
 
 
 def test_an_open_in_which_it_is_seen_leaves_nothing_open(laboratory, attachments):
