@@ -8,7 +8,9 @@ proof itself, each of which must be noticed. `python -m proofs.check --code` pro
 import functools
 import os
 import signal
+import time
 from collections import deque
+from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
@@ -41,6 +43,7 @@ from proofs.refine.driver import load
 from proofs.refine.obligations import KINDS, verdict
 from proofs.refine.relation import RELATION
 from proofs.refine.setting import setting, without_lock
+from tests.background import PATIENCE, until
 
 N = symbol("n", Sort.NUMBER)
 
@@ -185,6 +188,34 @@ def test_a_process_that_is_killed_is_a_failure():
     (failure,) = gone(body).failures
     assert failure.undecided
     assert "the process that went another way ended with wait status 9" in failure.message
+
+
+def test_who_goes_other_ways_ends_with_whom_it_would_tell(tmp_path):
+    """A proof that is killed leaves nothing behind that computes on."""
+    told = tmp_path / "who"
+
+    def body(way):
+        if way.decide(N == 1):
+            told.write_text(f"{os.getpid()} ")
+            time.sleep(PATIENCE)
+
+    process = os.fork()
+    if process == 0:
+        gone(body)
+        os._exit(0)
+    until(lambda: told.exists() and told.read_text().endswith(" "))
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    until(lambda: not runs(int(told.read_text())))
+
+
+def runs(process):
+    """Whether a process is there, and has not ended."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"
 
 
 def test_the_first_failure_can_be_the_last_thing_that_is_done():

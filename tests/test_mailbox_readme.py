@@ -26,7 +26,9 @@ SHOWS_A_FINDING = ("--fault", "--without", LEFT_OUT)
 def compared(line):
     """A line but for the time that something took, and for answers that an earlier run has left."""
     timed = re.sub(r" +\d+\.\d s", " T s", line.rstrip())
-    return re.sub(r"; [\d,]+ answers? kept from earlier runs.*?\.$", ".", timed)
+    kept = r"[\d,]+ answers? kept from earlier runs"
+    replayed = r"[\d,]+ faults? shown by a run replayed"
+    return re.sub(rf"; {kept}(, {replayed})?", "", timed)
 
 
 def is_shortened(shown, printed):

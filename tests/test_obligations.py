@@ -141,5 +141,12 @@ def test_a_false_claim_is_refuted_by_both_solvers(case: FaultCase) -> None:
     assert all(said["z3"].values())
 
 
+@pytest.mark.parametrize("solver", ["z3", "cvc5"])
+def test_both_solvers_refute_a_false_claim_about_the_card_and_name_it(solver: str) -> None:
+    known = Catalogue(THEORY, changed("cmd.speculate_status", "acquire: owner before status"))
+    verdict = asked(known, "step/cmd.speculate_status", solver)
+    assert (verdict.result, verdict.detail) == ("refuted", "cmd.speculated-status")
+
+
 def asked(known: Catalogue, name: str, solver: str) -> Verdict:
     return discharge(known, Obligation(name, "", "safety", "integer", ""), solver=solver)

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.executor import Executor, run_to_rest
-from engine.itf import from_itf, to_itf, write_itf
+from engine.itf import from_itf, itf_text, to_itf, write_itf
 from engine.ladder import Page, ladder, text
 from engine.record import record
 from engine.rules import Party
@@ -253,6 +253,13 @@ def test_itf_holds_every_state() -> None:
         for values in trace.states()
     ]
     assert from_itf(data) == expected
+
+
+def test_the_text_of_an_itf_file_says_what_itf_holds_a_line_a_state() -> None:
+    trace = sending()
+    text = itf_text(trace, PHRASES.named)
+    assert json.loads(text) == to_itf(trace, PHRASES.named)
+    assert len(text.splitlines()) == len(trace.steps) + 3
 
 
 def _by_name(name: str, value: Any) -> Any:
