@@ -16,7 +16,7 @@ from typing import Any
 
 import itf_py
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.executor import Executor, run_to_rest
@@ -119,6 +119,7 @@ def test_a_cycle_and_a_verdict_are_shown() -> None:
 
 
 @given(st.integers(0, 2**32))
+@example(547)  # a card that reads an old word of a buffer
 @settings(max_examples=10)
 def test_the_ladder_is_never_too_wide_and_cuts_no_phrase(seed: int) -> None:
     run = executor()
