@@ -125,6 +125,16 @@ def test_the_exported_text_is_what_the_solvers_decide(solver: str, arithmetic: s
     assert ask(solver, script(Catalogue.of(THEORY), item)) is Answer.UNSATISFIABLE
 
 
+TEXTS = {name: entry.text for name, entry in Catalogue.of(THEORY).entries.items() if entry.text}
+
+
+@pytest.mark.parametrize("solver", ["z3", "cvc5"])
+@pytest.mark.parametrize("name", TEXTS)
+def test_both_solvers_prove_what_is_written_as_text(name: str, solver: str) -> None:
+    """Each reads the logic that the text names in its own way."""
+    assert ask(solver, TEXTS[name]) is Answer.UNSATISFIABLE
+
+
 @pytest.mark.parametrize("case", MAILBOX.cases()[:3], ids=lambda case: case.fault.id)
 def test_a_false_claim_is_refuted_by_both_solvers(case: FaultCase) -> None:
     known = Catalogue(MAILBOX, case.change(MAILBOX.specification()))

@@ -187,7 +187,11 @@ def _receive_packets(way: Way, code: Code) -> None:
 
     def claims(where: str, local: Mapping[str, Any]) -> list[Bool]:
         number = local.get("number")
-        more = [] if number is None else [number_of(number) <= most]
+        more = []
+        if number is not None:
+            # Another call of the turn begins only if a packet is still wanted.
+            again = scene.beside.pc() not in OWN_SLOT
+            more = [number_of(number) < most if again else number_of(number) <= most]
         return more + _slot_remembered(scene, where, local) + scene.known_alone(local)
 
     scene.begins, scene.loop_claims = begins, claims

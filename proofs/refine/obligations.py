@@ -54,7 +54,7 @@ MEANINGS: Final = {
 }
 """What is proved of the lines, by property."""
 LOW_BITS: Final = """\
-(set-logic QF_BV)
+(set-logic QF_UFBV)
 (declare-const x (_ BitVec 64))
 (declare-const n (_ BitVec 64))
 (define-fun low ((y (_ BitVec 64))) (_ BitVec 64) (bvand y (bvsub n (_ bv1 64))))
