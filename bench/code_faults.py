@@ -17,7 +17,7 @@ from typing import Final
 
 import impl
 from engine.refine.explorer import Exploration
-from proofs.refine.calls import CALLS, STARTED, prove
+from proofs.refine.calls import CALLS, prove
 from proofs.refine.driver import MODULES, load
 from properties.faults import FAULTS, DriverFault, fault
 
@@ -55,10 +55,12 @@ _BY_CALL: Final = {
         "result-of-another shared-result stale-command-index result-not-looked-at "
         "no-barrier-cmd-fields no-barrier-cmd-doorbell"
     ),
-    "reclaim_commands": (
+    "serve_events": (
         "wake-before-advance consumer-runs-ahead flags-after-scan one-per-interrupt "
         "reclaim-starves events-not-read no-barrier-cmd-result no-barrier-cmd-events "
-        "completion-not-woken consumer-stays reclaims-nothing"
+        "completion-not-woken consumer-stays reclaims-nothing rxcomp-only readable-at-every-event "
+        "no-barrier-tx-events no-barrier-rx-events drain-not-woken free-slot-not-shown "
+        "retired-not-asked sent-unseen sent-beyond-outstanding"
     ),
     "serve_fatal": (
         "pollers-not-told failure-wakes-nobody failure-not-noted failure-taken-for-granted"
@@ -72,12 +74,6 @@ NOT_REACHED: Final = {
          "owner-before-pointer"),
         "it is in lines that only open, close and reset run",
     ),
-    **dict.fromkeys(
-        ("rxcomp-only", "readable-at-every-event", "no-barrier-tx-events", "no-barrier-rx-events",
-         "drain-not-woken", "free-slot-not-shown", "retired-not-asked", "sent-unseen",
-         "sent-beyond-outstanding"),
-        "it is in the part of `serve_events` that is not proved",
-    ),
     **dict.fromkeys(("lengths-not-restored", "pages-overlap"), "it is in the bytes of a slot"),
 }  # fmt: skip
 """Faults of the three files that the proof does not reach, and why."""
@@ -85,8 +81,7 @@ NOT_REACHED: Final = {
 
 def explored(name: str) -> Exploration:
     """The call in which a fault shows, with the fault, up to the first thing that is not proved."""
-    call = {**CALLS, **STARTED}[REACHED[name]]
-    return prove(call, load(changed(fault(name))), first_failure=True)
+    return prove(CALLS[REACHED[name]], load(changed(fault(name))), first_failure=True)
 
 
 def changed(found: DriverFault) -> dict[str, str]:

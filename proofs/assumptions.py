@@ -626,7 +626,8 @@ _CODE: Final = (
     Assumption(
         "code-barriers",
         "code",
-        "The machine's barriers do what impl/memory.py says. Of each word only the next load is "
+        "The machine's barriers do what impl/memory.py says; that this is enough is proved "
+        "(code/machine/...). Of each word only the next load is "
         "satisfied early, and not before the load of that word which precedes it.",
         "impl/memory.py",
         ("proofs/refine/orders.py",),

@@ -288,6 +288,7 @@ class Beside:
         before = self.values
         self.change({key: self.now(term, **parameters) for key, term in step.updates.items()})
         self.fired.add(name)
+        self.way.goes_on()
         self.way.log.append(f"    {name}")
         self.after_step(name, before)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import hashlib
 import os
 import pickle
 import signal
@@ -71,6 +72,8 @@ class Exploration:
         lines: The lines of code that some way has run, by file.
         seconds: How long it took.
         asked: Seconds that obligations took, by kind.
+        idle: From which cut to which some way goes without a step (`Way.goes_on`); the beginning
+            is no cut.
     """
 
     ways: int = 0
@@ -82,6 +85,7 @@ class Exploration:
     lines: dict[str, set[int]] = attrs.field(factory=dict)
     seconds: float = 0.0
     asked: dict[str, float] = attrs.field(factory=dict)
+    idle: set[tuple[str, str]] = attrs.field(factory=set)
 
     @property
     def proved(self) -> bool:
@@ -101,6 +105,18 @@ class Exploration:
             self.asked[kind] = self.asked.get(kind, 0.0) + spent
         for name, lines in other.lines.items():
             self.lines.setdefault(name, set()).update(lines)
+        self.idle |= other.idle
+
+    def idle_for_ever(self) -> str:
+        """A cut that is come to again and again without a step; "" if there is none."""
+        left = {place: {to for start, to in self.idle if start == place} for place, _ in self.idle}
+        while left:
+            ended = [place for place, then in left.items() if not then & left.keys()]
+            if not ended:
+                return min(left)
+            for place in ended:
+                del left[place]
+        return ""
 
 
 class Way:
@@ -124,7 +140,8 @@ class Way:
         self.found = Exploration()
         self._lines: dict[str, set[int]] = {}
         self._surprise: BaseException | None = None
-        self._seen: set[Hashable] = set()
+        self._seen: set[str] = set()
+        self._idle_since = ""
         self._serial = 0
         self._traced = traced
         self._expected = expected
@@ -227,12 +244,24 @@ class Way:
         failure = Failure(kind, message, tuple(self.where()), tuple(self.log), undecided)
         self.end("failed", failure)
 
-    def cut(self, key: Hashable) -> None:
-        """Whoever comes to a place after another has ends there."""
-        said = repr(key)  # what it is made of may be another object in a copy
+    def cut(self, where: str, key: Hashable) -> None:
+        """Whoever comes to a place after another has ends there.
+
+        Args:
+            where: What the place is called.
+            key: What tells it from others; what that is made of may be another object in a copy.
+        """
+        said = f"{where}, {hashlib.sha256(repr(key).encode()).hexdigest()}"
+        if self._idle_since:
+            self.found.idle.add((self._idle_since, said))
+        self._idle_since = said
         if said in self._seen:
             self.end("cut")
         self._seen.add(said)
+
+    def goes_on(self) -> None:
+        """Something is done that cannot be done for ever, or is argued about elsewhere."""
+        self._idle_since = ""
 
     # How it ends
 
@@ -393,5 +422,9 @@ def explore(
     way = Way(knowledge(), traced, expected, first_failure)
     if way.copy():
         way.go(body)
+    place = way.found.idle_for_ever().rpartition(", ")[0]
+    if place:
+        text = f"the lines come to {place} again and again, and do nothing in between"
+        way.found.failures.append(Failure("progress", text, (), ()))
     way.found.seconds = time.perf_counter() - start
     return way.found

@@ -32,6 +32,7 @@ __all__ = [
     "NotModelledError",
     "Run",
     "Truth",
+    "greatest",
     "least",
     "low",
     "number_of",
@@ -175,13 +176,19 @@ class Address:
     __radd__ = __add__
 
 
-def least(one: Any, *others: Any) -> Any:
+def least(one: Any, other: Any) -> Any:
     """What `min` is on numbers that are not known."""
-    for other in others:
-        if isinstance(one, Integer) or isinstance(other, Integer):
-            run = one.run if isinstance(one, Integer) else other.run
-            a, b = number_of(one), number_of(other)
-            one = Integer(run, If(a < b, a, b))
-        else:
-            one = min(one, other)
-    return one
+    return _chosen(min, one, other, number_of(one) < number_of(other))
+
+
+def greatest(one: Any, other: Any) -> Any:
+    """What `max` is on numbers that are not known."""
+    return _chosen(max, one, other, number_of(other) < number_of(one))
+
+
+def _chosen(real: Any, one: Any, other: Any, first: Bool) -> Any:
+    """One of two numbers: the first if a condition holds."""
+    if not isinstance(one, Integer) and not isinstance(other, Integer):
+        return real(one, other)
+    run = one.run if isinstance(one, Integer) else other.run
+    return Integer(run, If(first, number_of(one), number_of(other)))

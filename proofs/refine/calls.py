@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import attrs
 
@@ -36,7 +36,7 @@ from proofs.refine.scene import Scene, seeds
 from proofs.refine.setting import FIRST, setting
 from proofs.refine.stand_ins import Batch, Bytes
 
-__all__ = ["CALLS", "STARTED", "Call", "prove"]
+__all__ = ["CALLS", "Call", "prove"]
 
 ANYBODY: Final[Any] = symbol("T", Sort.NUMBER)
 """A user's thread."""
@@ -322,45 +322,37 @@ def _serve_fatal(way: Way, code: Code) -> None:
     scene.begin(Label.FATAL_IDLE)
     scene.begins = lambda: scene.beside.fire("fatal_interrupt", assumed=True)
     driver.controller._serve(FATAL_THREAD, driver.controller.serve_fatal)
-    if scene.locked:
-        way.fail(ENDS, "the interrupt is served, and the lock is kept")
-    at = Label(scene.beside.pc())
-    right = TRUE if at is Label.FATAL_IDLE else ~TRUE
-    way.prove(ENDS, right, f"the interrupt is served, and the specification is at {at.name}")
+    _served(scene, Label.FATAL_IDLE)
 
 
-def _reclaim_commands(way: Way, code: Code) -> None:
-    """`serve_events` up to where it turns to the transmit ring."""
+def _serve_events(way: Way, code: Code) -> None:
     scene = Scene(way, constant(EVENT_THREAD))
     driver = Driver(code, way, scene)
     scene.begin(Label.EVENT_IDLE)
     scene.begins = lambda: scene.beside.fire("event_interrupt", assumed=True)
     scene.excused = _while_scanning
     controller = driver.controller
-    looks = [("load", f"tx.owner {name}") for name in ("HOST", "DEVICE")]
-
-    def rest(_: Any) -> NoReturn:
-        scene.beside.approach(*looks)
-        scene.check_relation({"driver.writable": TRUE})
-        at = Label(scene.beside.pc())
-        right = TRUE if at is Label.TX_SCAN else ~TRUE
-        way.prove(
-            ENDS, right, f"the commands are taken back, and the specification is at {at.name}"
-        )
-        way.end("done")
-
-    type(controller.transmit).reclaim_all = rest
     controller._serve(EVENT_THREAD, controller.serve_events)
-    way.fail(ENDS, "the interrupt is served without a look at the transmit ring")
+    _served(scene, Label.EVENT_IDLE)
+
+
+def _served(scene: Scene, idle: Label) -> None:
+    """An interrupt was served, and the handler waits for the next one."""
+    if scene.locked:
+        scene.way.fail(ENDS, "the interrupt is served, and the lock is kept")
+    at = Label(scene.beside.pc())
+    said = f"the interrupt is served, and the specification is at {at.name}"
+    scene.way.prove(ENDS, TRUE if at is idle else ~TRUE, said)
 
 
 def _while_scanning(where: str, local: Mapping[str, Any]) -> Mapping[str, Bool]:
     """What need not hold while slots are taken back: who waits for them is woken afterwards."""
-    if where != "a look" or "before" not in local:
-        return {}
-    name, queue = local["self"].ring_name, local["queue"].name
-    taken = kept(f"{name}.consumed") != number_of(local["before"])
-    return {"driver.writable": TRUE, f"driver.woken.{queue}": taken}
+    if where == "a look" and "before" in local:
+        consumed = kept("cmd.consumed")
+        taken = {"driver.woken.COMMANDS": consumed != number_of(local["before"])}
+    else:
+        taken = {"driver.woken.SENDERS": kept("tx.scanned") != kept("tx.consumed")}
+    return {"driver.writable": TRUE, **taken}
 
 
 CALLS: Final[Mapping[str, Call]] = {
@@ -368,22 +360,11 @@ CALLS: Final[Mapping[str, Call]] = {
     for call in (
         Call("peek", "a look at the next packet", ANYBODY, _peek),
         Call("receive_view", "a packet is taken, and its slot given back", ANYBODY, _receive_view),
+        Call("receive_packets", "packets are received, any number", ANYBODY, _receive_packets),
         Call("send", "a batch of any length is sent", ANYBODY, _send),
         Call("change_filter", "a filter is added or removed", ANYBODY, _change_filter),
-        Call(
-            "reclaim_commands",
-            "vector 0 is served, as far as commands are taken back",
-            constant(EVENT_THREAD),
-            _reclaim_commands,
-        ),
+        Call("serve_events", "vector 0 is served", constant(EVENT_THREAD), _serve_events),
         Call("serve_fatal", "vector 1 is served", constant(FATAL_THREAD), _serve_fatal),
     )
 }
 """Those that are proved."""
-STARTED: Final[Mapping[str, Call]] = {
-    call.name: call
-    for call in (
-        Call("receive_packets", "packets are received, any number", ANYBODY, _receive_packets),
-    )
-}
-"""Those of which not all ways were gone yet: they refute faults, and prove nothing."""

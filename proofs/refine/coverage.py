@@ -21,8 +21,6 @@ MODULES: Final[tuple[types.ModuleType, ...]] = (impl.ring, impl.controller)
 RAISED: Final = "only an access that raises gets there, as one of a card that is gone may"
 KERNEL: Final = "the kernel in C, which is compared and not proved"
 LIFE: Final = "open, close and reset, which are compared and not proved"
-OPEN: Final = "receiving copies, of which not all ways were gone yet"
-EVENTS: Final = "the part of serve_events that is compared and not proved"
 BEFORE: Final = "what is done before a call begins, and touches nothing that is shared"
 ABSTRACT: Final = "it only says what the classes below it have"
 UNUSED: Final = "`bounds` shows that nothing gets there"
@@ -42,6 +40,12 @@ RUN_BY: Final[Mapping[str, tuple[str, ...]]] = {
         *("ReceiveRing.borrow", "ReceiveRing.refill", "ReceiveRing.repost"),
         "ReceiveRing._hand_over",
     ),
+    "receive_packets": (
+        *("Controller.receive_packets", "Controller._show_that_none_waits"),
+        *("Controller._show_that_another_waits", "Controller._unset_readable"),
+        *("Controller._next_call", "Controller._give_back_again", "ReceiveRing.receive"),
+        *("ReceiveRing._receive", "ReceiveRing.copy"),
+    ),
     "send": (
         *("Controller.send", "Controller.submit", "Controller._announce"),
         *("Controller._wait_for_turn", "Controller._wait_for_completion"),
@@ -54,7 +58,8 @@ RUN_BY: Final[Mapping[str, tuple[str, ...]]] = {
         *("Controller.change_filter", "Controller.command", "RequestRing.next_slot"),
         "CommandRing.fill_in",
     ),
-    "reclaim_commands": (
+    "serve_events": (
+        *("Controller.serve_events", "TransmitRing.reclaim_all", "TransmitRing._returned"),
         *("RequestRing.has_completion", "RequestRing.reclaim_all", "RequestRing.reclaim"),
         "CommandRing._result",
     ),
@@ -76,18 +81,6 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     ),
     **dict.fromkeys(
         ("RequestRing.fill_in", "RequestRing._result", "TransmitRing._result"), ABSTRACT
-    ),
-    **dict.fromkeys(
-        ("TransmitRing.reclaim_all", "TransmitRing._returned", "Controller.serve_events"), EVENTS
-    ),
-    **dict.fromkeys(
-        (
-            *("Controller.receive_packets", "Controller._show_that_none_waits"),
-            *("Controller._show_that_another_waits", "Controller._unset_readable"),
-            *("Controller._next_call", "Controller._give_back_again", "ReceiveRing.receive"),
-            *("ReceiveRing._receive", "ReceiveRing.copy"),
-        ),
-        OPEN,
     ),
     "TransmitRing.checked": BEFORE,
     "ReceiveRing._bound_kernel": KERNEL,
@@ -139,6 +132,11 @@ _EXCUSED: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
         "TransmitRing.ring_doorbell",
         KERNEL,
         ("self._kernel.doorbell(self._first_bell + self.last_slot)",),
+    ),
+    (
+        "TransmitRing._returned",
+        KERNEL,
+        ("count: int = self._kernel.returned(first, end - first)", "return count"),
     ),
     ("attempted", RAISED, ("except BaseException as error:", "return error")),
     ("ReceiveRing.packet_ready", DETACHED, ("return False",)),

@@ -1,9 +1,9 @@
 """The driver's own classes over stand-ins: its function objects, and what they stand on.
 
 What is put in place of what the lines would find: the containers of `proofs.refine.stand_ins`, the
-machine of `proofs.refine.machine`, `len`, `range`, `min`, `int` and `bytes` where they meet numbers
-that are not known, and the packing of bytes, which stays outside of the proof. The kernel in C is
-never there: these are the lines in Python.
+machine of `proofs.refine.machine`, `len`, `range`, `enumerate`, `min`, `max`, `int` and `bytes`
+where they meet numbers that are not known, and the packing of bytes, which stays outside of the
+proof. The kernel in C is never there: these are the lines in Python.
 """
 
 from __future__ import annotations
@@ -19,13 +19,23 @@ import attrs
 
 import impl
 from engine.refine.explorer import Way
-from engine.refine.values import Integer, Truth, least
+from engine.refine.values import Integer, Truth, greatest, least
 from engine.terms import Number, ring_size
 from impl.memory import Purpose
 from model.layout import Ring
 from proofs.refine.machine import Card, Memory, Threads
 from proofs.refine.scene import Scene
-from proofs.refine.stand_ins import Bytes, Flags, Line, Numbers, Range, Same, Waiting, length_of
+from proofs.refine.stand_ins import (
+    Bytes,
+    Flags,
+    Line,
+    Numbers,
+    Range,
+    Same,
+    Waiting,
+    length_of,
+    numbered,
+)
 
 __all__ = ["MODULES", "Code", "Driver", "is_driver", "load"]
 
@@ -72,6 +82,8 @@ def load(sources: Mapping[str, str] | None = None) -> Code:
     vars(made["ring"]).update(
         len=length_of,
         min=least,
+        max=greatest,
+        enumerate=numbered,
         int=lambda value: value if isinstance(value, Integer) else int(value),
         bytes=lambda value: value if isinstance(value, Bytes) else bytes(value),
         header_words=lambda data: (data.number, 0, 0),

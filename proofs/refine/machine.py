@@ -7,7 +7,7 @@ from typing import Any, Final
 import attrs
 
 from engine.refine.values import Address, Integer, number_of, truth_of
-from engine.terms import And, If, constant, one_of, ring_size
+from engine.terms import And, If, Sort, constant, one_of, ring_size, symbol
 from impl.interruption import Interruption
 from impl.memory import Purpose
 from impl.runtime import CancelledError, ExpiredError, WaitQueue
@@ -68,6 +68,18 @@ class Packet:
     middle: Any
     stored: Any
     words: set[str] = attrs.field(factory=set)
+
+
+@attrs.frozen(eq=False)
+class Bits:
+    """What a register says, of which nothing is relied on: any bits may be set."""
+
+    scene: Scene
+
+    def __and__(self, _: Any) -> Integer:
+        way = self.scene.way
+        bits: Any = symbol(f"bits#{way.number()}", Sort.NUMBER)
+        return Integer(way, bits)
 
 
 class Memory:
@@ -280,7 +292,7 @@ class Card:
         flags: Any = scene.beside.values["card.flags"]
         scene.step(seen)
         if register is not FLAGS:
-            return None  # nothing is made of it
+            return Bits(scene)
         if scene.way.decide(flags == Flags.ERROR):
             return ERROR_BITS
         return RST.mask if scene.way.decide(flags == Flags.RESETTING) else 0

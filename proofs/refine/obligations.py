@@ -2,6 +2,7 @@
 
 * `code/kept/RULE`: a step that needs no lock keeps what relates the driver to the specification.
 * `code/low/bits`: what is used of the low bits of a counter.
+* `code/machine/...`: what is used of barriers (`proofs.refine.barrier_machine`).
 * `code/CALL/KIND`: a function of the driver, in any call that there may be of it, run on symbolic
   values beside the specification. All kinds of a call come of one exploration. Where something is
   not proved the way ends, and nothing is said of what would come behind it: so one failure leaves
@@ -22,6 +23,7 @@ from engine.protocol import System
 from engine.question import INVARIANT, Circumstances, Entry
 from engine.refine.explorer import Exploration
 from engine.smt import Arithmetic
+from proofs.refine.barrier_machine import texts
 from proofs.refine.calls import CALLS, Call, prove
 from proofs.refine.coverage import RUN_BY, missing_lines
 from proofs.refine.driver import load
@@ -34,6 +36,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent.parent
 SOURCES: Final = ("engine", "impl", "judge", "model", "proofs")
 """What the answers depend on, besides solver and interpreter."""
 KEPT: Final = "code-kept"
+MACHINE: Final = "code-machine"
 KINDS: Final = {
     "steps": "each thing that the lines do is a step of the specification, of the right slot",
     "barriers": "each order that the specification relies on is provided by a barrier",
@@ -42,11 +45,13 @@ KINDS: Final = {
     "bounds": "nothing outside of memory and lists is touched, and nothing without the lock",
     "ends": "the call ends as the specification does, and says what it says",
     "ways": "all ways were gone, and each is one that there is",
+    "progress": "wherever the lines may come again and again they take steps, or a count goes on",
     "lines": "every line is run on some way, but for those that are named with a reason",
 }
 """What is proved of each function."""
 MEANINGS: Final = {
     KEPT: "Steps that need no lock keep what relates the driver's fields to the specification.",
+    MACHINE: "Where barriers do what they say, the orders are kept that the lines rely on.",
     **{
         f"code-{name}": f"These lines take only steps of the specification: {call.meaning}."
         for name, call in CALLS.items()
@@ -90,12 +95,17 @@ def lines(theory: Any, system: System) -> Iterable[Entry]:
         "code/low/bits", KEPT, "lemma", "the low bits of a counter walk around the ring", None,
         arithmetics=(Arithmetic.INTEGER,), text=LOW_BITS,
     )  # fmt: skip
+    for item in texts():
+        yield Entry(
+            f"code/machine/{item.name}", MACHINE, "lemma", item.meaning, None,
+            arithmetics=(Arithmetic.INTEGER,), text=item.text,
+        )  # fmt: skip
     for name, call in CALLS.items():
         for kind, meaning in KINDS.items():
             yield Entry(
                 f"code/{name}/{kind}", f"code-{name}", "code", f"{call.meaning}: {meaning}", None,
                 arithmetics=(Arithmetic.INTEGER,), together=f"code/{name}",
-                stands_on=(INVARIANT, KEPT), decide=functools.partial(_decide, call, kind),
+                stands_on=(INVARIANT, KEPT, MACHINE), decide=functools.partial(_decide, call, kind),
             )  # fmt: skip
 
 

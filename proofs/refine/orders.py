@@ -27,6 +27,7 @@ from engine.terms import (
     And,
     Array,
     Bool,
+    Implies,
     Number,
     Sort,
     Term,
@@ -179,21 +180,24 @@ class Orders:
 
     # Where all goes on from any state
 
-    def generalise(self) -> tuple[str, ...]:
+    def generalise(self) -> tuple[tuple[str, bool], ...]:
         """Forget what was before: anything may be out of order but what is shown not to be.
 
-        Returns the words of which no load can have been satisfied too early so far.
+        Returns the words of which no load can have been satisfied too early so far; and whether
+        that is so only where a load may be satisfied now.
         """
         way = self._scene.way
         good = []
         for word in SPECULATED:
-            place = self._scene.beside.now(_may_be_early(word)[1])
-            entries = self.windows[word.path]
-            fine = way.knows(And(*(allowed & (slot == place) for allowed, slot in entries)))
-            good += [word.path] * fine
+            allowed, place = map(self._scene.beside.now, _may_be_early(word))
+            fine = And(*(early & (slot == place) for early, slot in self.windows[word.path]))
+            if way.knows(fine):
+                good.append((word.path, False))
+            elif way.knows(Implies(allowed, fine)):
+                good.append((word.path, True))
         return tuple(good)
 
-    def begin_anew(self, good: tuple[str, ...]) -> None:
+    def begin_anew(self, good: tuple[tuple[str, bool], ...]) -> None:
         """Anything may be out of order, but for these words' loads."""
         serial = self._scene.way.number
 
@@ -202,12 +206,11 @@ class Orders:
 
         for marks in (self.unreleased, self.unposted, self.unread):
             marks.update({path: anywhere(path) for path in marks})
-        self.windows = {
-            path: []
-            if path in good
-            else [(FALSE, self._scene.beside.now(_may_be_early(BY_PATH[path])[1]))]
-            for path in self.windows
-        }
+        kinds = dict(good)
+        for path in self.windows:
+            allowed, place = map(self._scene.beside.now, _may_be_early(BY_PATH[path]))
+            now = [(allowed if path in kinds else FALSE, place)]
+            self.windows[path] = now if kinds.get(path, True) else []
 
 
 _EARLY: Final[dict[str, tuple[Bool, Number]]] = {}

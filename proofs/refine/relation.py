@@ -9,6 +9,9 @@ The driver's objects are these variables, `impl.` before their name:
 
 * of a request ring its counters, whom a slot's completion is told to (the thread that waits for the
   request in `_waiting`, or `NOBODY`), and whether it has memory;
+* while the handler takes transmit slots back, which the driver does in three steps and the
+  specification slot by slot: up to where it has `scanned` for slots that were returned, and up to
+  where it has `told` who waits. Elsewhere both are what was consumed;
 * of a queue of callers (a deque of places) the places from `head` to `next`, without those that
   left: the deque holds the others, in this order;
 * of the receive ring the packets taken and the slots held;
@@ -20,10 +23,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from engine.claims import Invariant, InvariantBook, slot_exists, within
+from engine.claims import Invariant, InvariantBook, apart, slot_exists, within
 from engine.refine.values import low
 from engine.rules import bind
 from engine.terms import (
+    FALSE,
     And,
     Bool,
     Iff,
@@ -35,6 +39,7 @@ from engine.terms import (
     ring_size,
     select,
     symbol,
+    wrap,
 )
 from model.ring_spec import COMMAND, RECEIVE, TRANSMIT, QueueOperations, RingOperations
 from model.state import NOBODY, Label, Life, Result, State
@@ -61,6 +66,8 @@ KEPT: Final[dict[str, Sort]] = {
             ("who", _COUNTS),
         )
     },
+    "impl.tx.scanned": _COUNT,
+    "impl.tx.told": _COUNT,
     "impl.rx.taken": _COUNT,
     "impl.rx.held": _FLAGS,
     "impl.life": _COUNT,
@@ -90,11 +97,20 @@ LINES: Final = InvariantBook(TRANSMIT, COMMAND, RECEIVE)
 BOOK: Final = InvariantBook()
 
 
+def untold(ops: RingOperations, k: Number) -> Bool:
+    """Slot k was found to be returned, and who waits for it was not told yet."""
+    if ops is COMMAND:
+        return FALSE
+    told, scanned = kept("tx.told"), kept("tx.scanned")
+    return And(told != scanned, wrap(k, low(told)) < scanned - told)
+
+
 @RINGS.for_each_ring("driver.counters")
 def counters(ops: RingOperations, s: State) -> Bool:
     """The driver counts from 0 at set-up, and masks the count; without memory nothing is out."""
     ring = ops.ring(s)
-    produced, consumed = kept(f"{ops.name}.produced"), kept(f"{ops.name}.consumed")
+    produced = kept(f"{ops.name}.produced")
+    consumed = kept(f"{ops.name}.{'scanned' if ops is TRANSMIT else 'consumed'}")
     return And(
         Iff(kept(f"{ops.name}.attached"), ring.live),
         Implies(~ring.live, (produced == 0) & (consumed == 0)),
@@ -111,14 +127,46 @@ def counters(ops: RingOperations, s: State) -> Bool:
     )
 
 
+@BOOK.invariant("tx.driver.untold")
+def untold_slots(s: State) -> Bool:
+    """The slots whose waiters were not told yet are those in front of the one that comes next."""
+    told, scanned = kept("tx.told"), kept("tx.scanned")
+    return Implies(
+        told != scanned,
+        And(
+            constant(0) <= kept("tx.consumed"),
+            kept("tx.consumed") <= told,
+            constant(0) <= scanned - told,
+            scanned - told <= ring_size(),
+            apart(low(scanned), low(told), scanned - told),
+            s.tx.live,
+        ),
+    )
+
+
+@BOOK.invariant("tx.driver.untold-waiter", "slot")
+def untold_waiter(s: State, k: Number) -> Bool:
+    """Who was not told yet still waits, and its request is completed."""
+    waiter = kept_at("tx.waiting", k)
+    return Implies(
+        slot_exists(k) & untold(TRANSMIT, k) & (waiter != NOBODY),
+        queued(TRANSMIT, s, waiter) & s.threads.completed[waiter],
+    )
+
+
 @RINGS.for_each_ring("driver.waiting", "slot")
 def waiting(ops: RingOperations, s: State, k: Number) -> Bool:
     """Who is told of a slot's completion is its waiter; without memory nobody is."""
     ring = ops.ring(s)
     told = kept_at(f"{ops.name}.waiting", k)
+    taken = untold(ops, k)
     return Implies(
         slot_exists(k),
-        And(Implies(ring.live, told == ring.waiter[k]), Implies(~ring.live, told == NOBODY)),
+        And(
+            Implies(ring.live & taken, ring.waiter[k] == NOBODY),
+            Implies(ring.live & ~taken, told == ring.waiter[k]),
+            Implies(~ring.live, told == NOBODY),
+        ),
     )
 
 
@@ -147,18 +195,15 @@ def told(ops: RingOperations, s: State, u: Number) -> Bool:
     """A caller's request says that it is done exactly if its completion was taken, and how."""
     threads = s.threads
     waits = queued(ops, s, u) & ~threads.nonblocking[u] & (threads.result[u] == Result.NONE)
+    done, completed = kept_at("done", u), threads.completed[u]
+    if ops is TRANSMIT:
+        slot = threads.slot[u]
+        later = untold(ops, slot) & slot_exists(slot) & (kept_at("tx.waiting", slot) == u)
+        return Implies(waits, And(Implies(done, completed), Implies(completed, done | later)))
     byte, status = kept_at("result", u), threads.status[u]
     refused = one_of(status, (Result.ENOSPC, Result.ENOENT))
-    return Implies(
-        waits,
-        And(
-            Iff(kept_at("done", u), threads.completed[u]),
-            Implies(
-                kept_at("done", u),
-                And(Iff(byte == 0, status == Result.OK), Iff(byte == 1, refused)),
-            ),
-        ),
-    )
+    said = And(Iff(byte == 0, status == Result.OK), Iff(byte == 1, refused))
+    return Implies(waits, And(Iff(done, completed), Implies(done, said)))
 
 
 @BOOK.invariant("driver.life")

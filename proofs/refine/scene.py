@@ -152,6 +152,7 @@ class Scene:
         self.packet_there = False
         self.unrolled = False
         self.cuts_turns = False
+        self.scanning = False
         self.calls = 0
         self.loop: Any = None
         self.number: Any = None
@@ -192,7 +193,11 @@ class Scene:
         for ring in ("tx", "cmd"):
             nobody: Array[Number] = Array(values[f"{ring}.waiter"])
             nobody.choose_fill(~values[f"{ring}.live"], NOBODY)
-            self.keeps[f"impl.{ring}.waiting"] = nobody.term
+            if ring == "cmd" or not self.scanning:
+                self.keeps[f"impl.{ring}.waiting"] = nobody.term
+        if not self.scanning:
+            for name in ("told", "scanned"):
+                self.keeps[f"impl.tx.{name}"] = self.keeps["impl.tx.consumed"]
         self.keeps["impl.life"] = values["driver.life"]
         self.keeps["impl.failed"] = values["driver.failed"]
         self.keeps["impl.inside"] = values["driver.inside"]
@@ -459,6 +464,8 @@ class Scene:
         """The lock is given up: what the driver keeps is related to the state."""
         if self.owed:
             self.way.fail("steps", "packets were handed over, and the doorbell is not rung")
+        if self.scanning:
+            self._end_scan()
         self.check_relation()
         self.locked = False
         self.orders.release()
@@ -603,11 +610,11 @@ class Scene:
             same = all(item in fixed for item in variables(term))
             names.setdefault(term, repr(term) if same else f"any {len(names)}")
         key = (
-            where, whole, code, tuple(names[term] for term in terms), good, self.owed,
+            whole, code, tuple(names[term] for term in terms), good, self.owed,
             self.request is not None, self.refilled is not None, self.locked, tuple(excused()),
-            self.calls > 1, self.alone, self.kept_lock, self.packet_there,
+            self.calls > 1, self.alone, self.kept_lock, self.packet_there, self.scanning,
         )  # fmt: skip
-        self.way.cut(key)
+        self.way.cut(where, key)
         self.way.knowledge.forget()
         self._firsts.clear()
         anew = {term: self._anew(term, name) for term, name in names.items()}
@@ -651,16 +658,76 @@ class Scene:
         Returns the slot, which may be any.
         """
         oldest = Integer(self.way, slot)
+        consumed, produced = f"{ring}.consumed", f"{ring}.produced"
 
         def claims(where: str, local: Mapping[str, Any]) -> list[Bool]:
-            produced, consumed = self.kept(f"{ring}.produced"), self.kept(f"{ring}.consumed")
-            before = [number_of(local["before"]) <= consumed] if "before" in local else []
-            return [oldest.term == low(consumed), consumed != produced, *before]
+            before = local["before"] if ring == "cmd" else local["first"]
+            number = self.kept(consumed) if ring == "cmd" else number_of(local["number"])
+            known: list[Bool] = [
+                oldest.term == low(number),
+                number != self.kept(produced),
+                number_of(before) <= number,
+            ]
+            if ring == "tx":
+                known += [
+                    number == self.kept("tx.scanned"),
+                    number_of(before) == self.kept("tx.told"),
+                    number_of(before) == self.kept(consumed),
+                    number_of(local["end"]) == self.kept(produced),
+                    self.kept(produced) - self.kept(consumed) <= ring_size(),
+                ]
+            return known
 
-        before, self.loop_claims = self.loop_claims, claims
-        self.cut("a look", loose=[oldest], excused=lambda: self.excused("a look", self._local()))
-        self.loop_claims = before
+        if ring == "tx":
+            self.scanning = True
+            self.keep("tx.scanned", number_of(self._local()["number"]))
+        self._cut_with(claims, "a look", [oldest])
         return oldest.term
+
+    def begin_telling(self, count: Integer) -> None:
+        """So many transmit slots were found to be returned, the specification has taken them back.
+
+        It goes on to where it looks for a packet, of which nothing is seen.
+        """
+        self.keep("tx.scanned", self.kept("tx.consumed") + count.term)
+        self.beside.approach(("load", "rx.owner HOST"), ("load", "rx.owner DEVICE"))
+
+    def tell_next(self, number: Integer, count: Integer, where: str) -> None:
+        """The turn of a slot of which somebody may have to be told: it may be any of them."""
+
+        def claims(where: str, local: Mapping[str, Any]) -> list[Bool]:
+            told, scanned = self.kept("tx.told"), self.kept("tx.scanned")
+            return [
+                number.term == told,
+                told < scanned,
+                scanned == self.kept("tx.consumed") + count.term,
+                count.term == number_of(local["count"]),
+            ]
+
+        self.way.goes_on()  # from the oldest up to the last that was returned
+        self._cut_with(claims, where, [number, count])
+
+    def _end_scan(self) -> None:
+        """All that was found to be returned was taken back, and who waited for it was told."""
+        told, scanned, consumed = (
+            self.kept(f"tx.{name}") for name in ("told", "scanned", "consumed")
+        )
+        said = "slots were found to be returned, and were not taken back, or nobody was told"
+        self.way.prove(RELATED, And(told == scanned, scanned == consumed), said)
+        self.keep("tx.told", consumed)
+        self.keep("tx.scanned", consumed)
+        self.scanning = False
+
+    def _cut_with(
+        self,
+        claims: Callable[[str, Mapping[str, Any]], Sequence[Bool]],
+        where: str,
+        loose: Sequence[Integer],
+    ) -> None:
+        """A cut of which this is claimed, and nothing else."""
+        before, self.loop_claims = self.loop_claims, claims
+        self.cut(where, loose=loose, excused=lambda: self.excused(where, self._local()))
+        self.loop_claims = before
 
     def _local(self) -> dict[str, Any]:
         frames = self.way.frames()

@@ -10,14 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from engine.refine.values import Integer, Truth, number_of, truth_of
-from engine.terms import And, Array, Bool, If, Number, constant, ring_size, select
+from engine.refine.values import Integer, Truth, low, number_of, truth_of
+from engine.terms import And, Array, Bool, If, Number, Sort, constant, ring_size, select, symbol
 from model.state import NOBODY
 
 if TYPE_CHECKING:
     from proofs.refine.scene import Scene
 
-__all__ = ["Bytes", "Flags", "Line", "Numbers", "Range", "Same", "Waiting", "length_of"]
+__all__ = [
+    "Bytes",
+    "Flags",
+    "Line",
+    "Numbers",
+    "Range",
+    "Returned",
+    "Same",
+    "Waiting",
+    "length_of",
+    "numbered",
+]
 
 BOUNDS = "bounds"
 
@@ -90,6 +101,8 @@ class Waiting:
     def __getitem__(self, index: Any) -> Any:
         scene = self._scene
         scene.touch("a list of requests")
+        if isinstance(index, slice):
+            return Part(scene, self, index.start, index.stop)
         thread = scene.kept_at(self._name, in_ring(scene, index))
         if scene.way.decide(thread == NOBODY):
             return None
@@ -106,6 +119,91 @@ class Waiting:
         scene.keep_at(
             self._name, in_ring(scene, index), NOBODY if request is None else scene.thread
         )
+
+
+@attrs.define(eq=False)
+class Part:
+    """A slice of `_waiting`, up to a number that may lie beyond its end."""
+
+    scene: Scene
+    waiting: Waiting
+    begin: Any
+    end: Any
+
+    def __add__(self, rest: Part) -> Returned:
+        """The requests of so many slots: those up to the end of the ring, and those from 0 on."""
+        count = number_of(self.end) - number_of(self.begin)
+        over = number_of(self.end) - ring_size()
+        in_ring(self.scene, self.begin)
+        claim = And(
+            constant(0) <= count,
+            count <= ring_size(),
+            number_of(rest.end) == If(over < 0, 0, over),
+        )
+        self.scene.way.prove(BOUNDS, claim if rest.begin is None else ~And(), "not so many slots")
+        return Returned(self.scene, self.waiting, Integer(self.scene.way, count))
+
+
+@attrs.define(eq=False)
+class Returned:
+    """The requests of the slots that were found to be returned, the oldest first.
+
+    Their number is not known, so what is done with each is done with any of them: up to `told`.
+    """
+
+    scene: Scene
+    waiting: Waiting
+    size: Integer
+
+    def count(self, what: None) -> Integer:
+        """How many there are that nobody waits for: it is only asked whether that is all."""
+        assert what is None
+        scene = self.scene
+        scene.begin_telling(self.size)
+        if scene.way.choose((True, False)):
+            some: Any = symbol(f"some#{scene.way.number()}", Sort.NUMBER)
+            scene.way.assume(And(constant(0) <= some, some < self.size.term))
+            return Integer(scene.way, some)
+        for _, request in Telling(self, None):
+            if request is not None:
+                scene.way.end("done")  # then it is not all of them
+        return self.size
+
+
+class Telling:
+    """The requests, each with the number of its slot: each turn of the loop is any.
+
+    What is read is what stands in the list now: the slots whose turn is still to come were not
+    stored to since it was copied.
+    """
+
+    def __init__(self, returned: Returned, start: Any) -> None:
+        self._returned = returned
+        self._now: Integer | None = None
+        scene = returned.scene
+        self._where = "nobody is told" if start is None else "who waits is told"
+        if start is not None:
+            same = number_of(start) == scene.kept("tx.told")
+            scene.way.prove(BOUNDS, same, "the slots are not counted from the oldest on")
+
+    def __iter__(self) -> Iterator[tuple[Integer, Any]]:
+        return self
+
+    def __next__(self) -> tuple[Integer, Any]:
+        scene = self._returned.scene
+        if self._now is not None:
+            scene.keep("tx.told", self._now.term + 1)
+        told = scene.kept("tx.told")
+        if not scene.way.decide(told < scene.kept("tx.scanned")):
+            raise StopIteration
+        self._now = Integer(scene.way, told)
+        scene.tell_next(self._now, self._returned.size, self._where)
+        return self._now, self._returned.waiting[Integer(scene.way, low(self._now.term))]
+
+
+def numbered(things: Any, start: Any) -> Any:
+    """What `enumerate` is on the things of this file."""
+    return Telling(things, start) if isinstance(things, Returned) else enumerate(things, start)
 
 
 class Others:
