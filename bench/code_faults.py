@@ -11,7 +11,7 @@ is named here is not refuted.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +19,10 @@ import impl
 from engine.refine.explorer import Exploration
 from proofs.refine.calls import CALLS, prove
 from proofs.refine.driver import MODULES, load
-from properties.faults import FAULTS, DriverFault, fault
+from properties.driver_source import SourceChange
+from properties.faults import FAULTS, fault
 
-__all__ = ["NOT_REACHED", "REACHED", "explored", "main"]
+__all__ = ["NOT_REACHED", "REACHED", "changed", "explored", "main"]
 
 _BY_CALL: Final = {
     "peek": (
@@ -81,14 +82,14 @@ NOT_REACHED: Final = {
 
 def explored(name: str) -> Exploration:
     """The call in which a fault shows, with the fault, up to the first thing that is not proved."""
-    return prove(CALLS[REACHED[name]], load(changed(fault(name))), first_failure=True)
+    return prove(CALLS[REACHED[name]], load(changed(fault(name).changes)), first_failure=True)
 
 
-def changed(found: DriverFault) -> dict[str, str]:
+def changed(changes: Iterable[SourceChange]) -> dict[str, str]:
     """The driver's modules with a fault."""
     root = Path(impl.__file__ or "").parent
     texts = {name: (root / f"{name}.py").read_text(encoding="utf-8") for name in MODULES}
-    for change in found.changes:
+    for change in changes:
         texts[change.module] = change.apply(texts[change.module])
     return texts
 

@@ -11,6 +11,7 @@ import threading
 from unittest.mock import patch
 
 from impl.shield import HANDLERS, PENDING
+from tests.background import PATIENCE
 
 SIGNAL = signal.SIGUSR1
 DRIVER = ("/impl/", "/monitor/")
@@ -47,9 +48,6 @@ EXPOSED = {
     ),
 }
 """Where a strike is not raised by the call itself or takes its result, and why that is no harm."""
-
-
-PATIENCE = 20
 
 
 def place_of(frame):

@@ -595,7 +595,7 @@ def until_transmit_ring(ring):
 
 def commands_taken_back(wrong=None, **options):
     """The first half of `serve_events`, which takes seconds; perhaps of a driver with a fault."""
-    code = load(None if wrong is None else changed(fault(wrong)))
+    code = load(None if wrong is None else changed(fault(wrong).changes))
     code.ring.TransmitRing.reclaim_all = until_transmit_ring
     return prove(CALLS["serve_events"], code, **options)
 

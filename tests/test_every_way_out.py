@@ -17,10 +17,22 @@ from impl.controller import attempted
 from impl.errors import CardFailedError, ClosedError, WaitTimeoutError
 from model.layout import ECHO
 from properties.profiles import chosen
+from tests.background import PATIENCE
+from tests.calls import (
+    close,
+    filters,
+    open_again,
+    readiness,
+    receive,
+    receive_batch,
+    receive_view,
+    recover,
+    send,
+    send_batch,
+    send_unwaited,
+)
 from tests.failing import WAYS_OUT, stage
 
-PATIENCE = 60
-MASK, ADDRESS = 0xFFFF_FFFF, 0x8000_0001
 SAMPLE = 16
 """How many operations of a call fail in turn if it is not all of them."""
 PAYLOAD = b"payload"
@@ -50,59 +62,14 @@ class Listening:
         assert not self.thread.is_alive(), "a call sleeps for ever"
 
 
-def send_one(duct, _):
-    duct.send(ECHO.address, PAYLOAD, timeout=PATIENCE)
+def fail_and_recover(duct, here, got):
+    here.card.fail()
+    recover(duct, here, got)
 
 
-def send_batch(duct, _):
-    duct.send_batch([(ECHO.address, [PAYLOAD, b"!"])] * 3, timeout=PATIENCE)
-
-
-def send_unwaited(duct, _):
-    duct.send(ECHO.address, PAYLOAD, blocking=False)
-
-
-def receive(duct, _):
-    duct.receive(timeout=PATIENCE)
-
-
-def receive_view(duct, _):
-    with duct.receive_view(timeout=PATIENCE) as view:
-        bytes(view.payload)
-
-
-def receive_batch(duct, _):
-    duct.receive_batch(2, timeout=PATIENCE)
-
-
-def filters(duct, _):
-    duct.add_multicast(MASK, ADDRESS, timeout=PATIENCE)
-    duct.remove_multicast(MASK, ADDRESS, timeout=PATIENCE)
-
-
-def readiness(duct, _):
-    duct.poll()
-    duct.fileno()
-
-
-def close(duct, _):
-    duct.close()
-
-
-def recover(duct, stage):
-    stage.card.fail()
-    duct.close()
-    stage.open().close()
-
-
-def open_and_close(duct, stage):
-    duct.close()
-    stage.open().close()
-
-
-SENDING = (send_one, send_batch, send_unwaited, filters, readiness)
+SENDING = (send, send_batch, send_unwaited, filters, readiness)
 RECEIVING = (receive, receive_view, receive_batch)
-ENDING = (close, recover, open_and_close)
+ENDING = (close, fail_and_recover, open_again)
 CALLS = (*SENDING, *RECEIVING, *ENDING)
 
 
@@ -154,7 +121,7 @@ def fails(stage, call, number):
         for _ in range(2):
             duct.send(ECHO.address, PAYLOAD, timeout=PATIENCE)
     with stage.strikes.armed(number):
-        check_error(attempted(lambda: call(duct, stage)))
+        check_error(attempted(lambda: call(duct, stage, [])))
         # What the call has set going comes to its end.
         time.sleep(0.002)
     struck = stage.strikes.struck

@@ -6,7 +6,6 @@ other threads go on, close returns, the card is stopped and its memory given bac
 runs every time, all of it with DUCT_PROFILE=nightly.
 """
 
-import asyncio
 import contextlib
 import itertools
 import random
@@ -17,12 +16,32 @@ import pytest
 from impl.errors import CardFailedError, ClosedError, WouldBlockError
 from model.layout import ECHO
 from properties.profiles import chosen
-from tests.background import Background, until
+from tests.background import PATIENCE, Background, until
+from tests.calls import (
+    ADDRESS,
+    MASK,
+    close,
+    filters,
+    interrupt,
+    iterate,
+    open_again,
+    open_another,
+    read,
+    readiness,
+    receive,
+    receive_async,
+    receive_batch,
+    receive_view,
+    recover,
+    send,
+    send_async,
+    send_batch,
+    send_unwaited,
+)
 from tests.failing import stage
 from tests.own_card import OwnCard
-from tests.struck import EXPOSED, PATIENCE, Strike, Struck, striking
+from tests.struck import EXPOSED, Strike, Struck, striking
 
-MASK, ADDRESS = 0xFFFF_FFFF, 0x8000_0001
 PAYLOADS = [b"one", b"two"]
 STEP, LONG_STEP = 23, 97
 """From one bytecode that is struck to the next, if it is not all of them; in opens and closes."""
@@ -34,92 +53,13 @@ def handler():
         yield
 
 
-# What is struck. Those that receive append the payloads to a list.
-
-
-def send(duct, _):
-    duct.send(ECHO.address, [b"to", b"gether"], timeout=PATIENCE)
-
-
-def send_batch(duct, _):
-    duct.send_batch(((ECHO.address, b"x") for _ in range(3)), timeout=PATIENCE)
-
-
-def send_unwaited(duct, _):
-    duct.write(bytes.fromhex("00000000 60ec0000 0100 0000 00000000 78"), blocking=False)
-
-
-def send_async(duct, _):
-    asyncio.run(duct.send_async(ECHO.address, b"x"))
-
-
-def filters(duct, _):
-    duct.add_multicast(MASK, ADDRESS, timeout=PATIENCE)
-    duct.remove_multicast(MASK, ADDRESS, timeout=PATIENCE)
-
-
-def readiness(duct, _):
+def poll(duct, _here, _got):
     duct.poll()
-    duct.fileno()
-
-
-def interrupt(duct, _):
-    duct.interruption().strike()
-
-
-def receive(duct, got):
-    got.append(duct.receive(timeout=PATIENCE).payload)
-
-
-def receive_view(duct, got):
-    with duct.receive_view(timeout=PATIENCE) as view:
-        got.append(bytes(view.payload))
-
-
-def receive_batch(duct, got):
-    got.extend(packet.payload for packet in duct.receive_batch(2, timeout=PATIENCE))
-
-
-def read(duct, got):
-    got.append(duct.read(timeout=PATIENCE)[16:])
-
-
-def iterate(duct, got):
-    got.append(next(iter(duct)).payload)
-
-
-def receive_async(duct, got):
-    got.append(asyncio.run(duct.receive_async()).payload)
-
-
-def peek(duct, _):
-    duct.poll()
-
-
-def close(duct, _):
-    duct.close()
-
-
-def open_another(_, here):
-    with here.open():
-        pass
-
-
-def open_first(duct, here):
-    duct.close()
-    with here.open():
-        pass
-
-
-def recover(duct, here):
-    duct.close()
-    with here.open():
-        pass
 
 
 SENDING = (send, send_batch, send_unwaited, send_async, filters, readiness, interrupt, open_another)
-RECEIVING = (receive, receive_view, receive_batch, read, iterate, receive_async, peek)
-ENDING = (close, open_first, recover)
+RECEIVING = (receive, receive_view, receive_batch, read, iterate, receive_async, poll)
+ENDING = (close, open_again, recover)
 
 
 class Listening:
@@ -165,8 +105,8 @@ def bytecodes(call, times=1):
     return itertools.count(random.Random(call.__name__).randint(1, step), step)
 
 
-def struck_at(call, duct, other, number):
-    struck = Struck(lambda: call(duct, other), number)
+def struck_at(call, duct, here, number, got=None):
+    struck = Struck(lambda: call(duct, here, [] if got is None else got), number)
     struck.check()
     return struck
 
@@ -222,7 +162,7 @@ def test_what_a_call_that_is_struck_had_received_is_for_the_next_one(call, tmp_p
             for payload in PAYLOADS:
                 sender.send(ECHO.address, payload, timeout=PATIENCE)
             got = []
-            struck = struck_at(call, duct, got, number)
+            struck = struck_at(call, duct, here, number, got)
             got += left(duct)
             lost = len(PAYLOADS) - len(got)
             assert got == PAYLOADS[lost:], struck.place
@@ -285,7 +225,7 @@ def test_a_call_that_is_struck_keeps_to_the_specification(call):
     for number in bytecodes(call, 16):
         keeps, duct = card.open(), card.open()
         keeps.send_batch([(ECHO.address, payload) for payload in PAYLOADS], timeout=PATIENCE)
-        struck = struck_at(call, duct, [], number)
+        struck = struck_at(call, duct, card, number)
         if call is filters:
             undo_filters(duct)
         assert left(keeps) or call in RECEIVING, struck.place
@@ -298,7 +238,7 @@ def test_a_call_that_is_struck_keeps_to_the_specification(call):
     card.power_off()
 
 
-@pytest.mark.parametrize("call", [send, receive, open_first], ids=name_of)
+@pytest.mark.parametrize("call", [send, receive, open_again], ids=name_of)
 def test_two_signals_are_taken_by_one_call(call, tmp_path):
     """One that comes while the first is remembered, or while it is being taken."""
     with stage("emulated", tmp_path) as here:
@@ -306,8 +246,7 @@ def test_two_signals_are_taken_by_one_call(call, tmp_path):
         for number in bytecodes(call):
             duct = here.open()
             keeps.send(ECHO.address, b"x", timeout=PATIENCE)
-            other = [] if call is receive else here
-            struck = Struck(lambda duct=duct, it=other: call(duct, it), number, number + 40)
+            struck = Struck(lambda duct=duct: call(duct, here, []), number, number + 40)
             struck.check()
             left(keeps)
             duct.close()
@@ -319,7 +258,7 @@ def test_two_signals_are_taken_by_one_call(call, tmp_path):
 
 def test_the_main_thread_is_struck_like_any_other(tmp_path):
     with stage("emulated", tmp_path) as here:
-        for number in bytecodes(open_first, 3):
+        for number in bytecodes(open_again, 3):
             before = here.resources()
             struck = Struck(lambda: here.open().close(), number)
             struck.run()
