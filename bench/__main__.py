@@ -12,6 +12,7 @@ import attrs
 from hypothesis import seed as seed_of
 from hypothesis.stateful import run_state_machine_as_test
 
+from bench.lines import print_lines
 from bench.proofs import print_proofs
 from emulator.backend import Laboratory
 from engine.executor import Executor
@@ -204,6 +205,7 @@ def main() -> None:
         )
     if options.proofs:
         print_proofs()
+        print_lines()
 
 
 if __name__ == "__main__":

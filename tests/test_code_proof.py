@@ -565,8 +565,11 @@ def test_slices_that_are_not_of_the_slots_returned_are_refused(first, count, mor
     if more == 0:
         assert ring.value((one + wrong).size.term) == count
     else:
-        with pytest.raises(ValueError, match="not so many slots"):
+        with pytest.raises(ValueError, match="not the slots returned"):
             one + wrong
+    moved = attrs.evolve(one, begin=one.begin + 1, end=one.end + 1)
+    with pytest.raises(ValueError, match=r"not the slots returned|an index is none of a slot"):
+        moved + rest
     if count:
         start = Integer(ring, constant(first + 1))
         with pytest.raises(ValueError, match="not counted from the oldest on"):

@@ -131,16 +131,19 @@ class Part:
     end: Any
 
     def __add__(self, rest: Part) -> Returned:
-        """The requests of so many slots: those up to the end of the ring, and those from 0 on."""
+        """The requests of so many slots from the oldest on: up to the ring's end, and from 0 on."""
         count = number_of(self.end) - number_of(self.begin)
         over = number_of(self.end) - ring_size()
-        in_ring(self.scene, self.begin)
+        oldest = low(self.scene.kept("tx.told"))
         claim = And(
+            in_ring(self.scene, self.begin) == oldest,
             constant(0) <= count,
             count <= ring_size(),
             number_of(rest.end) == If(over < 0, 0, over),
         )
-        self.scene.way.prove(BOUNDS, claim if rest.begin is None else ~And(), "not so many slots")
+        self.scene.way.prove(
+            BOUNDS, claim if rest.begin is None else ~And(), "not the slots returned"
+        )
         return Returned(self.scene, self.waiting, Integer(self.scene.way, count))
 
 

@@ -1,0 +1,31 @@
+"""How long it takes to prove the driver's lines, call by call: `python -m bench.lines [CALL ...]`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from proofs.refine.calls import CALLS, prove
+from proofs.refine.driver import load
+
+__all__ = ["print_lines"]
+
+
+def print_lines(names: Iterable[str] = ()) -> None:
+    """Go all ways through each call, in one process, and print a table."""
+    print(
+        f"\n{'lines of':<20} {'ways':>6} {'cuts':>6} {'claims':>8} {'questions':>10} {'seconds':>8}"
+    )
+    for name in names or CALLS:
+        found = prove(CALLS[name], load())
+        claims = sum(found.obligations.values())
+        failed = f"  {len(found.failures)} failed" if found.failures else ""
+        print(
+            f"{name:<20} {found.ways:>6} {found.cuts:>6} {claims:>8,} {found.questions:>10,} "
+            f"{found.seconds:>8.1f}{failed}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    print_lines(sys.argv[1:])
