@@ -1,4 +1,4 @@
-"""How long it takes to prove the driver's lines, call by call: `python -m bench.lines [CALL ...]`."""
+"""How long the proof of the driver's lines takes, by call: `python -m bench.lines [CALL ...]`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def print_lines(names: Iterable[str] = ()) -> None:
         claims = sum(found.obligations.values())
         failed = f"  {len(found.failures)} failed" if found.failures else ""
         print(
-            f"{name:<20} {found.ways:>6} {found.cuts:>6} {claims:>8,} {found.questions:>10,} "
+            f"{name:<20} {found.ways:>6} {found.cuts:>6} {claims:>8,} {found.questions:>8,} "
             f"{found.seconds:>8.1f}{failed}",
             flush=True,
         )
