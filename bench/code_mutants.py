@@ -131,7 +131,7 @@ BARRIERS: Final = (
 )
 """Of what is noted of barriers."""
 STEPS: Final = (
-    Change("guards are believed", beside.Beside, "fire", _believes, "phantom-write"),
+    Change("guards are believed", beside.Beside, "fire", _believes, "failure-taken-for-granted"),
     Change("any slot is the right one", scene.Scene, "step", _any_slot, "stale-command-index"),
     Change(
         "what is stored is not looked at",

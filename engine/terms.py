@@ -62,6 +62,9 @@ class Sort(enum.Enum):
     BOOL_ARRAY = "array of bool"
     NUMBER_ARRAY = "array of number"
 
+    # Part of the key of every term: Python's own, which hashes the name, is a call each time.
+    __hash__ = object.__hash__
+
     @property
     def is_array(self) -> bool:
         """Whether the term is a map from numbers."""

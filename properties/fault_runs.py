@@ -453,6 +453,32 @@ def _more_commands_than_slots(script: Script) -> None:
     script.rest()
 
 
+def _an_open_reaches_its_deadline(script: Script) -> None:
+    """The card does not answer a command of an open, which gives up."""
+    script.do("open")
+    script.until(at(Label.CMD_WAIT, asleep=True))
+    script.expires()
+    script.rest()
+
+
+def _two_answers_at_once(script: Script) -> None:
+    """The card refuses one user's command and executes another's before either looks."""
+    script.opened()
+    for remove in (True, False):
+        script.do("filter", 0, 1, remove)
+        script.rest(without=held("card"))
+    script.rest(without=held("up"))
+    script.rest()
+
+
+def _a_packet_is_looked_at(script: Script) -> None:
+    """A packet arrives, a user looks whether one is there, and then receives it."""
+    script.opened()
+    script.happens("offer", HWADDR, 1)
+    script.happens("poll", 0)
+    script.happens("receive", 0, True, False)
+
+
 @attrs.frozen
 class Scene:
     """A place that a fault shows in.
@@ -468,6 +494,8 @@ class Scene:
 
 _RESET_TAKES_TOO_LONG: Final = Scene(_a_reset_takes_too_long)
 _THE_RING_FILLS_UP: Final = Scene(_the_ring_fills_up)
+_AN_OPEN_GIVES_UP: Final = Scene(_an_open_reaches_its_deadline)
+_MORE_COMMANDS_THAN_SLOTS: Final = Scene(_more_commands_than_slots, Setup(ring_shift=1, users=4))
 _A_CLOSE_THAT_FAILS: Final = Scene(_a_close_that_fails)
 
 SCENES: Final[Mapping[str, Scene]] = {
@@ -476,7 +504,16 @@ SCENES: Final[Mapping[str, Scene]] = {
     "others-overtaken": Scene(_others_come_into_line_during_a_batch, Setup(ring_shift=2, users=4)),
     "wrong-channel": Scene(_a_close_ends_a_receive),
     "open-leak": Scene(_a_failed_card_is_opened_again),
-    "stale-command-index": Scene(_more_commands_than_slots, Setup(ring_shift=1, users=4)),
+    "stale-command-index": _MORE_COMMANDS_THAN_SLOTS,
+    "one-per-interrupt": _MORE_COMMANDS_THAN_SLOTS,
+    "shared-result": Scene(_two_answers_at_once, Setup(ring_shift=1)),
+    "peek-takes": Scene(_a_packet_is_looked_at),
+    "reader-overtakes": Scene(_a_woken_reader_runs_out_of_time),
+    "aborted-open-keeps-card": _AN_OPEN_GIVES_UP,
+    "free-while-started": _AN_OPEN_GIVES_UP,
+    "opens-together": Scene(_an_open_meets_a_close),
+    "leavers-not-awaited": Scene(_a_close_ends_a_receive),
+    "retired-not-asked": Scene(_an_interrupt_after_a_close),
     "interruption-says-ok": Scene(_a_send_reaches_its_deadline),
     "reset-spins": _RESET_TAKES_TOO_LONG,
     "no-barrier-tx-free": Scene(_a_slot_is_given_back_before_close),

@@ -63,6 +63,9 @@ class Moment:
     _done: dict[Term, Term] = attrs.field(factory=dict)
     _plain: list[tuple[str, Bool]] | None = None
     _at: dict[tuple[str, Term], Bool] = attrs.field(factory=dict)
+    _places: dict[tuple[Term, Term], tuple[Mapping[Term, Term], dict[Term, Term]]] = attrs.field(
+        factory=dict
+    )
 
     @property
     def plain(self) -> list[tuple[str, Bool]]:
@@ -80,8 +83,11 @@ class Moment:
         key = (item.name, term)
         if key not in self._at:
             index = fresh(item.indices[0])
-            claim = statement(self.symbols, item, index)
-            self._at[key] = substitute(claim, {**self.values, index: term})
+            if (index, term) not in self._places:
+                self._places[index, term] = {**self.values, index: term}, {}
+            # What several claims say of an index is put into words once.
+            values, done = self._places[index, term]
+            self._at[key] = substitute(statement(self.symbols, item, index), values, done)
         return self._at[key]
 
 

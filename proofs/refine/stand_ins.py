@@ -213,15 +213,15 @@ class Others:
     """Another caller's request, which is told something."""
 
     _scene: Scene
-    _thread: Number
+    thread: Number
 
     def __init__(self, scene: Scene, thread: Number) -> None:
         object.__setattr__(self, "_scene", scene)
-        object.__setattr__(self, "_thread", thread)
+        object.__setattr__(self, "thread", thread)
 
     def __setattr__(self, name: str, value: Any) -> None:
         term = truth_of(value) if name == "done" else number_of(value)
-        self._scene.keep_at(name, self._thread, term)
+        self._scene.keep_at(name, self.thread, term)
 
 
 class Flags:
