@@ -19,7 +19,7 @@ import attrs
 
 from bench.code_faults import changed as source_of
 from bench.code_faults import explored
-from engine.refine import beside, explorer, knowledge
+from engine.refine import beside, explorer
 from proofs.refine import machine, orders, scene, stand_ins
 from proofs.refine.calls import CALLS, prove
 from proofs.refine.driver import load
@@ -88,6 +88,10 @@ EARLY_RELEASE: Final = (
 )
 """The barrier in front of a command's owner byte is executed before the fields are stored."""
 
+_BEGIN: Final = "        begin = self.next_slot * self.slot_size"
+WRONG_SLOT: Final = (SourceChange("ring", _BEGIN, _BEGIN.replace("next_slot", "last_slot")),)
+"""A command is stored to the slot before its own."""
+
 BARRIERS: Final = (
     Change("a release is not noted", orders.Orders, "release", nothing),
     Change(
@@ -102,7 +106,6 @@ BARRIERS: Final = (
         call="receive_view",
     ),
     Change("stores are not noted", orders.Orders, "stored", nothing, EARLY_RELEASE),
-    Change("loads are not noted", orders.Orders, "loaded", nothing, "no-barrier-rx-first-load"),
     Change("moments are not noted", orders.Orders, "passes", nothing, "no-barrier-cmd-result"),
     Change(
         "owner bytes are not checked",
@@ -131,8 +134,8 @@ BARRIERS: Final = (
 )
 """Of what is noted of barriers."""
 STEPS: Final = (
-    Change("guards are believed", beside.Beside, "fire", _believes, "failure-taken-for-granted"),
-    Change("any slot is the right one", scene.Scene, "step", _any_slot, "stale-command-index"),
+    Change("guards are believed", beside.Beside, "fire", _believes, "newcomer-overtakes"),
+    Change("any slot is the right one", scene.Scene, "step", _any_slot, WRONG_SLOT),
     Change(
         "what is stored is not looked at",
         scene.Scene,
@@ -148,13 +151,6 @@ STEPS: Final = (
         "unlock-then-sleep",
     ),
     Change(
-        "what others do is not forgotten at a cut",
-        knowledge.Knowledge,
-        "forget",
-        nothing,
-        "result-not-looked-at",
-    ),
-    Change(
         "all may be touched without the lock", scene.Scene, "touch", nothing, "submit-without-lock"
     ),
 )
@@ -164,15 +160,12 @@ RELATED: Final = (
         "the relation is not checked", scene.Scene, "check_relation", nothing, "failure-not-noted"
     ),
     Change("nothing is related", scene, "RELATION", ()),
-    Change(
-        "no counters", scene, "RELATION", _without("cmd.driver.counters"), "stale-command-index"
-    ),
+    Change("no counters", scene, "RELATION", _without("cmd.driver.counters")),
     Change(
         "nobody waits for a slot",
         scene,
         "RELATION",
         _without("cmd.driver.waiting", "cmd.driver.told"),
-        "result-of-another",
     ),
     Change("no life", scene, "RELATION", _without("driver.life"), "failure-not-noted"),
     Change(
@@ -180,7 +173,7 @@ RELATED: Final = (
         scene,
         "RELATION",
         _without(*(f"driver.woken.{name}" for name in ("SENDERS", "COMMANDS", "READERS", "LIFE"))),
-        "failure-wakes-nobody",
+        "completion-not-woken",
     ),
     Change(
         "pollers see anything",

@@ -289,6 +289,18 @@ def test_a_loop_that_does_nothing_is_a_failure():
     )
 
 
+def test_a_loop_that_is_never_cut_is_a_failure():
+    """Not a proof without end."""
+
+    def body(way):
+        number = Integer(way, constant(0))
+        while number != N:
+            number += 1
+
+    found = gone(body, first_failure=True)
+    assert [item.kind for item in found.failures] == ["progress"]
+
+
 def test_coming_to_two_places_one_after_the_other_is_no_loop():
     def body(way):
         way.cut("one", ())

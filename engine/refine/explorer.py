@@ -37,6 +37,8 @@ __all__ = ["Exploration", "Failure", "Way", "explore"]
 Option = TypeVar("Option")
 DIE_WITH_PARENT: Final = 1
 """PR_SET_PDEATHSIG of prctl(2): nobody would read what such a copy finds."""
+BRANCHES: Final = 100
+"""After so many decisions with nothing done in between the code is taken to loop for ever."""
 
 
 @attrs.frozen
@@ -142,6 +144,7 @@ class Way:
         self._surprise: BaseException | None = None
         self._seen: set[str] = set()
         self._idle_since = ""
+        self._branches = 0
         self._serial = 0
         self._traced = traced
         self._expected = expected
@@ -159,6 +162,10 @@ class Way:
         if not yes and not no:
             self.end("impossible")
         if yes and no:
+            self._branches += 1
+            if self._branches > BRANCHES:
+                text = f"the lines have decided {BRANCHES} times where to go, and done nothing"
+                self.fail("progress", text)
             yes = self.copy()
         self.knowledge.assume(condition if yes else ~condition)
         return yes
@@ -254,14 +261,14 @@ class Way:
         said = f"{where}, {hashlib.sha256(repr(key).encode()).hexdigest()}"
         if self._idle_since:
             self.found.idle.add((self._idle_since, said))
-        self._idle_since = said
+        self._idle_since, self._branches = said, 0
         if said in self._seen:
             self.end("cut")
         self._seen.add(said)
 
     def goes_on(self) -> None:
         """Something is done that cannot be done for ever, or is argued about elsewhere."""
-        self._idle_since = ""
+        self._idle_since, self._branches = "", 0
 
     # How it ends
 

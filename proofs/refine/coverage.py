@@ -118,6 +118,23 @@ _EXCUSED: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
         ('self._surely("a receive slot", refill)', "raise problem"),
     ),
     (
+        "Controller._give_back_again",
+        RAISED,
+        ('self._surely("a receive slot", refill)', "raise problem"),
+    ),
+    (
+        "ReceiveRing.receive",
+        KERNEL,
+        (
+            "known = packets.over(self._datapath.kernel)"
+            " if isinstance(packets, PacketBatch) else packets",
+            *("while True:", "part, before = min(most, self.slots), len(packets)"),
+            *("kernel.receive(known, part)", "most -= part", "return"),
+            "if not most or len(packets) - before < part:",
+            *("if not turn.next_call():", "if not self.packet_ready():", "turn.none_waits()"),
+        ),
+    ),
+    (
         "TransmitRing.produce",
         KERNEL,
         (
