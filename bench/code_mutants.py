@@ -25,6 +25,7 @@ from proofs.refine.calls import CALLS, prove
 from proofs.refine.driver import load
 from proofs.refine.obligations import KINDS, verdict
 from properties.driver_source import SourceChange
+from properties.faults import fault
 
 __all__ = ["CHANGES", "Change", "changed", "main", "noticed"]
 
@@ -92,6 +93,12 @@ _BEGIN: Final = "        begin = self.next_slot * self.slot_size"
 WRONG_SLOT: Final = (SourceChange("ring", _BEGIN, _BEGIN.replace("next_slot", "last_slot")),)
 """A command is stored to the slot before its own."""
 
+_LENGTH: Final = "pack_addressed(packet.size, packet.destination)"
+WRONG_LENGTH: Final = (SourceChange("ring", _LENGTH, _LENGTH.replace("packet.size", "1")),)
+"""The card is told that a packet has one byte."""
+UNBOUNDED: Final = fault("producer-unbounded").changes
+"""Requests are put into slots that are not free; here commands."""
+
 BARRIERS: Final = (
     Change("a release is not noted", orders.Orders, "release", nothing),
     Change(
@@ -134,14 +141,15 @@ BARRIERS: Final = (
 )
 """Of what is noted of barriers."""
 STEPS: Final = (
-    Change("guards are believed", beside.Beside, "fire", _believes, "newcomer-overtakes"),
+    Change("guards are believed", beside.Beside, "fire", _believes, UNBOUNDED),
     Change("any slot is the right one", scene.Scene, "step", _any_slot, WRONG_SLOT),
     Change(
         "what is stored is not looked at",
         scene.Scene,
         "check_contents",
         nothing,
-        "zero-length-stall",
+        WRONG_LENGTH,
+        call="send",
     ),
     Change(
         "others do nothing without the lock",
