@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from engine.claims import Invariant
-from engine.discharge import answer_of, discharge, script
+from engine.discharge import discharge, script
 from engine.faults import FaultCase
 from engine.obligations import Catalogue, Obligation, Verdict
 from engine.protocol import System
@@ -65,12 +65,7 @@ def test_there_are_barriers() -> None:
 @pytest.mark.parametrize(("rule", "barrier"), BARRIERS, ids=lambda text: text.replace(" ", "-"))
 def test_without_a_barrier_named_obligations_fail(rule: str, barrier: str) -> None:
     known = Catalogue(THEORY, changed(rule, barrier))
-    # Which conjuncts do not follow takes longest, and is asked of others below.
-    proved = (
-        answer_of(THEORY, known.question(name), Arithmetic.INTEGER) is Answer.UNSATISFIABLE
-        for name in concerning(known, rule)
-    )
-    assert not all(proved), f"{rule} does not need {barrier!r}"
+    assert any(refuted(known, concerning(known, rule))), f"{rule} does not need {barrier!r}"
 
 
 def test_with_all_barriers_those_obligations_hold() -> None:
