@@ -131,13 +131,6 @@ BARRIERS: Final = (
     Change(
         "early loads are not checked", orders.Orders, "check_load", nothing, "no-barrier-cmd-result"
     ),
-    Change(
-        "where a loop is cut all is in order",
-        orders.Orders,
-        "begin_anew",
-        nothing,
-        "no-barrier-tx-events",
-    ),
 )
 """Of what is noted of barriers."""
 STEPS: Final = (
@@ -150,13 +143,6 @@ STEPS: Final = (
         nothing,
         WRONG_LENGTH,
         call="send",
-    ),
-    Change(
-        "others do nothing without the lock",
-        scene.Scene,
-        "others_move",
-        nothing,
-        "unlock-then-sleep",
     ),
     Change(
         "all may be touched without the lock", scene.Scene, "touch", nothing, "submit-without-lock"
@@ -205,13 +191,6 @@ WAYS: Final = (
     Change("of two ways one is gone", explorer.Way, "choose", lambda self, options: options[0]),
     Change("one branch is gone", explorer.Way, "copy", _always(False)),
     Change("what is not proved is passed over", explorer.Way, "fail", nothing, "failure-not-noted"),
-    Change(
-        "nobody is in line but the caller",
-        stand_ins.Line,
-        "__bool__",
-        _always(False),
-        "newcomer-overtakes",
-    ),
     Change("nobody leaves a line", stand_ins.Line, "remove", nothing),
 )
 """Of the ways, and of what stands in for the driver's containers."""
