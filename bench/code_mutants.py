@@ -2,10 +2,11 @@
 
     python -m bench.code_mutants [CHANGE ...]
 
-Each change makes the proof do less: a barrier is not noted, a place is not checked, others do not
-move. It is noticed if the driver's own lines are not proved any more, or if a fault that the proof
-refutes is not refuted any more (`bench.code_faults` would say so). For each change one of the two
-is named, and tried. Exit status 1 if a change is not noticed.
+Each change makes the proof do less: a barrier is not noted, what is stored is not looked at, a
+branch is not gone. It is noticed if the driver's own lines are not proved any more, or if a fault
+that the proof refutes is not refuted any more (`bench.code_faults` would say so). For each change
+one of the two is named, and tried. Exit status 1 if a change is not noticed, 2 if there is none of
+that name.
 """
 
 from __future__ import annotations
@@ -234,6 +235,10 @@ def noticed(item: Change) -> str:
 
 def main(names: Sequence[str]) -> int:
     """Make the changes; returns the exit status."""
+    unknown = [name for name in names if name not in CHANGES]
+    if unknown:
+        print(f"{unknown[0]!r} is no change; these are:", *CHANGES, sep="\n    ", file=sys.stderr)
+        return 2
     missed = 0
     for name in names or CHANGES:
         says = noticed(CHANGES[name])

@@ -11,21 +11,24 @@ from proofs.refine.driver import load
 __all__ = ["print_lines"]
 
 
-def print_lines(names: Iterable[str] = ()) -> None:
+def print_lines(names: Iterable[str] = tuple(CALLS)) -> None:
     """Go all ways through each call, in one process, and print a table."""
     print(
         f"\n{'lines of':<20} {'ways':>6} {'cuts':>6} {'claims':>8} {'questions':>10} {'seconds':>8}"
     )
-    for name in names or CALLS:
+    for name in names:
         found = prove(CALLS[name], load())
         claims = sum(found.obligations.values())
         failed = f"  {len(found.failures)} failed" if found.failures else ""
         print(
-            f"{name:<20} {found.ways:>6} {found.cuts:>6} {claims:>8,} {found.questions:>8,} "
+            f"{name:<20} {found.ways:>6} {found.cuts:>6} {claims:>8,} {found.questions:>10,} "
             f"{found.seconds:>8.1f}{failed}",
             flush=True,
         )
 
 
 if __name__ == "__main__":
-    print_lines(sys.argv[1:])
+    unknown = [name for name in sys.argv[1:] if name not in CALLS]
+    if unknown:
+        sys.exit(f"{unknown[0]!r} is no call whose lines are proved; these are: {', '.join(CALLS)}")
+    print_lines(sys.argv[1:] or CALLS)

@@ -11,7 +11,6 @@ import threading
 from unittest.mock import patch
 
 from impl.shield import HANDLERS, PENDING
-from tests.background import PATIENCE
 
 SIGNAL = signal.SIGUSR1
 DRIVER = ("/impl/", "/monitor/")
@@ -48,6 +47,8 @@ EXPOSED = {
     ),
 }
 """Where a strike is not raised by the call itself or takes its result, and why that is no harm."""
+LONGEST = 20
+"""Seconds after which a call that was struck hangs."""
 
 
 def place_of(frame):
@@ -124,7 +125,7 @@ class Struck:
     def check(self):
         """Make the call. It ends, and has raised the signal, or has it raised by the next one."""
         self.thread.start()
-        self.thread.join(PATIENCE)
+        self.thread.join(LONGEST)
         assert not self.thread.is_alive(), self.place
         if self.place is None:
             assert self.error is None, repr(self.error)

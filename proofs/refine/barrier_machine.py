@@ -101,7 +101,7 @@ def issue(s: State, front: Number, behind: Number) -> None:
     accesses.after[i] = accesses.barrier
     accesses.done[i] = False
     accesses.noted[i] = front == 1
-    accesses.excepted[i] = (accesses.watched == i) | accesses.noted[accesses.watched]
+    accesses.excepted[i] = accesses.noted[accesses.watched]
     accesses.issued = i + 1
 
 

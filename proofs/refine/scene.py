@@ -20,7 +20,7 @@ from engine.induction import fresh, statement
 from engine.refine.beside import Beside, Setting, stored
 from engine.refine.explorer import Way
 from engine.refine.knowledge import Moment
-from engine.refine.values import Integer, Truth, low, number_of, truth_of
+from engine.refine.values import Integer, NotModelledError, Truth, low, number_of, truth_of
 from engine.table import Seen
 from engine.terms import (
     TRUE,
@@ -567,10 +567,7 @@ class Scene:
             loose_own: The thread's own variables of which this is true.
             excused: With the lock: parts of the relation, and where they need not hold.
         """
-        frames = self.way.frames()
-        local = {
-            name: value for frame in reversed(frames) for name, value in frame.f_locals.items()
-        }
+        frames, local = self.way.frames(), self._local()
         claims = [
             (claim, f"what is known of {where} does not hold")
             for claim in self.loop_claims(where, local)
@@ -729,9 +726,11 @@ class Scene:
         self.cut(where, loose=loose, excused=lambda: self.excused(where, self._local()))
         self.loop_claims = before
 
-    def _local(self) -> dict[str, Any]:
+    def _local(self) -> _Local:
         frames = self.way.frames()
-        return {name: value for frame in reversed(frames) for name, value in frame.f_locals.items()}
+        return _Local(
+            (name, value) for frame in reversed(frames) for name, value in frame.f_locals.items()
+        )
 
     def _loosened(self, term: Any) -> Any:
         if not self._fixed().issuperset(variables(term)):
@@ -748,6 +747,13 @@ class Scene:
     def _fixed(self) -> set[Term]:
         """What never changes on any way: sizes, and what the call was asked for."""
         return {item for fact in self.rigid for item in variables(fact)}
+
+
+class _Local(dict[str, Any]):
+    """The variables of the lines at hand, by name."""
+
+    def __missing__(self, name: str) -> Any:
+        raise NotModelledError(f"the lines have no variable {name!r}, of which the proof speaks")
 
 
 class _Related:
