@@ -25,6 +25,7 @@ from engine.question import Circumstances, Entry, Question
 from engine.smt import Arithmetic
 from engine.smt import script as write_script
 from engine.solvers import Answer, ask, core, narrowed
+from engine.spare import Spare
 from engine.terms import Bool, Or
 from engine.theory import Theory
 
@@ -68,10 +69,12 @@ def discharge(
     ring_size: int | None = None,
     past: Past = NOTHING,
     paired: bool = False,
+    spare: Spare | None = None,
 ) -> Verdict:
     """Decide an obligation. A refuted one names the conjuncts that do not follow.
 
     `paired`: cvc5 is asked the same after z3, which therefore says at once what it needs.
+    `spare`: processors that may be used besides this one.
 
     Raises:
         KeyError: no obligation has this id.
@@ -83,7 +86,7 @@ def discharge(
         detail, kept = _run(entry, past.answers)
         return Verdict("refuted" if detail else "proved", time.perf_counter() - start, detail, kept)
     if entry.decide is not None:
-        around = Circumstances(ring_size, seed, past.answers)
+        around = Circumstances(ring_size, seed, past.answers, spare)
         result, detail, kept = entry.decide(around)
         return Verdict(result, time.perf_counter() - start, detail, kept)
     decider = _Decider(

@@ -16,6 +16,7 @@ import attrs
 from engine.answers import Answers
 from engine.claims import Invariant
 from engine.smt import Arithmetic
+from engine.spare import Spare
 from engine.terms import Bool
 
 __all__ = ["BOTH", "INVARIANT", "Circumstances", "Entry", "Question", "follows"]
@@ -60,11 +61,13 @@ class Circumstances:
         ring_size: One of a fixed size, or None for every size.
         seed: The solvers' seed.
         answers: What is proved already; None to ask everything anew.
+        spare: Processors that may be used besides this one.
     """
 
     ring_size: int | None = None
     seed: int = 0
     answers: Answers | None = None
+    spare: Spare | None = None
 
 
 @attrs.frozen(eq=False)

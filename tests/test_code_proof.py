@@ -21,15 +21,18 @@ from hypothesis import given
 from bench.code_faults import NOT_REACHED, REACHED, changed, explored, in_these_files
 from bench.code_mutants import CHANGES, noticed
 from bench.code_mutants import changed as proof_changed
+from engine.claims import Claim
 from engine.discharge import discharge
+from engine.induction import fresh
 from engine.obligations import Catalogue, Obligation
 from engine.refine.explorer import explore
-from engine.refine.knowledge import Knowledge
+from engine.refine.knowledge import Knowledge, Moment
 from engine.refine.rely import rely_of
 from engine.refine.values import LOW, Integer, NotModelledError, Truth, greatest, least, low
 from engine.refine.z3_terms import Z3Terms
 from engine.smt import Arithmetic, script
 from engine.solvers import Answer, ask
+from engine.spare import Spare
 from engine.terms import (
     TRUE,
     And,
@@ -102,6 +105,7 @@ def test_what_has_no_meaning_on_terms_is_refused(use):
 
 
 ARRAY = symbol("array", Sort.NUMBER_ARRAY)
+ELSEWHERE = symbol("another array", Sort.NUMBER_ARRAY)
 TERMS = st.recursive(
     st.one_of(st.sampled_from([N, ring_size()]), st.integers(-2, 3).map(constant)),
     lambda inner: st.one_of(
@@ -143,6 +147,26 @@ def test_terms_for_z3_mean_what_their_text_means(condition):
     made.add(z3.Int("N") >= 1)
     made.add(Z3Terms().expression(condition))
     assert made.check() == text.check()
+
+
+OTHER = symbol("other", Sort.NUMBER)
+VALUES = TERMS.map(lambda term: substitute(term, {N: OTHER, ARRAY: ELSEWHERE}))
+"""Terms of another state."""
+
+
+@given(CONDITIONS, VALUES, st.tuples(VALUES, VALUES), st.booleans())
+def test_claims_of_a_moment_are_the_same_of_terms_and_of_z3s_own(condition, number, put, stands):
+    """At an index, too: the number that the condition speaks of is a variable, or the index."""
+    index = fresh("slot")
+    said = condition if stands else substitute(condition, {N: index})
+    item = Claim("said", () if stands else ("slot",), lambda state, *indices: said)
+    values = {N: number, ARRAY: _put(ELSEWHERE, *put)}
+    moment = Moment(None, values, [item])
+    at = None if stands else OTHER - 1
+    solver = z3.SimpleSolver()
+    made = z3.BoolRef(moment.instances.of(item, at))
+    solver.add(made != Z3Terms().expression(moment.at(item, at)))
+    assert solver.check() == z3.unsat
 
 
 # Ways
@@ -216,6 +240,44 @@ def test_who_goes_other_ways_ends_with_whom_it_would_tell(tmp_path):
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
     until(lambda: not runs(int(told.read_text())))
+
+
+def test_ways_are_gone_at_the_same_time_while_there_are_processors_to_spare(tmp_path):
+    """Each of three waits for the other two."""
+
+    def body(way):
+        number = way.choose(range(3))
+        (tmp_path / str(number)).touch()
+        until(lambda: len(list(tmp_path.iterdir())) == 3)
+
+    assert gone(body, spare=Spare(2)).ways == 3
+
+
+@pytest.mark.parametrize("processors", [0, 1, 5])
+def test_whoever_goes_them_the_ways_are_the_same(processors):
+    def body(way):
+        for turn in range(4):
+            if way.decide(symbol(f"n#{way.number()}", Sort.NUMBER) == 1):
+                way.cut("here", turn)
+            way.goes_on()
+        way.prove("steps", N == 1, "it is 1")
+
+    spare = Spare(processors)
+    found = gone(body, spare=spare)
+    assert (found.ways, found.cuts, len(found.failures)) == (11, 6, 5)
+    assert [spare.take() for _ in range(processors + 1)] == [True] * processors + [False]
+
+
+def test_a_processor_comes_back_from_a_process_that_is_killed():
+    def body(way):
+        if way.decide(N == 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    spare = Spare(1)
+    with pytest.raises(RuntimeError, match="wait status 9"):
+        gone(lambda way: os.kill(os.getpid(), signal.SIGKILL), spare=spare)
+    assert len(gone(body, spare=spare).failures) == 1
+    assert [spare.take(), spare.take()] == [True, False]
 
 
 def runs(process):

@@ -27,6 +27,7 @@ from engine.faults import Fault
 from engine.hints import Hint
 from engine.kept_runs import catch_again
 from engine.obligations import Catalogue, Obligation, Verdict
+from engine.spare import Spare
 from engine.theory import Theory
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Source:
         foundation: What the answers about some obligations stand on, these included.
         find_hint: What the proof of an obligation needs; None if that is not known.
         topic_of: What a hint for an obligation is filed under.
+        spare: Processors of workers that have nothing left to do.
     """
 
     catalogue: Callable[[], Sequence[Obligation]]
@@ -75,17 +77,18 @@ class Source:
     foundation: Callable[[Sequence[Obligation]], Sequence[Obligation]] = lambda items: items
     find_hint: Callable[..., Hint | None] = lambda item, seed: None
     topic_of: Callable[[Obligation], str] = lambda item: item.id
+    spare: Spare = attrs.field(factory=Spare)
 
     @classmethod
     def of(cls, theory: Theory, past: Past | None = None) -> Source:
         """The obligations and faults of a theory; `past` is what earlier runs have left."""
         from engine.discharge import NOTHING, discharge, find_hint, script
 
-        known = Catalogue.of(theory)
+        known, spare = Catalogue.of(theory), Spare()
         past = NOTHING if past is None else past
         return cls(
             known.obligations,
-            functools.partial(discharge, known, past=past),
+            functools.partial(discharge, known, past=past, spare=spare),
             functools.partial(script, known),
             theory.faults,
             functools.partial(catch_again, theory, answers=past.answers),
@@ -93,6 +96,7 @@ class Source:
             known.foundation,
             functools.partial(find_hint, known),
             known.topic_of,
+            spare,
         )
 
 
@@ -253,13 +257,17 @@ class _Worker:
         self.task: Task | None = None
         self.batch: collections.deque[Task] = collections.deque()
 
-    def give(self, waiting: collections.deque[collections.deque[Task]]) -> None:
-        """Hand over the next task of its batch, or of the first one waiting, or tell it to end."""
+    def give(self, waiting: collections.deque[collections.deque[Task]]) -> bool:
+        """Hand over the next task of its batch, or of the first one waiting, or tell it to end.
+
+        Returns whether there was one.
+        """
         if not self.batch and waiting:
             self.batch = waiting.popleft()
         task = self.task = self.batch.popleft() if self.batch else None
         with contextlib.suppress(OSError):  # if it is dead, the end of its pipe will tell
             self.connection.send(task)
+        return task is not None
 
     def stop(self) -> None:
         """End the process, whatever it is at."""
@@ -287,8 +295,11 @@ def run(source: Source, batches: Sequence[Sequence[Task]], jobs: int) -> Iterato
         worker.give(waiting)
 
     try:
-        while waiting and len(workers) < jobs:
-            hire()
+        for _ in range(jobs):
+            if waiting:
+                hire()
+            else:
+                source.spare.give()
         while workers:
             ready = wait(list(workers), timeout=TICK)
             if not ready:
@@ -307,9 +318,12 @@ def run(source: Source, batches: Sequence[Sequence[Task]], jobs: int) -> Iterato
                         yield Failure(worker.task.name, _death(worker.process.exitcode))
                         if waiting:
                             hire()
+                        else:
+                            source.spare.give()
                     continue
                 if isinstance(message, _Done):
-                    worker.give(waiting)
+                    if not worker.give(waiting):
+                        source.spare.give()
                 else:
                     yield message
     finally:

@@ -8,28 +8,33 @@ keep goes on with either of them, and nothing is undone or done again (as in EXE
 A way ends where the code ends, where something is not proved, or at a cut: a place from which all
 goes on as from one that was looked at before. Its process ends there, in the middle of the code:
 to unwind it would run its clean-up, which no run does there.
+
+A copy and the process go on at the same time while there are processors to spare (`engine.spare`).
 """
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import gc
 import hashlib
 import os
 import pickle
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from types import FrameType
-from typing import Any, Final, NoReturn, TypeVar
+from typing import IO, Any, Final, NoReturn, TypeVar
 
 import attrs
 import z3
 
 from engine.refine.knowledge import Knowledge
+from engine.spare import Spare
 from engine.terms import FALSE, TRUE, And, Bool
 
 __all__ = ["Exploration", "Failure", "Way", "explore"]
@@ -121,6 +126,47 @@ class Exploration:
         return ""
 
 
+class _Places:
+    """The places that some way has come to, known to all copies of this process."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._known: set[bytes] = set()
+
+    def is_new(self, place: str) -> bool:
+        """Whether nobody has come to a place before; from now on somebody has."""
+        digest, file = hashlib.sha256(place.encode()).digest(), self._file.fileno()
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        try:
+            read = len(self._known) * len(digest)
+            more = os.pread(file, os.fstat(file).st_size - read, read)
+            self._known.update(
+                more[begin : begin + len(digest)] for begin in range(0, len(more), len(digest))
+            )
+            if digest in self._known:
+                return False
+            self._known.add(digest)
+            os.pwrite(file, digest, read + len(more))
+            return True
+        finally:
+            fcntl.lockf(file, fcntl.LOCK_UN)
+
+
+@attrs.frozen(eq=False)
+class _Copy:
+    """A copy of this process that goes another way.
+
+    Attributes:
+        process: Its number.
+        report: Where it writes what came of it.
+        lent: It has a processor that was to spare.
+    """
+
+    process: int
+    report: IO[bytes]
+    lent: bool
+
+
 class Way:
     """One way through the code: it decides where to go, and is told what must be so.
 
@@ -136,20 +182,24 @@ class Way:
         traced: Callable[[str], bool],
         expected: tuple[type[BaseException], ...],
         first_failure: bool,
+        spare: Spare,
+        places: _Places,
     ) -> None:
         self.knowledge = knowledge
         self.log: list[str] = []
         self.found = Exploration()
         self._lines: dict[str, set[int]] = {}
         self._surprise: BaseException | None = None
-        self._seen: set[str] = set()
+        self._places = places
         self._idle_since = ""
         self._branches = 0
         self._serial = 0
         self._traced = traced
         self._expected = expected
         self._first_failure = first_failure
-        self._report = -1
+        self._spare = spare
+        self._self: _Copy | None = None
+        self._copies: list[_Copy] = []
 
     # Where to go
 
@@ -262,9 +312,8 @@ class Way:
         if self._idle_since:
             self.found.idle.add((self._idle_since, said))
         self._idle_since, self._branches = said, 0
-        if said in self._seen:
+        if not self._places.is_new(said):
             self.end("cut")
-        self._seen.add(said)
 
     def goes_on(self) -> None:
         """Something is done that cannot be done for ever, or is argued about elsewhere."""
@@ -319,40 +368,68 @@ class Way:
     # Copies
 
     def copy(self) -> bool:
-        """Copy the process. True in the copy; False here, when the copy has gone all its ways."""
-        reads, writes = os.pipe()
+        """Copy the process. True in the copy; False here, where the other way is to be gone.
+
+        That is when the copy has gone all its ways, or at once if there is a processor to spare.
+        """
+        lent = self._spare.take()
+        report = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the copy was heard
         with warnings.catch_warnings():
             # Threads that others may have started do not go on in the copy; it waits for none.
             warnings.simplefilter("ignore", DeprecationWarning)
             process = os.fork()
+        copy = _Copy(process, report, lent)
         if process == 0:
             gc.freeze()  # what is looked through for garbage is copied in memory, too
             ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os.close(reads)
-            self._report, self.found = writes, Exploration()
+            for other in (*self._copies, *([self._self] if self._self else [])):
+                other.report.close()
+            self._self, self._copies, self.found = copy, [], Exploration()
             self.knowledge.questions = 0
             return True
-        os.close(writes)
-        with open(reads, "rb") as pipe:
-            said = pipe.read()
-        _, status = os.waitpid(process, 0)
-        if not said or status:
-            text = f"the process that went another way ended with wait status {status}"
-            if self._report < 0:
-                raise RuntimeError(text)
-            self.end("failed", Failure("ways", text, tuple(self.where()), tuple(self.log), True))
-        more, seen = pickle.loads(said)
-        self.found.add(more)
-        self._seen |= seen
-        if self.found.failures and self._first_failure and self._report >= 0:
-            self._tell()
+        self._copies.append(copy)
+        if not lent:
+            self._hear(self._copies.pop())
+            if self.found.failures and self._first_failure and self._self is not None:
+                self._tell()
         return False
 
+    def _hear(self, copy: _Copy) -> None:
+        """Wait until a copy has gone all its ways."""
+        _, status = os.waitpid(copy.process, 0)
+        with copy.report as report:
+            report.seek(0)
+            said = report.read()
+        if status or not said:
+            if copy.lent:
+                self._spare.give()
+            text = f"the process that went another way ended with wait status {status}"
+            if self._self is None:
+                raise RuntimeError(text)
+            where, log = tuple(self.where()), tuple(self.log)
+            self.found.failures.append(Failure("ways", text, where, log, undecided=True))
+            return
+        self.found.add(pickle.loads(said))
+
+    def hear_all(self) -> None:
+        """Wait for all copies that go on at the same time."""
+        if self._copies:
+            self._spare.give()
+            try:
+                while self._copies:
+                    self._hear(self._copies.pop())
+            finally:
+                self._spare.take(wait=True)
+
     def _tell(self) -> NoReturn:
+        assert self._self is not None
+        self.hear_all()
         self.found.questions += self.knowledge.questions
-        with open(self._report, "wb") as pipe:
-            pickle.dump((self.found, self._seen), pipe)
+        with self._self.report as report:
+            pickle.dump(self.found, report)
+        if self._self.lent:
+            self._spare.give()
         os._exit(0)
 
     # Where the code is
@@ -412,6 +489,7 @@ def explore(
     traced: Callable[[str], bool],
     expected: tuple[type[BaseException], ...] = (),
     first_failure: bool = False,
+    spare: Spare | None = None,
 ) -> Exploration:
     """Go all ways through `body`, in copies of this process.
 
@@ -421,14 +499,18 @@ def explore(
         traced: Whether a file is one of the code's own.
         expected: What may be raised in it; anything else is a failure, also where it is caught.
         first_failure: End with the first thing that is not proved.
+        spare: Processors that may be used besides this one.
 
     Raises:
         RuntimeError: A copy was killed, for want of memory say.
     """
     start = time.perf_counter()
-    way = Way(knowledge(), traced, expected, first_failure)
-    if way.copy():
-        way.go(body)
+    with tempfile.TemporaryFile() as file:
+        spare, places = spare or Spare(), _Places(file)
+        way = Way(knowledge(), traced, expected, first_failure, spare, places)
+        if way.copy():
+            way.go(body)
+        way.hear_all()
     place = way.found.idle_for_ever().rpartition(", ")[0]
     if place:
         text = f"the lines come to {place} again and again, and do nothing in between"

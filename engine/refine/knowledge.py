@@ -12,6 +12,7 @@ A question is asked of a solver that keeps what it was told before, along one wa
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -22,10 +23,21 @@ from z3 import z3core
 
 from engine.claims import Claim
 from engine.induction import fresh, index_terms, statement
+from engine.refine.instances import Instances
 from engine.refine.values import LOW, low
 from engine.refine.z3_terms import Z3Terms
 from engine.solvers import OPTIONS
-from engine.terms import And, Bool, Number, Term, constant, next_index, ring_size, substitute
+from engine.terms import (
+    And,
+    Bool,
+    Number,
+    Term,
+    constant,
+    next_index,
+    ring_size,
+    substitute,
+    variables,
+)
 
 __all__ = ["Knowledge", "Moment", "base_name"]
 
@@ -61,34 +73,65 @@ class Moment:
     values: Mapping[Term, Term]
     claims: Sequence[Claim]
     _done: dict[Term, Term] = attrs.field(factory=dict)
-    _plain: list[tuple[str, Bool]] | None = None
-    _at: dict[tuple[str, Term], Bool] = attrs.field(factory=dict)
+    _at: dict[tuple[str, Term | None], Bool] = attrs.field(factory=dict)
+    _mentions: dict[tuple[str, Term | None], dict[str, dict[Term, None]]] = attrs.field(
+        factory=dict
+    )
     _places: dict[tuple[Term, Term], tuple[Mapping[Term, Term], dict[Term, Term]]] = attrs.field(
         factory=dict
     )
 
-    @property
-    def plain(self) -> list[tuple[str, Bool]]:
-        """The claims that have no index, and what they are called."""
-        if self._plain is None:
-            self._plain = [
-                (item.name, substitute(statement(self.symbols, item), self.values, self._done))
-                for item in self.claims
-                if not item.indices
-            ]
-        return self._plain
+    @functools.cached_property
+    def instances(self) -> Instances:
+        """The claims as Z3's own."""
+        return Instances(_Z3, self.symbols, self.values)
 
-    def at(self, item: Claim, term: Number) -> Bool:
-        """A claim at an index."""
+    def at(self, item: Claim, term: Number | None = None) -> Bool:
+        """A claim, at an index if it has one."""
         key = (item.name, term)
         if key not in self._at:
-            index = fresh(item.indices[0])
-            if (index, term) not in self._places:
-                self._places[index, term] = {**self.values, index: term}, {}
-            # What several claims say of an index is put into words once.
-            values, done = self._places[index, term]
-            self._at[key] = substitute(statement(self.symbols, item, index), values, done)
+            self._at[key] = substitute(*self._stated(item, term))
         return self._at[key]
+
+    def mentions(self, item: Claim, term: Number | None = None) -> Mapping[str, Iterable[Term]]:
+        """By variable: the terms at which a claim reads it, or what it reads was written."""
+        key = (item.name, term)
+        if key not in self._mentions:
+            self._mentions[key] = self._mentioned(item, term)
+        return self._mentions[key]
+
+    def _mentioned(self, item: Claim, term: Number | None) -> dict[str, dict[Term, None]]:
+        claim, values, done = self._stated(item, term)
+        found: dict[str, dict[Term, None]] = {}
+        for name, terms in _INDICES.of(claim).items():
+            indices = (substitute(index, values, done) for index in terms)
+            found.setdefault(name, {}).update(dict.fromkeys(indices))
+        for variable in variables(claim):
+            for name, terms in _INDICES.of(values.get(variable, variable)).items():
+                found.setdefault(name, {}).update(dict.fromkeys(terms))
+        return found
+
+    def lows(self, item: Claim, term: Number | None = None) -> list[Term]:
+        """The numbers whose low bits a claim speaks of, or what is read in it does."""
+        claim, values, done = self._stated(item, term)
+        own = _INDICES.of(claim).get(LOW.name, ())
+        return [*self._lows, *(substitute(number, values, done) for number in own)]
+
+    @functools.cached_property
+    def _lows(self) -> list[Term]:
+        each = (_INDICES.of(value).get(LOW.name, ()) for value in self.values.values())
+        return list(dict.fromkeys(itertools.chain.from_iterable(each)))
+
+    def _stated(
+        self, item: Claim, term: Number | None
+    ) -> tuple[Bool, Mapping[Term, Term], dict[Term, Term]]:
+        if term is None:
+            return statement(self.symbols, item), self.values, self._done
+        index = fresh(item.indices[0])
+        if (index, term) not in self._places:
+            # What several claims say of an index is put into words once.
+            self._places[index, term] = {**self.values, index: term}, {}
+        return (statement(self.symbols, item, index), *self._places[index, term])
 
 
 class _Indices:
@@ -110,6 +153,7 @@ class _Indices:
 
 _INDICES: Final = _Indices()
 _Z3: Final = Z3Terms()
+_Instance = tuple[Moment, Claim, Number | None]
 
 
 class Knowledge:
@@ -147,6 +191,7 @@ class Knowledge:
         self._solver: z3.Solver | None = None
         self._told: set[Term] = set()
         self._lows: set[Term] = set()
+        self._instantiated: set[tuple[int, str, Term | None]] = set()
         self._witness: Any = None
 
     # What is known
@@ -160,7 +205,7 @@ class Knowledge:
     def forget(self) -> None:
         """Nothing is known any more."""
         self.facts, self.moments = [], []
-        self._literal, self._told, self._lows = set(), set(), set()
+        self._literal, self._told, self._lows, self._instantiated = set(), set(), set(), set()
         self._solver = self._witness = None
 
     def begin_moment(self, moment: Moment) -> None:
@@ -223,12 +268,13 @@ class Knowledge:
         self._tell(self.facts)
         instances = self._instances(extra, rounds)
         if rounds == 1:
-            self._tell(instances)
+            self._tell_instances(instances)
         solver.push()
         try:
             fresh_lows = self._tell(extra, keep=False)
             if rounds > 1:  # for this question only: so many would slow down all that come
-                fresh_lows |= self._tell(instances, keep=False)
+                claims = (moment.at(item, term) for moment, item, term in instances)
+                fresh_lows |= self._tell(claims, keep=False)
             self.questions += 1
             solver.set("rlimit", EFFORT[effort])
             answer = solver.check()
@@ -259,57 +305,67 @@ class Knowledge:
             if keep:
                 self._told.add(claim)
             z3core.Z3_solver_assert(context, solver.solver, _Z3(claim))
-            for number in _INDICES.of(claim).get(LOW.name, ()):
-                if number not in self._lows:
-                    self._lows.add(number)
-                    new.add(number)
-                    for axiom in _low_bits(number):  # type: ignore[arg-type]
-                        z3core.Z3_solver_assert(context, solver.solver, _Z3(axiom))
+            new |= self._tell_lows(_INDICES.of(claim).get(LOW.name, ()))
         return new
 
-    def _instances(self, extra: Sequence[Bool], rounds: int) -> list[Bool]:
+    def _tell_lows(self, numbers: Iterable[Term]) -> set[Term]:
+        """What is known of the low bits of numbers; returns those of which that is new."""
+        solver = self._current()
+        new = [number for number in dict.fromkeys(numbers) if number not in self._lows]
+        self._lows.update(new)
+        for number in new:
+            for axiom in _low_bits(number):  # type: ignore[arg-type]
+                z3core.Z3_solver_assert(solver.ctx.ref(), solver.solver, _Z3(axiom))
+        return set(new)
+
+    def _tell_instances(self, instances: Iterable[_Instance]) -> None:
+        solver = self._current()
+        for moment, item, term in instances:
+            if (id(moment), item.name, term) not in self._instantiated:
+                self._instantiated.add((id(moment), item.name, term))
+                made = moment.instances.of(item, term)
+                z3core.Z3_solver_assert(solver.ctx.ref(), solver.solver, made)
+                self._tell_lows(moment.lows(item, term))
+
+    def _instances(self, extra: Sequence[Bool], rounds: int) -> list[_Instance]:
         """The invariant of the last moments, at the indices that the question mentions."""
         found: dict[str, dict[Term, None]] = {}
-        out: list[Bool] = []
-        moments = self._recent()
+        out: dict[_Instance, None] = {}
         since = self.moments[-1][0] if self.moments else 0
+        moments = [
+            (moment, [item for item in moment.claims if rounds > 1 or self._comes_first(item)])
+            for _, moment in self._recent()
+        ]
 
-        def notice(roots: Iterable[Term]) -> None:
-            for root in roots:
-                for name, terms in _INDICES.of(root).items():
-                    found.setdefault(name, {}).update(dict.fromkeys(terms))
+        def notice(mentioned: Mapping[str, Iterable[Term]]) -> None:
+            for name, terms in mentioned.items():
+                found.setdefault(name, {}).update(dict.fromkeys(terms))
 
-        notice(self.facts[since:])
-        notice(extra)
-        some = self._first if rounds == 1 else None
-        for _, moment in moments:
-            plain = [
-                claim
-                for name, claim in moment.plain
-                if some is None or name.partition(",")[0] in some
-            ]
-            out += plain
-            notice(plain)
-        done: set[tuple[int, str, Term]] = set()
+        for root in (*self.facts[since:], *extra):
+            notice(_INDICES.of(root))
+        for moment, claims in moments:
+            for item in claims:
+                if not item.indices:
+                    out[moment, item, None] = None
+                    notice(moment.mentions(item))
         for _ in range(rounds):
-            new: list[Bool] = []
-            for _, moment in moments:
-                for item in moment.claims:
-                    if not item.indices or (
-                        some is not None and item.name.partition(",")[0] not in some
-                    ):
+            new: dict[_Instance, None] = {}
+            for moment, claims in moments:
+                for item in claims:
+                    if not item.indices:
                         continue
                     terms = dict.fromkeys(self._seeds(item.indices[0], moment))
                     for name in sorted(_triggers(moment.symbols, item)):
                         terms.update(found.get(name, {}))
-                    for term in terms:
-                        key = (id(moment), item.name, term)
-                        if key not in done:
-                            done.add(key)
-                            new.append(moment.at(item, term))
-            out += new
-            notice(new)
-        return out
+                    new.update(dict.fromkeys((moment, item, term) for term in terms))
+            for moment, item, term in new:
+                if rounds > 1 and (moment, item, term) not in out:
+                    notice(_INDICES.of(moment.at(item, term)))
+            out.update(new)
+        return list(out)
+
+    def _comes_first(self, item: Claim) -> bool:
+        return self._first is None or item.name.partition(",")[0] in self._first
 
     def _recent(self) -> list[tuple[int, Moment]]:
         """The last moment, and the last one at which more than the invariant is known."""

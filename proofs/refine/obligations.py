@@ -23,6 +23,7 @@ from engine.protocol import System
 from engine.question import INVARIANT, Circumstances, Entry
 from engine.refine.explorer import Exploration
 from engine.smt import Arithmetic
+from engine.spare import Spare
 from proofs.refine.barrier_machine import texts
 from proofs.refine.calls import CALLS, Call, prove
 from proofs.refine.coverage import RUN_BY, missing_lines
@@ -116,7 +117,7 @@ def _decide(call: Call, kind: str, around: Circumstances) -> tuple[str, str, boo
     )
     if around.answers is not None and key in around.answers:
         return "proved", "", True
-    found = _explored(call.name, around.ring_size, around.seed)
+    found = _explored(call.name, around.ring_size, around.seed, around.spare)
     result, detail = verdict(call, kind, found)
     if result == "proved" and around.answers is not None:
         around.answers.add(key)
@@ -124,8 +125,8 @@ def _decide(call: Call, kind: str, around: Circumstances) -> tuple[str, str, boo
 
 
 @functools.cache
-def _explored(name: str, ring_size: int | None, seed: int) -> Exploration:
-    return prove(CALLS[name], load(), ring_size=ring_size, seed=seed)
+def _explored(name: str, ring_size: int | None, seed: int, spare: Spare | None) -> Exploration:
+    return prove(CALLS[name], load(), ring_size=ring_size, seed=seed, spare=spare)
 
 
 @functools.cache
