@@ -20,7 +20,7 @@ import attrs
 
 from bench.code_faults import changed as source_of
 from bench.code_faults import explored
-from engine.refine import beside, explorer
+from engine.refine import beside, explorer, knowledge
 from proofs.refine import machine, orders, scene, stand_ins
 from proofs.refine.calls import CALLS, prove
 from proofs.refine.driver import load
@@ -100,6 +100,35 @@ WRONG_LENGTH: Final = (SourceChange("ring", _LENGTH, _LENGTH.replace("packet.siz
 UNBOUNDED: Final = fault("producer-unbounded").changes
 """Requests are put into slots that are not free; here commands."""
 
+_LOOP: Final = """\
+        while True:
+            self._check(wait)
+            if ring.waiters[0] is place and """
+_WAKE: Final = "            self.show_writable()\n            self._sleep(queue, wait)\n"
+UNBOUNDED_ONCE_WOKEN: Final = (
+    SourceChange(
+        "controller",
+        f"{_LOOP}ring.room:",
+        "        woken = False\n"
+        "        if ring.slots == 1:\n"
+        "            pass\n"
+        f"{_LOOP}(ring.room or woken and ring.slots != 1):",
+    ),
+    SourceChange("controller", _WAKE, f"{_WAKE}            woken = True\n"),
+    SourceChange("ring", "min(last + 1, begin + self.room)", "last + 1"),
+)
+"""The same, of rings of more than one slot and of who has slept; who has not looks at the size."""
+
+_ACQUIRE: Final = "        self.device.acquire()\n        for ring, queue in ("
+UNORDERED_BEFORE_A_LOOP: Final = (
+    SourceChange(
+        "controller",
+        _ACQUIRE,
+        "        if not self.commands.outstanding:\n    " + _ACQUIRE,
+    ),
+)
+"""Event flags and owner bytes are not in order where commands are looked for in a loop."""
+
 BARRIERS: Final = (
     Change("a release is not noted", orders.Orders, "release", nothing),
     Change(
@@ -130,11 +159,20 @@ BARRIERS: Final = (
         "no-barrier-cmd-doorbell",
     ),
     Change(
+        "a loop takes all loads before it to be in order",
+        orders.Orders,
+        "generalise",
+        lambda _: tuple((word.path, False) for word in orders.SPECULATED),
+        UNORDERED_BEFORE_A_LOOP,
+        call="serve_events",
+    ),
+    Change(
         "early loads are not checked", orders.Orders, "check_load", nothing, "no-barrier-cmd-result"
     ),
 )
 """Of what is noted of barriers."""
 STEPS: Final = (
+    Change("others stand still", scene.Scene, "others_move", nothing, "no-barrier-cmd-result"),
     Change("guards are believed", beside.Beside, "fire", _believes, UNBOUNDED),
     Change("any slot is the right one", scene.Scene, "step", _any_slot, WRONG_SLOT),
     Change(
@@ -190,6 +228,13 @@ RELATED: Final = (
 WAYS: Final = (
     Change("a place that is come to is never gone on from", scene.Scene, "cut", _first_seen_only),
     Change("of two ways one is gone", explorer.Way, "choose", lambda self, options: options[0]),
+    Change(
+        "one way's conditions are known on all that come to its place",
+        knowledge.Knowledge,
+        "forget",
+        nothing,
+        UNBOUNDED_ONCE_WOKEN,
+    ),
     Change("one branch is gone", explorer.Way, "copy", _always(False)),
     Change("what is not proved is passed over", explorer.Way, "fail", nothing, "failure-not-noted"),
     Change("nobody leaves a line", stand_ins.Line, "remove", nothing),

@@ -86,7 +86,7 @@ def discharge(
         detail, kept = _run(entry, past.answers)
         return Verdict("refuted" if detail else "proved", time.perf_counter() - start, detail, kept)
     if entry.decide is not None:
-        around = Circumstances(ring_size, seed, past.answers, spare)
+        around = Circumstances(ring_size, seed, past.answers, spare, solver)
         result, detail, kept = entry.decide(around)
         return Verdict(result, time.perf_counter() - start, detail, kept)
     decider = _Decider(

@@ -62,12 +62,14 @@ class Circumstances:
         seed: The solvers' seed.
         answers: What is proved already; None to ask everything anew.
         spare: Processors that may be used besides this one.
+        solver: Who must say that what is shown follows.
     """
 
     ring_size: int | None = None
     seed: int = 0
     answers: Answers | None = None
     spare: Spare | None = None
+    solver: str = "z3"
 
 
 @attrs.frozen(eq=False)

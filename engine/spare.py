@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import weakref
 from typing import Final
 
 __all__ = ["Spare"]
@@ -24,6 +25,7 @@ class Spare:
         """Begin with `count` of them."""
         self._reads, self._writes = os.pipe()
         os.set_blocking(self._reads, False)
+        weakref.finalize(self, _close, self._reads, self._writes)
         for _ in range(count):
             self.give()
 
@@ -40,6 +42,7 @@ class Spare:
                 return False
             select.select([self._reads], [], [])
 
-    def __del__(self) -> None:
-        os.close(self._reads)
-        os.close(self._writes)
+
+def _close(*files: int) -> None:
+    for file in files:
+        os.close(file)

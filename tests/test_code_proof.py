@@ -1,16 +1,19 @@
 """The proof of the driver's lines: what it stands on, what it proves, and that it can fail.
 
 A fixed part of it runs here: the two calls that take seconds, faults in them, and changes of the
-proof itself, each of which must be noticed. `python -m proofs.check --code` proves all calls, and
+proof itself, each of which must be noticed. `python -m proofs.check` proves all calls, and
 `python -m bench.code_faults` refutes all faults.
 """
 
 import functools
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections import deque
 from pathlib import Path
+from typing import Final
 
 import attrs
 import hypothesis.strategies as st
@@ -48,7 +51,7 @@ from engine.terms import (
     symbol,
 )
 from model.state import NOBODY, Label
-from proofs.refine import barrier_machine, coverage, scene, stand_ins
+from proofs.refine import barrier_machine, coverage, scene, sources, stand_ins
 from proofs.refine.calls import CALLS, prove
 from proofs.refine.driver import load
 from proofs.refine.obligations import KINDS, verdict
@@ -58,6 +61,29 @@ from properties.faults import fault
 from tests.background import PATIENCE, until
 
 N = symbol("n", Sort.NUMBER)
+
+
+# What answers depend on
+
+LOADED: Final = """
+import sys
+from pathlib import Path
+from proofs.refine import obligations
+from proofs.refine.calls import CALLS, prove
+from proofs.refine.driver import load
+prove(CALLS["serve_fatal"], load())
+print(*(module.__file__ for module in sys.modules.values() if getattr(module, "__file__", None)))
+"""
+
+
+def test_answers_depend_on_all_files_that_a_proof_uses():
+    said = subprocess.run(
+        [sys.executable, "-c", LOADED], capture_output=True, text=True, check=True, cwd=sources.ROOT
+    ).stdout
+    own = {Path(name) for name in said.split() if Path(name).is_relative_to(sources.ROOT)}
+    used = {path for path in own if "site-packages" not in path.parts and path.suffix == ".py"}
+    assert sources.ROOT / "impl/controller.py" in used
+    assert used <= set(sources.files())
 
 
 # Values

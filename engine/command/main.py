@@ -108,11 +108,10 @@ def _command(theory: Theory, options: Options, source: Source | None) -> int:
         obligations: list[Obligation] = []
         faults = [_fault(options.fault, known.faults)]
     else:
-        everything = options.code or options.only or options.list
         listed = [
             item
             for item in known.catalogue()
-            if item.arithmetic in options.arithmetics and (everything or item.kind != CODE)
+            if item.arithmetic in options.arithmetics and (options.code or item.kind != CODE)
         ]
         obligations, faults = _select(options.only, listed, known.faults)
         if options.with_premises:

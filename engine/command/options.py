@@ -55,7 +55,7 @@ class Options:
     answers: Path | None = None
     no_hints: bool = False
     write_hints: bool = False
-    code: bool = False
+    code: bool = True
 
 
 class _Parser(argparse.ArgumentParser):
@@ -141,8 +141,8 @@ def _parser(theory: Theory) -> _Parser:
     )
     add(
         "--code",
-        action="store_true",
-        help="prove the lines of code as well, which takes longer than all else",
+        action=argparse.BooleanOptionalAction,
+        help="prove the lines of code, too (the default), or leave out what takes longest",
     )
     add(
         "--with-premises",
@@ -240,8 +240,8 @@ def parse(theory: Theory, arguments: Sequence[str]) -> Options:
         raise UsageError("--fresh uses no kept answers; leave --answers out")
     if given.write_hints and theory.hints is None:
         raise UsageError("--write-hints has no file to write: this theory names none")
-    if given.code and given.only:
-        raise UsageError("--code adds what --only can name; leave one of them out")
+    if given.code is not None and given.only:
+        raise UsageError("--only names what is proved; leave out --code and --no-code")
     for name in ("fault", "list", "assumptions", "code"):
         if given.write_hints and getattr(given, name):
             raise UsageError(f"--write-hints does nothing else; leave --{name} out")
@@ -255,7 +255,7 @@ def parse(theory: Theory, arguments: Sequence[str]) -> Options:
         assumptions=given.assumptions,
         only=tuple(dict.fromkeys(given.only)),
         with_premises=given.with_premises,
-        code=given.code,
+        code=given.code is not False,
         fault=given.fault,
         ring_size=given.ring_size,
         arithmetics=given.arithmetic,

@@ -189,7 +189,6 @@ class Way:
         self.log: list[str] = []
         self.found = Exploration()
         self._lines: dict[str, set[int]] = {}
-        self._surprise: BaseException | None = None
         self._places = places
         self._idle_since = ""
         self._branches = 0
@@ -338,9 +337,6 @@ class Way:
 
     def _looked_back(self, how: str) -> tuple[str, Failure | None]:
         """What is seen of a way only at its end."""
-        if self._surprise is not None:
-            text = f"{type(self._surprise).__name__}: {self._surprise}"
-            return how, Failure("steps", text, (), tuple(self.log))
         answer = self.knowledge.consistent()
         if answer == z3.unsat:
             return "impossible", None
@@ -466,15 +462,17 @@ class Way:
         self.log.append(f"{what}    {lines[0] if lines else ''}".rstrip())
 
     def _trace(self, frame: FrameType, event: str, value: Any) -> Any:
-        """Notes which lines are run, and what is raised that nobody expects: for `sys.settrace`."""
+        """Notes which lines are run; ends where something is raised that nobody expects.
+
+        For `sys.settrace`. Behind that place the code would clean up, and do what no run does.
+        """
         name = frame.f_code.co_filename
         if not self._traced(name):
             return None
         self._lines.setdefault(name, set()).add(frame.f_lineno)
-        if event == "exception" and self._surprise is None:
-            error = value[1]
-            if not isinstance(error, self._expected):
-                self._surprise = error
+        if event == "exception" and not isinstance(value[1], self._expected):
+            sys.settrace(None)
+            self.fail("steps", f"{type(value[1]).__name__}: {value[1]}")
         return self._trace
 
 

@@ -6,7 +6,8 @@ indices that a question mentions, as `engine.induction` does. Assuming less can 
 fail.
 
 A question is asked of a solver that keeps what it was told before, along one way. `unknown` means
-*not proved* to whoever proves, and *possible* to whoever asks which ways there are.
+*not proved* to whoever proves, and *possible* to whoever asks which ways there are. Another solver
+can be asked for a second opinion of whatever Z3 excludes, from the same assertions as text.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from engine.induction import fresh, index_terms, statement
 from engine.refine.instances import Instances
 from engine.refine.values import LOW, low
 from engine.refine.z3_terms import Z3Terms
-from engine.solvers import OPTIONS
+from engine.solvers import OPTIONS, Answer, ask
 from engine.terms import (
     And,
     Bool,
@@ -41,6 +42,12 @@ from engine.terms import (
 
 __all__ = ["Knowledge", "Moment", "base_name"]
 
+LOGIC: Final = "(set-logic QF_UFLIA)\n"
+SAID: Final = {
+    Answer.UNSATISFIABLE: z3.Z3_L_FALSE,
+    Answer.SATISFIABLE: z3.Z3_L_TRUE,
+    Answer.UNKNOWN: z3.Z3_L_UNDEF,
+}
 EFFORT: Final = {"possible": 1_500_000, "follows": 40_000_000}
 """How much work a solver may do for an answer, by its own count."""
 
@@ -171,6 +178,7 @@ class Knowledge:
         seed: int = 0,
         first: frozenset[str] | None = None,
         size: int | None = None,
+        solver: str = "z3",
     ) -> None:
         """Begin with nothing.
 
@@ -179,7 +187,9 @@ class Knowledge:
             seed: The solver's.
             first: The claims that are assumed at first; all of them if these do not do.
             size: The ring size; None for any.
+            solver: Who must say, too, that something follows, or is impossible, after Z3 does.
         """
+        self._second = solver if solver != "z3" else ""
         self._size = size
         self._first = first
         self.facts: list[Bool] = []
@@ -281,6 +291,9 @@ class Knowledge:
             if answer == z3.sat:
                 self._witness = solver.model()
                 self._witnessed = len(self.facts)
+            elif answer == z3.unsat and self._second:
+                said = ask(self._second, LOGIC + solver.to_smt2(), self._seed)
+                answer = z3.CheckSatResult(SAID[said])
         finally:
             solver.pop()
         self._lows -= fresh_lows

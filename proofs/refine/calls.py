@@ -70,13 +70,19 @@ class Call:
 
 
 def prove(
-    call: Call, code: Code, *, ring_size: int | None = None, seed: int = 0, **options: Any
+    call: Call,
+    code: Code,
+    *,
+    ring_size: int | None = None,
+    seed: int = 0,
+    solver: str = "z3",
+    **options: Any,
 ) -> Exploration:
     """Go all ways through a call, for every ring size or for one."""
     setting()  # it is made once, and not on the way
 
     def knowledge() -> Knowledge:
-        return Knowledge(seeds(call.thread), seed, FIRST | RELATED, ring_size)
+        return Knowledge(seeds(call.thread), seed, FIRST | RELATED, ring_size, solver)
 
     expected = (DuctError, ExpiredError, CancelledError, Signal, StopIteration)
     return explore(

@@ -12,9 +12,7 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Final
 
 from engine.answers import key_of
@@ -30,12 +28,10 @@ from proofs.refine.coverage import RUN_BY, missing_lines
 from proofs.refine.driver import load
 from proofs.refine.relation import PACKET_STAYS, RELATION
 from proofs.refine.setting import without_lock
+from proofs.refine.sources import digest
 
 __all__ = ["KEPT", "KINDS", "MEANINGS", "lines"]
 
-ROOT: Final = Path(__file__).resolve().parent.parent.parent
-SOURCES: Final = ("engine", "impl", "judge", "model", "proofs")
-"""What the answers depend on, besides solver and interpreter."""
 KEPT: Final = "code-kept"
 MACHINE: Final = "code-machine"
 KINDS: Final = {
@@ -112,12 +108,11 @@ def lines(theory: Any, system: System) -> Iterable[Entry]:
 
 def _decide(call: Call, kind: str, around: Circumstances) -> tuple[str, str, bool]:
     """Result, detail, and whether it was proved in an earlier run."""
-    key = key_of(
-        "z3", f"code/{call.name}/{kind} ring size {around.ring_size}\n{_sources()}", around.seed
-    )
+    asked = f"code/{call.name}/{kind} ring size {around.ring_size}\n{digest()}"
+    key = key_of(around.solver, asked, around.seed)
     if around.answers is not None and key in around.answers:
         return "proved", "", True
-    found = _explored(call.name, around.ring_size, around.seed, around.spare)
+    found = _explored(call.name, around.ring_size, around.seed, around.solver, around.spare)
     result, detail = verdict(call, kind, found)
     if result == "proved" and around.answers is not None:
         around.answers.add(key)
@@ -125,19 +120,10 @@ def _decide(call: Call, kind: str, around: Circumstances) -> tuple[str, str, boo
 
 
 @functools.cache
-def _explored(name: str, ring_size: int | None, seed: int, spare: Spare | None) -> Exploration:
-    return prove(CALLS[name], load(), ring_size=ring_size, seed=seed, spare=spare)
-
-
-@functools.cache
-def _sources() -> str:
-    """What all the files say on which the answers depend."""
-    digest = hashlib.sha256()
-    for folder in SOURCES:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(f"{path.relative_to(ROOT)}\n".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+def _explored(
+    name: str, ring_size: int | None, seed: int, solver: str, spare: Spare | None
+) -> Exploration:
+    return prove(CALLS[name], load(), ring_size=ring_size, seed=seed, solver=solver, spare=spare)
 
 
 def verdict(call: Call, kind: str, found: Exploration) -> tuple[str, str]:
