@@ -44,7 +44,7 @@ _BY_CALL: Final = {
         "others-overtaken no-barrier-rx-last-load pointers-not-restored copies-too-little"
     ),
     "send": (
-        "waits-for-another submit-ignores-fatal phantom-write owner-before-fields "
+        "waits-for-another phantom-write owner-before-fields "
         "doorbell-before-owner doorbell-wrong-index no-doorbell doorbell-wrong-ring "
         "producer-unbounded batch-sleeps-unrung batch-waits-for-first submit-without-lock "
         "waits-anyway returns-when-queued batch-stops-short full-ring-is-an-error "
@@ -54,7 +54,7 @@ _BY_CALL: Final = {
     ),
     "change_filter": (
         "result-of-another shared-result stale-command-index result-not-looked-at "
-        "no-barrier-cmd-fields no-barrier-cmd-doorbell"
+        "submit-ignores-fatal no-barrier-cmd-fields no-barrier-cmd-doorbell"
     ),
     "serve_events": (
         "wake-before-advance consumer-runs-ahead flags-after-scan one-per-interrupt "

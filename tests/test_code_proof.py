@@ -122,9 +122,13 @@ def test_a_number_masked_is_its_low_bits(a):
     number = Integer(Straight(), constant(a))
     mask = Integer(Straight(), ring_size() - 1)
     assert (number & mask).term is low(constant(a))
+    assert (number % Integer(Straight(), ring_size())).term is low(constant(a))
+    assert evaluate((number + (number > 50)).term, {"N": 8}) == a + (a > 50)
 
 
-@pytest.mark.parametrize("use", [lambda n: n & 3, lambda n: n * n, lambda n: [0][n], hash])
+@pytest.mark.parametrize(
+    "use", [lambda n: n & 3, lambda n: n % 8, lambda n: n * n, lambda n: [0][n], hash]
+)
 def test_what_has_no_meaning_on_terms_is_refused(use):
     with pytest.raises((NotModelledError, TypeError)):
         use(Integer(Straight(), N))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import importlib.metadata
+import itertools
 import json
 import platform
 import textwrap
@@ -172,7 +173,8 @@ class Report:
 
     def premises(self) -> dict[str, int]:
         """Of each property that something stands on, how many obligations nobody asks."""
-        missing = {item for items in self.left_out.values() for item in items}
+        each = itertools.chain.from_iterable(self.left_out.values())
+        missing = dict.fromkeys(each)  # in their order
         return collections.Counter(item.property for item in missing)
 
     # For people

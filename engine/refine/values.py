@@ -66,6 +66,8 @@ def number_of(value: object) -> Number:
             return value.term
         case Number():
             return value
+        case Truth():  # True is a 1 and False a 0 in Python
+            return If(value.term, constant(1), constant(0))
         case bool():
             pass
         case int():
@@ -129,6 +131,11 @@ class Integer:
     def __and__(self, mask: Any) -> Integer:
         if number_of(mask) is not ring_size() - 1:
             raise NotModelledError(f"& with anything but N - 1: {mask!r}")
+        return self._new(low(self.term))
+
+    def __mod__(self, size: Any) -> Integer:
+        if number_of(size) is not ring_size():
+            raise NotModelledError(f"% with anything but N: {size!r}")
         return self._new(low(self.term))
 
     def __eq__(self, other: object) -> Truth:  # type: ignore[override]

@@ -302,6 +302,8 @@ class Card:
         scene = self._scene
         if register is not DBELL:
             scene.way.fail("steps", f"write to {register.name}")
+        if not isinstance(value, tuple):
+            scene.way.fail("steps", "DBELL is written with what is no doorbell of the ring at hand")
         ring, slot = value
         name = "tx" if ring is TRANSMIT_RING else "cmd"
         scene.way.say(f"write DBELL, {name}")

@@ -191,10 +191,8 @@ class Orders:
         for word in SPECULATED:
             allowed, place = map(self._scene.beside.now, _may_be_early(word))
             fine = And(*(early & (slot == place) for early, slot in self.windows[word.path]))
-            if way.knows(fine):
-                good.append((word.path, False))
-            elif way.knows(Implies(allowed, fine)):
-                good.append((word.path, True))
+            if way.knows(Implies(allowed, fine)):
+                good.append((word.path, not way.knows(fine)))
         return tuple(good)
 
     def begin_anew(self, good: tuple[tuple[str, bool], ...]) -> None:
