@@ -1,11 +1,10 @@
 """Which faults of the driver the proof of its lines refutes, how soon, and in which words.
 
-    python -m bench.code_faults [FAULT ...]
-
 Each fault of `properties.faults` that changes `impl/packet.py`, `impl/ring.py` or
 `impl/controller.py` alone is made in the driver's own lines, and the call that `REACHED` names is
-proved. It must not be: the first thing that is not proved is printed. Exit status 1 if a fault that
-is named here is not refuted.
+proved. It must not be: the first thing that is not proved is printed.
+
+Exit status: 0 all are refuted; 1 one is not; 2 the command line is wrong.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import impl
+from bench.named import options
 from engine.refine.explorer import Exploration
 from proofs.refine.calls import CALLS, prove
 from proofs.refine.driver import MODULES, load
@@ -101,28 +101,21 @@ def in_these_files() -> list[str]:
     ]
 
 
-def main(names: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Refute the faults; returns the exit status."""
+    names = options("bench.code_faults", __doc__, "FAULT", REACHED, arguments)
     missed = 0
-    for name in names or [item for item in in_these_files() if item in REACHED]:
+    for number, name in enumerate(names, 1):
         found = explored(name)
-        if not found.failures:
-            missed += 1
-            print(
-                f"{name}: NOT refuted by {REACHED[name]}, {found.ways} ways, {found.seconds:.1f} s",
-                flush=True,
-            )
-            continue
-        first = found.failures[0]
-        print(
-            f"{name}: {REACHED[name]}, {found.ways} ways, {found.seconds:.1f} s\n"
-            f"    {first.message}",
-            flush=True,
-        )
-        for line in first.lines[:3]:
-            print(f"    in {line}", flush=True)
+        missed += not found.failures
+        said = "" if found.failures else "NOT refuted by "
+        took = f"{found.ways} ways, {found.seconds:.1f} s"
+        print(f"[{number}/{len(names)}] {name}: {said}{REACHED[name]}, {took}", flush=True)
+        for first in found.failures[:1]:
+            print("    ", first.message, *(f"\n    in {line}" for line in first.lines[:3]), sep="")
+    print(f"{len(names) - missed} of {len(names)} faults are refuted")
     return int(missed > 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,12 +1,11 @@
 """Whether the proof of the driver's lines notices that it is changed itself.
 
-    python -m bench.code_mutants [CHANGE ...]
-
 Each change makes the proof do less: a barrier is not noted, what is stored is not looked at, a
 branch is not gone. It is noticed if the driver's own lines are not proved any more, or if a fault
 that the proof refutes is not refuted any more (`bench.code_faults` would say so). For each change
-one of the two is named, and tried. Exit status 1 if a change is not noticed, 2 if there is none of
-that name.
+one of the two is named, and tried.
+
+Exit status: 0 all are noticed; 1 one is not; 2 the command line is wrong.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import attrs
 
 from bench.code_faults import changed as source_of
 from bench.code_faults import explored
+from bench.named import options
 from engine.refine import beside, explorer, knowledge
 from proofs.refine import machine, orders, scene, stand_ins
 from proofs.refine.calls import CALLS, prove
@@ -278,19 +278,17 @@ def noticed(item: Change) -> str:
     return ""
 
 
-def main(names: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Make the changes; returns the exit status."""
-    unknown = [name for name in names if name not in CHANGES]
-    if unknown:
-        print(f"{unknown[0]!r} is no change; these are:", *CHANGES, sep="\n    ", file=sys.stderr)
-        return 2
+    names = options("bench.code_mutants", __doc__, "CHANGE", CHANGES, arguments)
     missed = 0
-    for name in names or CHANGES:
+    for number, name in enumerate(names, 1):
         says = noticed(CHANGES[name])
         missed += not says
-        print(f"{name}: {says or 'NOT noticed'}", flush=True)
+        print(f"[{number}/{len(names)}] {name}: {says or 'NOT noticed'}", flush=True)
+    print(f"{len(names) - missed} of {len(names)} changes are noticed")
     return int(missed > 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

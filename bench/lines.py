@@ -1,10 +1,10 @@
-"""How long the proof of the driver's lines takes, by call: `python -m bench.lines [CALL ...]`."""
+"""How long the proof of the driver's lines takes, by call: `python -m bench.lines`."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 
+from bench.named import options
 from proofs.refine.calls import CALLS, prove
 from proofs.refine.driver import load
 
@@ -28,7 +28,4 @@ def print_lines(names: Iterable[str] = tuple(CALLS)) -> None:
 
 
 if __name__ == "__main__":
-    unknown = [name for name in sys.argv[1:] if name not in CALLS]
-    if unknown:
-        sys.exit(f"{unknown[0]!r} is no call whose lines are proved; these are: {', '.join(CALLS)}")
-    print_lines(sys.argv[1:] or CALLS)
+    print_lines(options("bench.lines", __doc__, "CALL", CALLS))

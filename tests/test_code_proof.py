@@ -21,9 +21,11 @@ import pytest
 import z3
 from hypothesis import given
 
+from bench import code_faults, code_mutants
 from bench.code_faults import NOT_REACHED, REACHED, changed, explored, in_these_files
 from bench.code_mutants import CHANGES, noticed
 from bench.code_mutants import changed as proof_changed
+from bench.named import options
 from engine.claims import Claim
 from engine.discharge import discharge
 from engine.induction import fresh
@@ -840,3 +842,31 @@ def test_the_relation_speaks_of_each_variable_that_the_driver_keeps():
 
     used = {term.name for item in RELATION for term in variables(anywhere(DUCT.symbols, item))}
     assert set(KEPT) <= used
+
+
+# Its command lines
+
+
+def test_a_command_line_names_some_or_means_all():
+    assert options("bench.lines", "", "CALL", CALLS, []) == list(CALLS)
+    assert options("bench.lines", "", "CALL", CALLS, ["send", "peek"]) == ["send", "peek"]
+
+
+@pytest.mark.parametrize("main", [code_faults.main, code_mutants.main])
+def test_a_name_that_there_is_not_is_told_with_those_that_there_are(main, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["no-such-thing"])
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert "there is no " in said
+    assert "'no-such-thing'" in said
+    assert "all: " in said
+    assert "Traceback" not in said
+
+
+def test_a_fault_that_is_refuted_is_told_in_words_and_counted(capsys):
+    assert code_faults.main(["failure-not-noted"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("[1/1] failure-not-noted: serve_fatal, ")
+    assert "driver.life does not hold here" in said
+    assert said.endswith("1 of 1 faults are refuted\n")

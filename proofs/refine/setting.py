@@ -30,6 +30,7 @@ FIRST: Final = frozenset({
     "cmd.waiters", "rx.waiters", "tx.queue-place", "cmd.queue-place", "rx.queue-place",
     "rx.sleeper", "life.state", "life.rings", "results.said", "results.handed-over",
     "results.answer", "results.answering", "results.told", "life.bases", "rx.readable",
+    "rx.slot-filled",
 })  # fmt: skip
 """What the lines mostly need of the invariant: assumed first, and all where this does not do."""
 
