@@ -86,7 +86,12 @@ def places() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def bench(
-    parts: Parts, name: str, *, slots: int = 2, kernel: Sequence[str] = BOTH_WAYS
+    parts: Parts,
+    name: str,
+    *,
+    slots: int = 2,
+    kernel: Sequence[str] = BOTH_WAYS,
+    temper: Sequence[str] = (),
 ) -> Iterator[Bench]:
     """A guest with cards on one net, for as long as this lasts.
 
@@ -95,10 +100,11 @@ def bench(
         name: What the guest is called; its logs too.
         slots: How many cards it has.
         kernel: Further parameters of its kernel.
+        temper: How the cards behave: options of `python -m emulator`.
     """
     with places() as folder, contextlib.ExitStack() as stack:
         names = [f"{name}{number}" for number in range(slots)]
-        plugged = stack.enter_context(cards(names, folder, parts.logs))
+        plugged = stack.enter_context(cards(names, folder, parts.logs, *temper))
         yield stack.enter_context(plug_in(parts, folder, name, plugged, kernel))
 
 

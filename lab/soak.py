@@ -27,6 +27,12 @@ SECONDS_APART: Final = 6
 """Seconds between two faults."""
 ALL: Final = "fkfbf"
 """What fails at first, over and over; see `lab/c/load.c`."""
+TEMPER: Final = (
+    *("--interrupt-delay", "0.0002", "--merge", "4", "--spurious-every", "97"),
+    *("--look-ahead", "--finish-at-stop", "--queue", "24"),
+)
+"""How the card behaves: as badly as it may without losing any of the packets that a load has under
+way at a time (24, `FLIGHT` in `lab/c/load.c`), or refusing to be opened."""
 CARD: Final = "f"
 """What fails in the second half, in which one daemon lives long enough to show that it is flat."""
 
@@ -44,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=10, help="how long (default: %(default)g)")
     minutes = parser.parse_args(arguments).minutes
     parts = prepare(lambda doing: print(doing, flush=True))
-    with bench(parts, "soak", slots=1, kernel=BOTH_WAYS) as made:
+    with bench(parts, "soak", slots=1, kernel=BOTH_WAYS, temper=TEMPER) as made:
         guest, (seat,) = made.guest, made.seats
         guest.check("ductctl", "bind", "vfio", seat.function)
         compile_programs(guest)

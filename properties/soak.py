@@ -2,7 +2,9 @@
 
 Real threads and the emulated card at its own pace. Four workers send numbered packets to the echo
 service and receive what comes back, while the card fails at random moments, drivers are closed
-under the workers and opened again, and interrupts are delayed, merged and raised for nothing.
+under the workers and opened again, and the card has every temper that it may have: it delays and
+merges interrupts or raises them for nothing, looks at rings without a doorbell, sends what STOP
+finds, holds few packets, and refuses filters, which the workers add and remove meanwhile.
 
 At the end each packet is one of these, and the numbers must add up:
 
@@ -10,6 +12,8 @@ At the end each packet is one of these, and the numbers must add up:
 * *lost with the card*: it was under way when the card failed or was closed;
 * *refused*: the driver raised one of its errors instead of queuing it;
 * *dropped*: the card had no room for its echo, and counted that.
+
+And each change of a filter is answered as the card means it to be.
 """
 
 from __future__ import annotations
@@ -30,9 +34,15 @@ from emulator.backend import Laboratory
 from emulator.behaviour import Behaviour
 from impl.attach import Attachments
 from impl.driver import DuctDriver
-from impl.errors import CardFailedError, ClosedError, DuctError, WaitTimeoutError
+from impl.errors import (
+    CardFailedError,
+    ClosedError,
+    DuctError,
+    FilterTableFullError,
+    WaitTimeoutError,
+)
 from impl.settings import Settings
-from model.layout import ECHO
+from model.layout import ECHO, EXACT_MASK
 
 __all__ = ["Account", "main", "soak"]
 
@@ -53,6 +63,8 @@ class Account:
         sent: Calls to send that returned; their packets left the card.
         failed: Calls to send that raised.
         echoed: Packets that came back.
+        filters: Filters that were added, removed, or refused.
+        refused: Those that were refused.
         sessions: How often the card was opened.
         failures: How often it failed.
         closes: How often it was closed under the workers.
@@ -63,6 +75,8 @@ class Account:
     sent: int = 0
     failed: int = 0
     echoed: int = 0
+    filters: int = 0
+    refused: int = 0
     sessions: int = 0
     failures: int = 0
     closes: int = 0
@@ -72,12 +86,14 @@ class Account:
 class _Session:
     """One open of the card, shared by all workers until it fails or is closed."""
 
-    def __init__(self, number: int, duct: DuctDriver) -> None:
+    def __init__(self, number: int, duct: DuctDriver, *, refuses: bool) -> None:
         self.number = number
         self.duct = duct
+        self.refuses = refuses
         self.mutex = threading.Lock()
         self.next = [0] * WORKERS
         self.seen: list[set[int]] = [set() for _ in range(WORKERS)]
+        self.filtered = [False] * WORKERS
         self.sent = 0
         self.failed = 0
         self.echoed = 0
@@ -112,6 +128,22 @@ class _Session:
                 account.wrong.append(f"session {self.number}: packet {number} came twice")
             self.seen[worker].add(number)
 
+    def change_filter(self, worker: int, account: Account) -> None:
+        """Add a filter of the worker's own, or remove it; a card that refuses filters says so."""
+        there = self.filtered[worker]
+        change = self.duct.remove_multicast if there else self.duct.add_multicast
+        try:
+            change(EXACT_MASK, EXACT_MASK - worker, timeout=PATIENCE)
+            self.filtered[worker] = not there
+        except FilterTableFullError:
+            pass
+        refused = self.filtered[worker] == there
+        with self.mutex:
+            account.filters += 1
+            account.refused += refused
+            if refused != (self.refuses and not there):
+                account.wrong.append(f"session {self.number}: filter {worker}, refused: {refused}")
+
 
 def soak(seconds: float, seed: int, *, talk: bool = True) -> Account:
     """Run for about `seconds`; returns the account."""
@@ -140,17 +172,23 @@ def _one_session(
     end: float,
 ) -> None:
     card = laboratory.card("")
-    card.behaviour = Behaviour(
+    behaviour = Behaviour(
         interrupt_delay=source.choice([0.0, 0.0, 0.0002]),
         merge=source.choice([1, 4]),
         spurious_every=source.choice([0, 97]),
         finish_at_stop=source.random() < 0.5,
+        look_ahead=source.random() < 0.5,
+        queue=source.choice([256, 8]),
         seed=source.randrange(1 << 30),
     )
+    card.behaviour = behaviour
     settings = Settings(ring_shift=source.choice([0, 1, 3, 6]))
     duct = DuctDriver.open("emulated:", settings=settings, attachments=attachments)
+    # Not before: to open it takes the filter of its own address.
+    refuses = source.random() < 0.5
+    card.behaviour = attrs.evolve(behaviour, refuse_filters=refuses)
     account.sessions += 1
-    session = _Session(account.sessions, duct)
+    session = _Session(account.sessions, duct, refuses=refuses)
     before = attrs.evolve(card.counters)
     over = threading.Event()
     workers = [
@@ -190,8 +228,11 @@ def _work(
     source = random.Random(seed)
     try:
         while not over.is_set():
-            if source.random() < 0.5:
+            choice = source.random()
+            if choice < 0.45:
                 session.send(worker, source)
+            elif choice < 0.5:
+                session.change_filter(worker, account)
             else:
                 with contextlib.suppress(WaitTimeoutError):
                     session.receive(account)
@@ -238,7 +279,8 @@ def _line(account: Account, left: float) -> str:
     return (
         f"{left:6.0f} s left: {account.sessions} sessions, {account.failures} failures, "
         f"{account.closes} closes, {account.given} packets given, {account.sent} sent, "
-        f"{account.failed} failed, {account.echoed} echoed"
+        f"{account.failed} failed, {account.echoed} echoed, {account.filters} filters changed, "
+        f"{account.refused} of them refused"
     )
 
 

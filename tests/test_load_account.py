@@ -1,10 +1,15 @@
 """The account of a load over the device: one that adds up, and each way in which one does not."""
 
+import re
+
 import attrs
 import pytest
 
+from emulator.options import parse as options
 from lab.account import SETTLED, Account, Fault, Packet, parse, summary
 from lab.account import wrong as wrong_of
+from lab.prepare import PROJECT
+from lab.soak import TEMPER
 
 COUNT = 60
 
@@ -181,3 +186,11 @@ def test_several_loads_are_told_in_one_line():
 def test_a_load_that_did_not_come_to_its_end_is_no_account():
     with pytest.raises(ValueError, match="no account of a load"):
         parse("".join(TOLD.splitlines(keepends=True)[:4]))
+
+
+def test_the_card_of_the_soak_holds_all_that_is_under_way_and_has_every_temper_but_refusing():
+    flight = re.search(r"#define FLIGHT (\d+)", (PROJECT / "lab/c/load.c").read_text())
+    behaviour = options(["--socket", "/tmp/card", *TEMPER]).behaviour
+    assert behaviour.queue == int(flight[1])
+    tempers = attrs.asdict(behaviour, filter=lambda field, value: value != field.default)
+    assert {*tempers} == {*attrs.asdict(behaviour)} - {"refuse_filters", "seed"}

@@ -12,6 +12,7 @@ def test_three_seconds_of_traffic_failures_and_closes_add_up():
     assert account.sessions > 3
     assert account.echoed > 50
     assert account.sent + account.failed == account.given
+    assert account.filters > account.refused > 0
 
 
 def test_the_command_says_that_all_is_accounted_for(capsys):
