@@ -64,5 +64,5 @@ env: ## only make the environment
 	@[ ! -d impl/datapath ] || $(VENV)/bin/python -c 'from impl.datapath import build; build.build_missing()'
 
 clean: ## remove the environment and everything that was made
-	rm -rf $(VENV) $(VENV).before .lab .proof-answers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info impl/datapath/*.so
+	rm -rf $(VENV) $(VENV).before .lab .proof-answers .mutation-answers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info impl/datapath/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

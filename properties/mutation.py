@@ -2,16 +2,16 @@
 
 What runs is the driver (impl/), the parts of emulator/ that play the card, and the monitor.
 Mutants (`properties/mutants.py`) are tried in temporary copies of the project, by the tests that
-concern the file (`properties/mutation_tests.py`). A mutant is *killed* if a test fails or hangs;
-otherwise it *survives*. A survivor either shows a test that is missing, or changes nothing that
-anybody may rely on; `properties/mutation_survivors.toml` says of each why it does not.
+run the line, among those that concern the file (`properties/mutation_tests.py`). A mutant is
+*killed* if a test fails or hangs; otherwise it *survives*. A survivor either shows a test that is
+missing, or changes nothing that anybody may rely on; `properties/mutation_survivors.toml` says of
+each why it does not. What is known is kept in .mutation-answers; an interrupted run goes on there.
 
 FILE is a path below the project such as impl/ring.py; impl/ring.py:88 means the mutants of one
-line, impl/ring.py:88-120 those of several.
+line, impl/ring.py:88-120 those of several, and `all` those of all files.
 
 Exit status: 0 all is well; 1 a survivor is not listed, or of all that were tried less than 95 % are
 killed; 2 the tests fail without a change, or the command line or the list of survivors is wrong.
-With --quick nothing counts as killed because it takes long.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from typing import Final
 import attrs
 
 from properties.mutants import Mutant, mutants
+from properties.mutation_answers import Answers
 from properties.mutation_tests import TESTS
 from properties.workbench import BaselineError, MutantResult, Workbench
 
@@ -148,7 +149,7 @@ def _chosen(
     """The mutants that the command line asks for, and the files that it asks for as a whole."""
     chosen: dict[str, Mutant] = {}
     whole: dict[str, None] = {}
-    for name in names:
+    for name in itertools.chain.from_iterable(TESTS if name == "all" else [name] for name in names):
         file, colon, lines = name.partition(":")
         which = re.fullmatch(r"(\d+)(?:-(\d+))?", lines)
         if file not in TESTS or (colon and which is None):
@@ -171,15 +172,21 @@ def _tried(chosen: Sequence[Mutant], jobs: int, *, measures: bool) -> Iterator[M
     """What becomes of each, in the order in which that is known."""
     by_file = [list(group) for _, group in itertools.groupby(chosen, lambda item: item.file)]
     stop = threading.Event()
+    answers = Answers(ROOT, TESTS)
 
     def work(part: Sequence[list[Mutant]]) -> list[MutantResult]:
         results = []
-        with Workbench.of(ROOT, TESTS, measures=measures) as bench:
+        with Workbench.of(ROOT, TESTS, answers if measures else None) as bench:
             for mutant in itertools.chain.from_iterable(part):
                 if stop.is_set():
                     break
-                results.append(bench.judge(mutant))
-                _tell(results[-1])
+                result = answers.known(mutant) if measures else None
+                if result is None:
+                    result = bench.judge(mutant, answers.suspect(mutant))
+                    _tell(result)
+                    if measures:
+                        answers.keep(result)
+                results.append(result)
         return results
 
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:

@@ -2,12 +2,16 @@
 
 import os
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 # No test depends on how fast the machine is. On CI the same examples are drawn on every run, so a
-# failure there can be repeated anywhere: HYPOTHESIS_PROFILE=ci.
+# failure there can be repeated anywhere: HYPOTHESIS_PROFILE=ci. `first` is the same for those who
+# need not see a failure that was made smaller.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile(
+    "first", settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate]
+)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default")
 )

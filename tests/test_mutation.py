@@ -14,8 +14,9 @@ import pytest
 from properties import fork_server, mutation, workbench
 from properties.mutants import Mutant, mutants
 from properties.mutation import SURVIVORS, Survivor, main, read_survivors, report
+from properties.mutation_answers import Answers
 from properties.mutation_tests import TESTS
-from properties.workbench import BaselineError, MutantResult, Workbench
+from properties.workbench import BaselineError, Lines, MutantResult, Workbench
 
 ROOT = mutation.ROOT
 SOURCE = textwrap.dedent('''
@@ -260,65 +261,244 @@ def test_the_command_refuses_what_it_cannot_change(name, capsys):
 
 # Trying one, with tests that need no driver
 
-THING_TEST = """
-import time
-from impl.thing import WORD
+THING = """
+WORD = "good"
 
-def test_it():
-    time.sleep(60 * (WORD == "hangs"))
-    assert WORD != "fails"
+def word():
+    return WORD
+
+def lasting():
+    return "good"
+
+def alone():
+    return "good"
+
+def in_child():
+    return "good"
+
+def compiled():
+    return "good"
+
+KNOWN = {alone.__code__}
+"""
+THING_TEST = """
+import subprocess
+import sys
+import time
+from pathlib import Path
+from impl import thing
+
+def test_word():
+    assert thing.word() != "fails"
+
+def test_lasting():
+    time.sleep(60 * (thing.lasting() == "hangs"))
+
+def test_in_child():
+    code = "from impl.thing import in_child; assert in_child() != 'fails'"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+def test_compiled():
+    path = Path(thing.__file__)
+    made = {}
+    exec(compile(path.read_text(), str(path), "exec"), made)
+    assert made["compiled"]() != "fails"
+
+def test_known():
+    assert thing.alone.__code__ in thing.KNOWN
 """
 
 
+class Kept:
+    """Where it is kept what tests run."""
+
+    def __init__(self):
+        self.of = {}
+
+    def lines(self, test):
+        return self.of.get(test)
+
+    def keep_lines(self, test, lines):
+        self.of[test] = lines
+
+
 @pytest.fixture
-def bench(tmp_path):
-    """A copy of a project with one file, and a test of it."""
+def project(tmp_path):
+    """A project with one file, and tests of it."""
     project = tmp_path / "project"
     for folder in ("impl", "emulator", "monitor", "tests", "properties", ".git"):
         (project / folder).mkdir(parents=True)
         (project / folder / "__init__.py").touch()
-    (project / "impl" / "thing.py").write_text('WORD = "good"\n', encoding="utf-8")
+    (project / "impl" / "thing.py").write_text(THING, encoding="utf-8")
     (project / "tests" / "test_thing.py").write_text(THING_TEST, encoding="utf-8")
+    (project / "tests" / "conftest.py").write_text(
+        (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     server = Path(fork_server.__file__).read_text(encoding="utf-8")
     (project / "properties" / "fork_server.py").write_text(server, encoding="utf-8")
-    with Workbench.of(project, {"impl/thing.py": ("tests/test_thing.py",)}) as copy:
+    return project
+
+
+@pytest.fixture
+def kept():
+    return Kept()
+
+
+@pytest.fixture
+def bench(project, kept):
+    """A copy of the project."""
+    with Workbench.of(project, {"impl/thing.py": ("tests/test_thing.py",)}, kept) as copy:
         yield copy
-        assert (copy.root / "impl" / "thing.py").read_text(encoding="utf-8") == 'WORD = "good"\n'
+        assert (copy.root / "impl" / "thing.py").read_text(encoding="utf-8") == THING
     assert not copy.root.exists()
 
 
-def tried(bench, word):
-    return bench.judge(Mutant("impl/thing.py", 1, "", "good", word, f'WORD = "{word}"\n'))
+def changed(function, word):
+    """The file with another word in one of its functions; in none: the constant."""
+    before, head, after = THING.partition(f"def {function}" if function else "WORD")
+    source = before + head + after.replace('"good"', f'"{word}"', 1)
+    line = before.count("\n") + (2 if function else 1)
+    return Mutant("impl/thing.py", line, function, "good", word, source)
 
 
 def test_a_mutant_is_tried_in_a_copy(bench):
     assert not (bench.root / ".git").exists()
     # Of the same length, and within a second: each is compiled anew.
-    assert [tried(bench, word).killer for word in ("fails", "lives", "fails", "good!")] == [
-        *("tests", "", "tests", "")
-    ]
-    assert tried(bench, "fails").detail == "tests/test_thing.py::test_it"
+    words = ("fails", "lives", "fails", "good!")
+    assert [bench.judge(changed("", word)).killer for word in words] == ["tests", "", "tests", ""]
+    assert bench.judge(changed("", "fails")).detail == "tests/test_thing.py::test_word"
+
+
+@pytest.mark.parametrize("function", ["in_child", "compiled"])
+def test_lines_that_run_in_a_process_of_their_own_or_compiled_anew_are_run_by_the_test(
+    bench, function
+):
+    assert not bench.judge(changed(function, "lives")).killed
+    result = bench.judge(changed(function, "fails"))
+    assert (result.killer, result.detail) == ("tests", f"tests/test_thing.py::test_{function}")
+
+
+def test_only_tests_that_run_the_line_are_run(bench, kept):
+    assert bench.judge(changed("alone", "lives")).detail == ""
+    lines = kept.of["tests/test_thing.py"]
+    ran = {
+        function: {
+            test.partition("::test_")[2]
+            for test, bits in lines.runs.items()
+            if bits >> bench.laid_out.at("impl/thing.py", changed(function, "").line)[0] & 1
+        }
+        for function in ("lasting", "in_child", "alone")
+    }
+    # Who compiles the file may run any line of it.
+    assert ran == {
+        "lasting": {"lasting", "compiled"},
+        "in_child": {"in_child", "compiled"},
+        "alone": {"compiled"},
+    }
+
+
+def test_a_mutant_whose_line_no_test_runs_survives_at_once(project, kept):
+    test = project / "tests" / "test_thing.py"
+    test.write_text("from impl.thing import word\n\ndef test_it():\n    word()\n", encoding="utf-8")
+    with Workbench.of(project, {"impl/thing.py": ("tests/test_thing.py",)}, kept) as bench:
+        result = bench.judge(changed("alone", "fails"))
+    assert (result.killed, result.detail) == (False, "no test runs this line")
+
+
+def test_a_function_is_still_who_it_was_when_it_is_replaced(bench):
+    assert not bench.judge(changed("alone", "lives")).killed
+    assert bench.judge(changed("alone", "lives")).detail == ""
 
 
 def test_a_mutant_that_hangs_is_killed(bench, monkeypatch):
     monkeypatch.setattr(workbench, "PATIENCE", 1)
-    bench.measure("impl/thing.py")
-    bench.seconds = dict.fromkeys(bench.seconds, 0.0)
-    result = tried(bench, "hangs")
-    assert (result.killer, result.detail) == ("time", "over 1 s")
+    result = bench.judge(changed("lasting", "hangs"))
+    assert (result.killer, result.detail) == ("time", "tests/test_thing.py::test_lasting")
 
 
-def test_nothing_is_killed_by_time_where_nobody_knows_how_long_it_takes(bench, monkeypatch):
-    monkeypatch.setattr(workbench, "PATIENCE", -149)
-    bench._measures = False
-    assert not tried(bench, "hangs").killed
+def test_all_tests_of_a_file_are_run_where_nobody_knows_what_they_run(project, monkeypatch):
+    monkeypatch.setattr(workbench, "HANGING", 1)
+    with Workbench.of(project, {"impl/thing.py": ("tests/test_thing.py",)}, None) as bench:
+        words = ("fails", "lives", "hangs")
+        tried = [bench.judge(changed(name, word)) for name in ("", "lasting") for word in words]
+        assert [result.killer for result in tried] == ["tests", "", "", "", "", "time"]
 
 
-def test_tests_that_fail_as_it_is_are_of_no_use(bench):
-    (bench.root / "impl" / "thing.py").write_text('WORD = "fails"\n', encoding="utf-8")
-    with pytest.raises(BaselineError, match=r"test_thing\.py fails without any change"):
-        bench.measure("impl/thing.py")
-    (bench.root / "impl" / "thing.py").write_text('WORD = "good"\n', encoding="utf-8")
+def test_tests_that_fail_as_it_is_are_of_no_use(project, kept):
+    source = THING.replace('WORD = "good"', 'WORD = "fails"')
+    (project / "impl" / "thing.py").write_text(source, encoding="utf-8")
+    with (
+        Workbench.of(project, {"impl/thing.py": ("tests/test_thing.py",)}, kept) as bench,
+        pytest.raises(BaselineError, match="test_word fails without any change"),
+    ):
+        bench.measured("tests/test_thing.py")
+
+
+def test_tests_that_cannot_be_imported_are_of_no_use(project, kept):
+    (project / "tests" / "test_thing.py").write_text("import nothing\n", encoding="utf-8")
+    with (
+        Workbench.of(project, {"impl/thing.py": ("tests/test_thing.py",)}, kept) as bench,
+        pytest.raises(BaselineError, match=r"cannot be collected:\n(.|\n)*nothing"),
+    ):
+        bench.measured("tests/test_thing.py")
+
+
+# Which functions are replaced
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("A = 1\n", "A = 2\n"),
+        ("def f(a=1): pass\n", "def f(a=2): pass\n"),
+        ("class A:\n    a = 1\n", "class A:\n    a = 2\n"),
+        ("@a\ndef f(): pass\n", "def f(): pass\n"),
+        ("def f():\n    return lambda: 1\n", "def f():\n    return 1\n"),
+        ("def f(a):\n    return lambda: a\n", "def f(a):\n    return lambda: 1\n"),
+    ],
+)
+def test_what_is_not_in_functions_only_cannot_be_replaced(old, new):
+    assert fork_server.replaced(old, new) is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "names"),
+    [
+        ("def f(): return 1\n", "def f(): return 2\n", ["f"]),
+        ("def f(): return 1\n", "def f(): return True\n", ["f"]),
+        ("def f(): return 1\n\ndef g(): pass\n", "\ndef f(): return 1\ndef g(): pass\n", []),
+        ("class A:\n    def f(a): return -a\n", "class A:\n    def f(a): return a\n", ["A.f"]),
+        (
+            "def f(a):\n    return lambda: a + 1\n",
+            "def f(a):\n    return lambda: a - 1\n",
+            ["f", "f.<locals>.<lambda>"],
+        ),
+    ],
+)
+def test_functions_that_do_something_else_are_replaced(old, new, names):
+    found = fork_server.replaced(old, new)
+    assert [code.co_qualname for code in found] == names
+
+
+# What is known from runs before
+
+
+def test_an_answer_holds_until_the_file_or_its_tests_change(project):
+    tests = {"impl/thing.py": ("tests/test_thing.py",)}
+    killed = MutantResult(changed("word", "fails"), "tests", "test_word")
+    answers = Answers(project, tests)
+    assert answers.known(killed.mutant) is None
+    answers.keep(killed)
+    answers.keep_lines("tests/test_thing.py", Lines({"test_word": 0.5}, {"test_word": 9}, 3))
+    again = Answers(project, tests)
+    assert again.known(killed.mutant) == killed
+    assert again.known(changed("word", "lives")) is None
+    assert again.lines("tests/test_thing.py") == Lines({"test_word": 0.5}, {"test_word": 9}, 3)
+    (project / "tests" / "test_thing.py").write_text("# others", encoding="utf-8")
+    other = Answers(project, tests)
+    assert other.known(killed.mutant) is None
+    assert other.suspect(killed.mutant) == "test_word"
+    assert other.lines("tests/test_thing.py") is None
 
 
 def test_the_help_needs_no_cosmic_ray():
@@ -331,21 +511,3 @@ def test_the_help_needs_no_cosmic_ray():
         check=True,
     )
     assert done.stdout.startswith("usage: python -m properties.mutation")
-
-
-def test_a_test_that_hangs_is_named():
-    output = "..Timeout (0:00:20)!\n" + "\n".join(
-        f'  File "{file}", line 3 in {function}'
-        for file, function in (
-            ("/usr/lib/threading.py", "wait"),
-            ("/project/tests/test_thing.py", "test_it_ends"),
-            ("/usr/lib/pytest.py", "main"),
-        )
-    )
-    assert workbench._what_hangs(output) == "test_it_ends: over 20 s"
-    assert workbench._what_hangs("..Timeout (0:00:20)!\n") == "a test: over 20 s"
-
-
-def test_what_failed_is_said_in_a_few_words():
-    assert workbench._what_failed("x\nFAILED tests/a.py::b - Error: long\n") == "tests/a.py::b"
-    assert workbench._what_failed("x\nE: a\nValueError: bad\nnote\n") == "ValueError: bad"

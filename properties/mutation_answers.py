@@ -1,0 +1,105 @@
+"""What is known of mutants from runs before, so that a run which was interrupted goes on.
+
+An answer holds for the content of the file that was changed and of the tests that concern it. Where
+the tests have changed since, the test that killed a mutant is still the first to ask.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from properties.mutants import Mutant
+from properties.workbench import PARTS, Lines, MutantResult
+
+__all__ = ["FOLDER", "Answers"]
+
+FOLDER: Final = ".mutation-answers"
+"""Where they are kept, below the project; git ignores it."""
+
+
+class Answers:
+    """What is known.
+
+    Args:
+        root: The project.
+        tests: The test files of each file.
+    """
+
+    def __init__(self, root: Path, tests: Mapping[str, Sequence[str]]) -> None:
+        self._root = root
+        self._folder = root / FOLDER
+        self._folder.mkdir(exist_ok=True)
+        self._tests = tests
+        self._path = self._folder / "mutants.jsonl"
+        self._known: dict[str, tuple[str, str, str]] = {}
+        if self._path.exists():
+            for line in self._path.read_text(encoding="utf-8").splitlines():
+                mutant, *answer = json.loads(line)
+                self._known[mutant] = tuple(answer)
+
+    def known(self, mutant: Mutant) -> MutantResult | None:
+        """What became of a mutant, if that is known."""
+        tests, killer, detail = self._known.get(_digest(mutant.file, mutant.source), ("", "", ""))
+        return MutantResult(mutant, killer, detail) if tests == self._all(mutant.file) else None
+
+    def suspect(self, mutant: Mutant) -> str:
+        """The test that killed it when its tests were others; empty if none did."""
+        return self._known.get(_digest(mutant.file, mutant.source), ("", "", ""))[2]
+
+    def keep(self, result: MutantResult) -> None:
+        """Note what became of a mutant."""
+        mutant = result.mutant
+        answer = self._all(mutant.file), result.killer, result.detail
+        key = _digest(mutant.file, mutant.source)
+        self._known[key] = answer
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([key, *answer]) + "\n")
+
+    def lines(self, test: str) -> Lines | None:
+        """What the tests of a file run, if that is known."""
+        path = self._lines_at(test)
+        if not path.exists():
+            return None
+        seconds, runs, imported = json.loads(path.read_text(encoding="utf-8"))
+        return Lines(seconds, {name: int(bits, 16) for name, bits in runs.items()}, imported)
+
+    def keep_lines(self, test: str, lines: Lines) -> None:
+        """Note what the tests of a file run."""
+        runs = {name: f"{bits:x}" for name, bits in lines.runs.items()}
+        told = json.dumps([lines.seconds, runs, lines.imported])
+        self._lines_at(test).write_text(told, encoding="utf-8")
+
+    def _lines_at(self, test: str) -> Path:
+        digest = _digest(self._product, self._helpers, self._content(test))
+        return self._folder / f"{Path(test).stem}-{digest}.json"
+
+    @functools.cached_property
+    def _product(self) -> str:
+        """All that runs."""
+        paths = (path for part in PARTS for path in sorted((self._root / part).rglob("*.py")))
+        return _digest(*(path.read_text(encoding="utf-8") for path in paths))
+
+    @functools.cached_property
+    def _helpers(self) -> str:
+        """What tests share."""
+        paths = sorted((self._root / "tests").glob("*.py"))
+        shared = (path for path in paths if not path.name.startswith("test_"))
+        return _digest(*(path.read_text(encoding="utf-8") for path in shared))
+
+    @functools.cache  # noqa: B019 - one object a run
+    def _content(self, test: str) -> str:
+        return _digest((self._root / test).read_text(encoding="utf-8"))
+
+    @functools.cache  # noqa: B019
+    def _all(self, file: str) -> str:
+        """The tests that concern a file."""
+        return _digest(self._helpers, *map(self._content, self._tests[file]))
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
