@@ -29,7 +29,6 @@ class Readiness:
             for end in (self._users, self._drivers):
                 end.setblocking(False)
             self._users.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-            self._drivers.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
             self.set_writable(False)
         except BaseException:
             self.close()

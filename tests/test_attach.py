@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from impl import attach
 from impl.attach import Attachments, backends
+from impl.datapath.loader import PYTHON
 from impl.errors import InvalidArgumentError, UnknownAddressError, WaitTimeoutError
 from impl.memory import Device
 from impl.settings import Monitoring, Settings
+from impl.watch import Watch
 
 PATIENCE = 30
 SMALL = Settings(ring_shift=1)
@@ -223,6 +225,71 @@ def test_other_settings_for_a_card_that_is_kept_say_how_it_is_let_go_of(cards):
     )
     at_rest(cards.join("fake:", None))
     cards.leave("fake:")
+
+
+class Nobody(Watch):
+    """A watch that looks at nothing."""
+
+    accesses = 0
+    finding = gave_up = ""
+
+    def same(self, watched):
+        return watched
+
+    device = runtime = controller = lifecycle = same
+
+
+@pytest.fixture
+def watched(log):
+    return Attachments(
+        lambda: {"fake": lambda rest: FakeDevice(log, rest)}, lambda: lambda *_: Nobody()
+    )
+
+
+def test_who_has_the_same_monitor_or_asks_for_none_shares_the_card(watched):
+    watch = Monitoring(saves_to="run.json")
+    at_rest(watched.join("fake:", None, watch))
+    assert watched.join("fake:", None, watch).users == 2
+    assert watched.join("fake:", None).users == 3
+    with pytest.raises(InvalidArgumentError, match="in use with Monitoring"):
+        watched.join("fake:", None, Monitoring())
+    for _ in range(3):
+        watched.leave("fake:")
+
+
+def test_packets_are_moved_in_python_where_somebody_watches_and_else_as_fast_as_can_be(
+    watched, monkeypatch
+):
+    fastest = attrs.evolve(PYTHON, name="the fastest")
+    monkeypatch.setattr(attach, "chosen", lambda: fastest)
+    plain = join_at_rest(watched, "fake:plain")
+    at_rest(watched.join("fake:watched", None, Monitoring()))
+    assert plain.controller.datapath is fastest
+    assert watched.join("fake:watched", None).controller.datapath is PYTHON
+    watched.leave("fake:plain")
+    for _ in range(2):
+        watched.leave("fake:watched")
+
+
+def test_whoever_sets_no_time_waits_for_the_others_as_long_as_it_takes(monkeypatch, log):
+    asked = []
+
+    class Lock:
+        def acquire(self, timeout):
+            asked.append(timeout)
+            return True
+
+        def release(self):
+            pass
+
+        __enter__ = __exit__ = lambda *_: None
+
+    monkeypatch.setattr(attach.threading, "Lock", Lock)
+    cards = Attachments(lambda: {"fake": lambda rest: FakeDevice(log, rest)})
+    monkeypatch.undo()
+    join_at_rest(cards, "fake:")
+    cards.leave("fake:")
+    assert asked == [-1]
 
 
 def test_whoever_waits_for_another_who_takes_hold_of_a_card_waits_no_longer_than_told(log):

@@ -2,7 +2,9 @@
 
 import errno
 import os
+import shutil
 import stat
+import threading
 from pathlib import Path
 
 import attrs
@@ -381,7 +383,43 @@ def test_a_device_file_that_does_not_appear_is_named(card, binder, machine, monk
     )
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_card_that_is_bound_already_is_ready_when_its_device_file_is(
+    card, binder, machine, monkeypatch, way
+):
+    monkeypatch.setattr("impl.binding.PATIENCE", 0.05)
+    binder.bind(card, way)
+    (machine.root / device_file(card).lstrip("/")).unlink()
+    with pytest.raises(NotSetUpError, match=f"is bound to {way.driver}, but there is no"):
+        binder.bind(card, way)
+
+
+def test_a_card_has_no_device_file_where_its_driver_has_made_none(card, machine):
+    slot = machine.slots[CARD]
+    machine.bind(slot, "e1000e")
+    assert device_file(card) is None
+    machine.bind(slot, "vfio-pci")
+    (card.folder / "iommu_group").unlink()
+    assert device_file(card) is None
+    machine.bind(slot, "uio_pci_generic")
+    for name in (card.folder / "uio").iterdir():
+        shutil.rmtree(name)
+    assert device_file(card) is None
+
+
+def test_a_bind_that_is_refused_leaves_no_note(card, binder, machine):
+    machine.bind(machine.slots[CARD], "vfio-pci")
+    a_process_has(machine, "/dev/vfio/4")
+    with pytest.raises(CardInUseError):
+        binder.bind(card, Way.UIO)
+    assert not binder.notes.exists()
+
+
 # What it does to the machine
+
+
+def test_a_bus_may_stand_below_another_root(tmp_path):
+    assert Bus(tmp_path).root == tmp_path
 
 
 def test_a_file_is_written(tmp_path):
@@ -401,6 +439,9 @@ def test_a_file_that_keeps_the_writer_waiting_is_given_up(tmp_path):
     pipe = tmp_path / "unbind"
     os.mkfifo(pipe)
     assert not Bus().write_patiently(pipe, CARD, 0.1)
+    # It does not keep the program from ending either.
+    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    assert all(thread.daemon for thread in others)
     reader = os.open(pipe, os.O_RDONLY)
     assert os.read(reader, 100) == CARD.encode()
     os.close(reader)

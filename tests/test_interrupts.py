@@ -2,6 +2,7 @@
 
 import os
 import threading
+from unittest.mock import Mock, call
 
 import pytest
 
@@ -184,3 +185,30 @@ def test_without_interrupts_it_is_time_to_look_again_and_again():
     clock.close()
     assert waiting.result is Wake.CLOSED
     assert clock.wait(0, PATIENCE) is Wake.CLOSED
+
+
+# What the kernel is asked
+
+
+def test_the_kernel_is_told_the_time_in_milliseconds(monkeypatch):
+    poll = Mock(**{"return_value.poll.return_value": []})
+    monkeypatch.setattr("impl.interrupts.select.poll", poll)
+    vectors = Vectors()
+    vectors.wait(0, 0.25)
+    vectors.close()
+    assert poll.return_value.poll.call_args_list == [call(250), call(0)]
+
+
+def test_no_descriptor_is_left_if_the_last_cannot_be_polled(monkeypatch):
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr("impl.interrupts.select.poll", lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        Vectors()
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_after_the_end_descriptors_are_not_polled(vectors, monkeypatch):
+    vectors.close()
+    # By now they may be somebody else's, who never raises anything.
+    monkeypatch.setattr("impl.interrupts.select.poll", lambda: 1 // 0)
+    assert vectors.wait(0, PATIENCE) is Wake.CLOSED

@@ -1,7 +1,10 @@
 """The descriptor polls exactly as the card was said to be, whatever was said before."""
 
+import fcntl
 import os
 import select
+import sys
+import termios
 
 import hypothesis.strategies as st
 import pytest
@@ -116,3 +119,21 @@ def test_a_user_who_writes_the_descriptor_does_not_break_the_driver(readiness, d
     assert polled(descriptor) == (False, False)
     readiness.set_writable(True)
     assert polled(descriptor) == (False, True)
+
+
+def test_only_changes_cost_a_system_call(readiness):
+    readiness.set_readable(True)
+    readiness.set_writable(True)
+    readiness.close()
+    # A system call on what is closed would fail.
+    readiness.set_readable(True)
+    readiness.set_writable(True)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        readiness.set_writable(False)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        readiness.set_readable(False)
+
+
+def test_a_few_kilobytes_make_it_unwritable(descriptor):
+    full = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
+    assert 0 < int.from_bytes(full, sys.byteorder) <= 16384
