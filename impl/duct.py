@@ -12,7 +12,9 @@ from typing import TypeAlias
 from impl.device_file import LINUX, DeviceFile, SystemCalls
 from impl.driver import DuctDriver
 from impl.errors import NotSupportedError
+from impl.packet_calls import PacketCalls
 from impl.settings import Monitoring, Settings
+from impl.shield import PENDING, protected, take
 
 __all__ = ["Duct", "file_of", "open_duct"]
 
@@ -32,6 +34,7 @@ def file_of(address: str) -> str | None:
     return f"/dev/duct{address}" if re.fullmatch(r"[0-9]+", address) else None
 
 
+@protected
 def open_duct(
     address: str,
     *,
@@ -53,11 +56,24 @@ def open_duct(
         NotSupportedError: Whoever serves the file has chosen settings and monitor.
         OSError: See `DuctDriver.open` and `DeviceFile`.
     """
-    path = file_of(address)
-    if path is None:
-        return DuctDriver.open(address, settings=settings, monitor=monitor, timeout=timeout)
-    if monitor:
-        raise NotSupportedError(f"{path} is a file; its monitor is that of ductd --monitor")
-    if settings is not None:
-        raise NotSupportedError(f"{path} is a file; whoever serves it has chosen the settings")
-    return DeviceFile(path, calls)
+    duct: Duct | None = None
+    try:
+        path = file_of(address)
+        if path is None:
+            duct = DuctDriver.open(address, settings=settings, monitor=monitor, timeout=timeout)
+        elif monitor:
+            raise NotSupportedError(f"{path} is a file; its monitor is that of ductd --monitor")
+        elif settings is not None:
+            raise NotSupportedError(f"{path} is a file; whoever serves it has chosen the settings")
+        else:
+            duct = DeviceFile(path, calls)
+        return duct
+    finally:
+        # Nobody else would close it.
+        while PENDING and take(_close, duct):
+            pass
+
+
+def _close(duct: PacketCalls) -> None:
+    assert isinstance(duct, DuctDriver | DeviceFile)
+    duct.close()
