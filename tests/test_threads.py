@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from impl import threads
 from impl.runtime import CancelledError, ExpiredError, WaitQueue
 from impl.threads import FairLock, ThreadRuntime
 from tests.background import PATIENCE, Background, until
@@ -163,6 +164,44 @@ def test_who_finds_the_lock_taken_that_is_given_back_before_it_is_in_line_gets_i
     assert not lock._taken.locked()
 
 
+def test_a_turn_in_line_is_nobody_s_before_it_is_given_to_who_stands_there():
+    class Line(deque):
+        def append(self, turn):
+            assert turn.locked()
+            super().append(turn)
+
+    lock = FairLock()
+    lock._line = Line()
+    lock.acquire()
+    other = Background(lock.acquire)
+    until(lambda: lock._line)
+    lock.release()
+    assert other.join().error is None
+    lock.release()
+
+
+def test_who_gives_the_lock_back_does_not_wait_for_who_takes_it_meanwhile():
+    class BusyLine(deque):
+        look = 0
+
+        def __bool__(self):
+            self.look -= 1
+            if self.look == 0:
+                Background(lock.acquire).join()
+                others.append(Background(lock.acquire))
+                until(lambda: len(self) > 0)
+            return len(self) > 0
+
+    lock, others = FairLock(), []
+    lock._line = BusyLine()
+    lock.acquire()
+    lock._line.look = 2
+    assert Background(lock.release).join().error is None
+    lock.release()
+    assert others[0].join().error is None
+    lock.release()
+
+
 # Sleeping
 
 
@@ -228,6 +267,35 @@ def test_wake_ends_the_sleeps_on_its_channel_and_no_others(sleepers, woken):
     runtime.close()
 
 
+def test_who_goes_to_sleep_is_known_as_asleep_before_the_lock_is_given_up(runtime):
+    class Known(list):
+        def append(self, sleeper):
+            assert held(runtime)
+            super().append(sleeper)
+
+    runtime._sleepers[WaitQueue.READERS] = Known()
+    sleeper = Sleeper(runtime)
+    runtime.lock()
+    runtime.wake(WaitQueue.READERS)
+    runtime.unlock()
+    assert sleeper.join() is None
+
+
+def test_words_of_the_class_do_what_those_of_its_objects_do(runtime):
+    runtime.lock()
+    ThreadRuntime.unlock(runtime)
+    assert not held(runtime)
+    descriptor = runtime.fileno()
+    for yes in (True, False):
+        ThreadRuntime.set_readable(runtime, yes)
+        ThreadRuntime.set_writable(runtime, yes)
+        assert select.select([descriptor], [descriptor], [], 0)[:2] == (
+            [descriptor] * yes,
+            [descriptor] * yes,
+        )
+    os.close(descriptor)
+
+
 @given(owners=st.lists(st.integers(0, 2), min_size=1, max_size=6), cancelled=st.integers(0, 2))
 @settings(max_examples=30)
 def test_cancel_ends_the_sleeps_of_its_handle_and_no_others(owners, cancelled):
@@ -288,6 +356,15 @@ def test_a_deadline_in_the_past_is_no_sleep(late):
         runtime.sleep(WaitQueue.READERS, runtime.now() + late)
     assert held(runtime)
     runtime.close()
+
+
+def test_without_a_deadline_a_sleep_has_no_end_of_its_own(runtime, monkeypatch):
+    asked = []
+    monkeypatch.setattr(threads, "_alarmed", lambda _, timeout: asked.append(timeout) or True)
+    runtime.lock()
+    runtime.sleep(WaitQueue.READERS)
+    runtime.unlock()
+    assert asked == [-1]
 
 
 @pytest.mark.parametrize("deadline", [1e12, 1e300, float("inf")])
@@ -417,6 +494,28 @@ def test_a_signal_ends_a_sleep_with_the_lock_held():
         runtime.unlock()
         others_work()
     """) == ["interrupted with the lock", "0 sleepers are left", "others work"]
+
+
+def test_a_sleep_in_a_call_is_where_signals_strike_and_first_those_that_came_before():
+    assert run_script("""
+        @shielded
+        def call(before, seconds):
+            runtime.lock()
+            try:
+                if before:
+                    os.kill(os.getpid(), signal.SIGINT)
+                runtime.sleep(WaitQueue.READERS, runtime.now() + seconds)
+            finally:
+                runtime.unlock()
+
+        for before, seconds in ((True, 20), (False, 20), (False, 0.001)):
+            if seconds == 20 and not before:
+                interrupt_when(lambda: runtime._sleepers[WaitQueue.READERS])
+            try:
+                call(before, seconds)
+            except (KeyboardInterrupt, ExpiredError) as error:
+                print(type(error).__name__)
+    """) == ["KeyboardInterrupt", "KeyboardInterrupt", "ExpiredError"]
 
 
 def test_a_signal_does_not_interrupt_a_sleeper_on_its_way_to_the_lock():
