@@ -107,9 +107,14 @@ def kept_up(guest: Guest, address: str) -> Iterator[list[Process]]:
         yield daemons
     finally:
         over.set()
-        daemons[-1].signal(signal.SIGTERM)
+        told = 0
+        while keeper.is_alive():
+            # One that was killed may be followed by another just now.
+            if told < len(daemons):
+                told = len(daemons)
+                daemons[-1].signal(signal.SIGTERM)
+            keeper.join(_QUIET)
         ended = daemons[-1].wait()
-        keeper.join()
     assert not problems, problems
     assert ended.status == 0, ended.output
     assert [daemon.wait().status for daemon in daemons[:-1]] == [-signal.SIGKILL] * (
