@@ -1,10 +1,12 @@
 """The lock, sleepers and signals over real threads: whatever ends a sleep, the lock is held."""
 
+import errno
 import os
 import select
 import threading
 from collections import deque
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
@@ -430,6 +432,22 @@ def test_threads_of_the_runtime_have_names_and_end_before_it_is_closed():
     go.set()
     assert closing.join().error is None
     assert (names, ended) == (["duct events"], [True])
+
+
+def test_to_close_is_to_wait_for_the_threads():
+    runtime, closed, seen = ThreadRuntime(), threading.Event(), []
+    runtime.start("look", lambda: seen.append(closed.wait(0.1)))
+    runtime.close()
+    closed.set()
+    until(lambda: seen)
+    assert seen == [False]
+
+
+def test_a_thread_that_cannot_be_started_is_a_want_of_memory(runtime, monkeypatch):
+    monkeypatch.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError))
+    with pytest.raises(OSError, match="the thread for look cannot be started") as caught:
+        runtime.start("look", print)
+    assert caught.value.errno == errno.ENOMEM
 
 
 def test_the_clock_never_goes_back(runtime):
