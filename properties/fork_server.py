@@ -93,14 +93,15 @@ class Verdict:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Part of a test has ended."""
-        if report.failed:
-            self._tell(f"FAILED {report.nodeid}")
-            os._exit(FAILED)
+        self._judge(report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file was imported."""
+        self._judge(report)
+
+    def _judge(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         if report.failed:
-            self._tell(f"FAILED {report.nodeid}")
+            self._tell(f"{report.longreprtext}\nFAILED {report.nodeid}")
             os._exit(FAILED)
 
 
