@@ -271,9 +271,7 @@ def _lines_of(node: ast.stmt) -> tuple[int, int]:
 def _of_operators(tree: ast.AST, source: str) -> Iterator[_Change]:
     plugins: Any = importlib.import_module("cosmic_ray.plugins")
     trees: Any = importlib.import_module("cosmic_ray.ast")
-    whole = trees.get_ast(source)
-    nodes = list(trees.ast_nodes(whole))
-    kept = pickle.dumps(whole)  # a change is made in a tree of its own; to parse anew takes longer
+    nodes = list(trees.ast_nodes(trees.get_ast(source)))
     annotations = [
         *_annotations(tree),
         *(
@@ -291,10 +289,12 @@ def _of_operators(tree: ast.AST, source: str) -> Iterator[_Change]:
     for name in OPERATORS:
         operator = plugins.get_operator(name)()
         positions = [
-            (node, start) for node in nodes for start, _ in operator.mutation_positions(node)
+            (node, index, start)
+            for node in nodes
+            for index, (start, _) in enumerate(operator.mutation_positions(node))
         ]
         first: dict[int, int] = {}
-        for occurrence, (node, start) in enumerate(positions):
+        for occurrence, (node, index, start) in enumerate(positions):
             first.setdefault(start[0], occurrence)
             if any(_holds(item, start) for item in annotations):
                 continue
@@ -304,17 +304,23 @@ def _of_operators(tree: ast.AST, source: str) -> Iterator[_Change]:
                 continue
             if name.endswith("Decorator") and node.get_code().strip() in WITHOUT_EFFECT:
                 continue
-            make = functools.partial(_mutated, source, kept, operator, occurrence)
+            make = functools.partial(_mutated, source, operator, node, index)
             yield _Change(start[0], f"{name} at {start[1]}, {occurrence - first[start[0]]}", make)
 
 
-def _mutated(
-    source: str, tree: bytes, operator: Any, occurrence: int
-) -> tuple[str, str, str] | None:
-    mutating: Any = importlib.import_module("cosmic_ray.mutating")
-    visitor = mutating.MutationVisitor(occurrence, operator)
-    changed = visitor.walk(pickle.loads(tree)).get_code()
-    return (*_difference(source, changed), changed) if visitor.mutation_applied else None
+def _mutated(source: str, operator: Any, node: Any, index: int) -> tuple[str, str, str]:
+    # In a copy of the node, which must not take the whole tree along.
+    above, node.parent = node.parent, None
+    copied = pickle.loads(pickle.dumps(node))
+    node.parent = copied.parent = above
+    mutated = operator.mutate(copied, index)
+    code = "" if mutated is None else mutated.get_code()
+    lines = source.splitlines(keepends=True)
+    (first, begin), (last, end) = node.get_start_pos_of_prefix(), node.end_pos
+    before = "".join(lines[: first - 1]) + lines[first - 1][:begin]
+    after = lines[last - 1][end:] if last <= len(lines) else ""
+    changed = before + code + after + "".join(lines[last:])
+    return (*_difference(source, changed), changed)
 
 
 def _annotations(tree: ast.AST) -> Iterator[ast.AST]:

@@ -18,14 +18,16 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import functools
 import itertools
+import queue
 import re
 import signal
 import sys
 import threading
 import time
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -145,9 +147,9 @@ def _counted(results: Sequence[MutantResult]) -> str:
 
 def _chosen(
     parser: argparse.ArgumentParser, names: Sequence[str], most: int | None
-) -> tuple[list[Mutant], dict[str, None]]:
-    """The mutants that the command line asks for, and the files that it asks for as a whole."""
-    chosen: dict[str, Mutant] = {}
+) -> tuple[list[Callable[[], list[Mutant]]], dict[str, None]]:
+    """What makes the mutants that are asked for, and the files that are asked for as a whole."""
+    parts: list[Callable[[], list[Mutant]]] = []
     whole: dict[str, None] = {}
     for name in itertools.chain.from_iterable(TESTS if name == "all" else [name] for name in names):
         file, colon, lines = name.partition(":")
@@ -156,42 +158,55 @@ def _chosen(
             parser.error(
                 f"{name} is none of {', '.join(TESTS)}, with or without :LINE or :LINE-LINE"
             )
-        found = mutants(file, (ROOT / file).read_text(encoding="utf-8"), most)
+        make = functools.partial(_made, file, most)
         if which is not None:
             first, last = int(which[1]), int(which[2] or which[1])
-            found = [mutant for mutant in found if first <= mutant.line <= last]
+            found = [mutant for mutant in make() if first <= mutant.line <= last]
+            if not found:
+                parser.error(f"{name} has no mutants")
+            make = functools.partial(list, found)
         elif most is None:
             whole[file] = None
-        if not found and which is not None:
-            parser.error(f"{name} has no mutants")
-        chosen.update({mutant.file + mutant.source: mutant for mutant in found})
-    return list(chosen.values()), whole
+        parts.append(make)
+    return parts, whole
 
 
-def _tried(chosen: Sequence[Mutant], jobs: int, *, measures: bool) -> Iterator[MutantResult]:
+def _made(file: str, most: int | None) -> list[Mutant]:
+    return mutants(file, (ROOT / file).read_text(encoding="utf-8"), most)
+
+
+def _tried(
+    parts: Iterable[Callable[[], list[Mutant]]], jobs: int, *, measures: bool
+) -> Iterator[MutantResult]:
     """What becomes of each, in the order in which that is known."""
-    by_file = [list(group) for _, group in itertools.groupby(chosen, lambda item: item.file)]
-    stop = threading.Event()
     answers = Answers(ROOT, TESTS)
+    todo = queue.SimpleQueue[Callable[[], list[Mutant]]]()
+    for part in parts:
+        todo.put(part)
+    stop = threading.Event()
 
-    def work(part: Sequence[list[Mutant]]) -> list[MutantResult]:
-        results = []
+    def work(_: int) -> list[MutantResult]:
+        results: list[MutantResult] = []
         with Workbench.of(ROOT, TESTS, answers if measures else None) as bench:
-            for mutant in itertools.chain.from_iterable(part):
-                if stop.is_set():
-                    break
-                result = answers.known(mutant) if measures else None
-                if result is None:
-                    result = bench.judge(mutant, answers.suspect(mutant))
-                    _tell(result)
-                    if measures:
-                        answers.keep(result)
-                results.append(result)
-        return results
+            while True:
+                try:
+                    part = todo.get_nowait()
+                except queue.Empty:
+                    return results
+                for mutant in part():
+                    if stop.is_set():
+                        return results
+                    result = answers.known(mutant) if measures else None
+                    if result is None:
+                        result = bench.judge(mutant, answers.suspect(mutant))
+                        _tell(result)
+                        if measures:
+                            answers.keep(result)
+                    results.append(result)
 
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         try:
-            for results in pool.map(work, [by_file[job::jobs] for job in range(jobs)]):
+            for results in pool.map(work, range(jobs)):
                 yield from results
         finally:
             stop.set()
@@ -225,17 +240,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fewest = 1 if options.quick else None if options.files else MOST
     most = options.most or fewest
     try:
-        chosen, whole = _chosen(parser, options.files or list(TESTS), most)
+        parts, whole = _chosen(parser, options.files or list(TESTS), most)
+        if options.list:
+            for mutant in itertools.chain.from_iterable(part() for part in parts):
+                print(mutant)
+            return 0
+        begin = time.perf_counter()
+        known = read_survivors(SURVIVORS.read_text(encoding="utf-8"))
+        results = list(_tried(parts, options.jobs, measures=not options.quick))
     except ModuleNotFoundError as error:
         parser.error(f"{error}: Cosmic Ray is missing; make mutation installs it")
-    if options.list:
-        for mutant in chosen:
-            print(mutant)
-        return 0
-    begin = time.perf_counter()
-    try:
-        known = read_survivors(SURVIVORS.read_text(encoding="utf-8"))
-        results = list(_tried(chosen, options.jobs, measures=not options.quick))
     except BaselineError as error:
         print(error, file=sys.stderr)
         return 2

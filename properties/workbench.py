@@ -36,7 +36,7 @@ __all__ = ["BaselineError", "Lines", "MutantResult", "Workbench"]
 HANGING: Final = 20
 """Seconds after which a test hangs of which nobody knows how long it takes."""
 PATIENCE: Final = 6
-"""Seconds that a test may take beyond ten times what it takes without any change."""
+"""Seconds that a test may take beyond five times what it takes without any change."""
 PARTS: Final = ("impl", "emulator", "monitor")
 
 
@@ -307,7 +307,7 @@ class Workbench:
     def _limit(self, test: str) -> float:
         """Seconds after which a test hangs."""
         seconds = self._seconds(test)
-        return HANGING if seconds is None else PATIENCE + 10 * seconds
+        return HANGING if seconds is None else PATIENCE + 5 * seconds
 
     def _tests_of_all(self) -> list[str]:
         return list(dict.fromkeys(test for tests in self._tests.values() for test in tests))

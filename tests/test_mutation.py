@@ -224,7 +224,9 @@ def judged(monkeypatch, tmp_path):
         monkeypatch.setattr(
             mutation,
             "_tried",
-            lambda chosen, _jobs, **_: [MutantResult(mutant, verdict) for mutant in chosen],
+            lambda parts, _jobs, **_: [
+                MutantResult(mutant, verdict) for part in parts for mutant in part()
+            ],
         )
         return main(list(arguments))
 
