@@ -73,7 +73,6 @@ class Engine(abc.ABC):
         """What a reset does."""
         self.stage = Stage.IDLE
         self.dev_i = 0
-        self.base = 0
         self.shift = 0
         self.based = False
         self.due = False

@@ -296,6 +296,29 @@ def test_the_command_ring_may_be_changed_while_started(started, register):
     assert started.card.flags is Flags.CLEAR
 
 
+@pytest.mark.parametrize("ring", [COMMAND_RING, TRANSMIT_RING], ids=lambda ring: ring.name)
+@pytest.mark.parametrize("before", ["power-on", "a reset"])
+def test_a_ring_whose_size_was_not_written_has_one_slot(ring, before):
+    host = Host()
+    if before == "a reset":
+        host.set_bases()
+        host.card.write(FLAGS, RST.mask)
+        host.run()
+    host.card.write(ring.base, host.rings[ring.name].bus_address())
+    host.card.write(DBELL, doorbell(ring, 0))
+    assert host.card.flags is Flags.CLEAR
+    host.card.write(DBELL, doorbell(ring, 1))
+    assert is_halted(host.card, SEQ)
+
+
+def test_an_index_beyond_a_ring_that_was_made_smaller_wraps_around(host):
+    for _ in range(3):
+        assert host.answer(Command.FLUSHFILT) == 0
+    host.card.write(CMDSHIFT, 1)
+    host.next_command = 1
+    assert host.answer(Command.FLUSHFILT) == 0
+
+
 def test_a_halted_card_hears_no_doorbell(host):
     host.card.fail(HWERR)
     host.card.write(DBELL, 0x7FFF_FFFF)
