@@ -376,6 +376,16 @@ def test_a_ring_that_was_freed_is_nowhere(started):
     assert is_halted(started.card, FLTB)
 
 
+def test_a_ring_that_was_freed_while_a_packet_was_sent_is_nowhere(started):
+    started.send(0, 7, (1, 0, 0, 0), bell=False)
+    started.card.write(DBELL, doorbell(TRANSMIT_RING, 0))
+    while "tx.complete" not in (steps := started.card.enabled()):
+        started.card.take(next(name for name in steps if name not in started.card.optional))
+    started.memory.free(started.rings["TX"])
+    started.run()
+    assert is_halted(started.card, FLTB)
+
+
 @pytest.mark.parametrize("bad", range(4))
 def test_a_payload_that_is_nowhere(started, bad):
     pointers = list(started.pages(0))
