@@ -145,6 +145,8 @@ def forwarding(
 ) -> Callable[[], float]:
     """What forwards one batch when it is called, and returns the seconds that this took."""
     clock = time.perf_counter
+    # The clock takes as long as some of what is measured, and is taken off, as in C.
+    itself = 2 * min(-(clock() - clock()) for _ in range(1000))
 
     def forward() -> float:
         card.receives(batch, payload)
@@ -157,7 +159,7 @@ def forwarding(
         controller.runtime.lock()
         controller.serve_events()
         controller.runtime.unlock()
-        return taken + clock() - begin
+        return taken + clock() - begin - itself
 
     return forward
 

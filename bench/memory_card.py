@@ -34,6 +34,8 @@ from model.layout import (
 
 __all__ = ["MemoryCard"]
 
+BYTES: Final = 4096
+"""Of registers."""
 OWN: Final = 0x34565CAB
 FIRST_TRANSMIT_BELL: Final = doorbell(TRANSMIT_RING, 0)
 SENDER: Final = 0xEC60
@@ -49,11 +51,12 @@ class MemoryCard(Device):
     def __init__(self) -> None:
         self._regions: dict[Purpose, MappedRegion] = {}
         self._next = 1 << 32
+        # Where nothing is done behind the store, it is all that there is to a doorbell.
+        self.words = memoryview(bytearray(BYTES)).cast("I")
         self._vectors = [threading.Semaphore(0) for _ in range(IDENTITY.vectors)]
         self._open = True
         self._arrived = 0
         self._returned = 0
-        self.doorbell = 0
         barriers = Barriers.of_this_machine()
         # As `impl.hardware` has them.
         self.acquire = barriers.acquire  # type: ignore[method-assign]
@@ -82,6 +85,11 @@ class MemoryCard(Device):
             ring.octets[at] = Owner.HOST
             self._returned += 1
         return self._returned - before
+
+    @property
+    def doorbell(self) -> int:
+        """What was written to it last."""
+        return self.words[DBELL.offset // DBELL.size]
 
     @property
     def waiting(self) -> bool:
@@ -150,7 +158,7 @@ class MemoryCard(Device):
         """A doorbell of the command ring is answered at once."""
         if register is not DBELL:
             return
-        self.doorbell = value
+        self.words[DBELL.offset // DBELL.size] = value
         # A doorbell of the transmit ring is part of what is measured.
         if value >= FIRST_TRANSMIT_BELL:
             return

@@ -18,6 +18,7 @@ import attrs
 
 from impl.controller import Controller
 from impl.datapath.loader import PYTHON, Datapath, chosen
+from impl.datapath.quick import controller_over
 from impl.errors import InvalidArgumentError, UnknownAddressError, WaitTimeoutError
 from impl.lifecycle import Lifecycle
 from impl.memory import Device
@@ -62,7 +63,7 @@ class Attachment:
         datapath: Datapath = PYTHON,
     ) -> Attachment:
         """Take hold of a card: its command ring is allocated, its interrupts are served."""
-        controller = Controller(device, runtime, settings, datapath)
+        controller = controller_over(Controller, datapath)(device, runtime, settings, datapath)
         controller.start()
         return cls(controller, Lifecycle(controller))
 

@@ -172,6 +172,11 @@ class DuctDriver(PacketCalls):
         self._interruptions: weakref.WeakSet[Interruption] = weakref.WeakSet()
         # What most calls wait like, since one that is made for each call takes as long as the lock.
         self._patient = Wait(handle=self)
+        # Turns and whole calls in C, where there is a kernel; see `impl.datapath.quick`.
+        self._receive_at_once = getattr(self._controller, "receive_at_once", None)
+        self._send_at_once = getattr(self._controller, "send_at_once", None)
+        self._receive_into_at_once = getattr(self._controller, "receive_into_at_once", None)
+        self._send_from_at_once = getattr(self._controller, "send_from_at_once", None)
         self._descriptor: int | None = None
         self._poller: Poller | None = None
         self.info: Info = self._controller.info
@@ -287,6 +292,11 @@ class DuctDriver(PacketCalls):
         """
         try:
             batch = self._controller.transmit.checked(packets)
+            at_once = self._send_at_once
+            if at_once and not (blocking or self._closed or HANDLERS.absent) and timeout is None:
+                sent: int = at_once(batch)
+                if sent:
+                    return sent
             wait = self._wait(blocking, timeout, interruption)
             return self._controller.send(batch, wait) if batch else 0
         finally:
@@ -355,6 +365,12 @@ class DuctDriver(PacketCalls):
         self, packets: list[Packet] | PacketBatch, most: int, blocking: bool, timeout: float | None
     ) -> None:
         try:
+            at_once = self._receive_at_once
+            # `shielded` has wrapped the handlers where packets are received into a batch.
+            plain = at_once is not None and type(packets) is list and timeout is None
+            if plain and not (self.owed or self._closed or HANDLERS.absent):
+                if at_once(packets, most):
+                    return
             wait = self._wait(blocking, timeout)
             if not (self.owed and self._owed_into(packets)):
                 self._controller.receive_packets(packets, most, wait)
@@ -429,6 +445,35 @@ class DuctDriver(PacketCalls):
         finally:
             while PENDING and take(self._keep, packets):
                 pass
+
+    # Arrays
+
+    def receive_into(
+        self,
+        batch: PacketBatch,
+        most: int | None = None,
+        *,
+        blocking: bool = True,
+        timeout: float | None = None,
+    ) -> int:
+        """As `PacketCalls` has it. Where a packet waits and nothing is in the way C does it all."""
+        at_once = self._receive_into_at_once
+        if at_once is not None and timeout is None and not self.owed and not self._closed:
+            count: int = at_once(batch.known, most)
+            if count >= 0:
+                return count
+        return super().receive_into(batch, most, blocking=blocking, timeout=timeout)
+
+    def send_from(
+        self, batch: PacketBatch, *, blocking: bool = True, timeout: float | None = None
+    ) -> int:
+        """As `PacketCalls` has it. Where nothing is in the way C queues them all."""
+        at_once = self._send_from_at_once
+        if at_once is not None and not blocking and timeout is None and not self._closed:
+            count: int = at_once(batch.known)
+            if count:
+                return count
+        return super().send_from(batch, blocking=blocking, timeout=timeout)
 
     # Filters
 

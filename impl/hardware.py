@@ -66,6 +66,7 @@ class HardwareDevice(Device):
     ) -> None:
         self.address = address
         self._by_width = {32: registers.words, 64: registers.double_words}
+        self.words = registers.words
         self._config = config
         self._memory = memory
         self._interrupts = interrupts

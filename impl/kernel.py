@@ -13,14 +13,15 @@ import mmap
 import os
 import sys
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import attrs
 
 from impl.errors import UnsupportedMachineError
 from impl.mapped import address_of
+from impl.memory import Words
 
-__all__ = ["HUGE_PAGE", "Kernel", "RegisterWindow", "Words", "linux"]
+__all__ = ["HUGE_PAGE", "Kernel", "RegisterWindow", "linux"]
 
 HUGE_PAGE: Final = 2 << 20
 """Bytes of the huge pages that are asked for."""
@@ -31,14 +32,6 @@ _MAP_LOCKED: Final = 0x2000
 _MAP_HUGETLB: Final = 0x40000
 _MAP_HUGE_SHIFT: Final = 26
 _MAP_POPULATE: Final = 0x8000
-
-
-class Words(Protocol):
-    """Registers of one width, by index; each item access is one access of that width."""
-
-    def __getitem__(self, index: int, /) -> int: ...
-
-    def __setitem__(self, index: int, value: int, /) -> None: ...
 
 
 class RegisterWindow:

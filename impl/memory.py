@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias
 
 from model.layout import Register
 
-__all__ = ["Data", "Device", "DmaRegion", "Octets", "Purpose"]
+__all__ = ["Data", "Device", "DmaRegion", "Octets", "Purpose", "Words"]
 
 Data: TypeAlias = bytes | bytearray | memoryview
 """Anything that holds bytes one after the other."""
@@ -44,6 +44,14 @@ class Octets(Protocol):
     def __getitem__(self, place: Any, /) -> Any: ...
 
     def __setitem__(self, place: Any, value: Any, /) -> None: ...
+
+
+class Words(Protocol):
+    """Registers of one width, by index; each item access is one access of that width."""
+
+    def __getitem__(self, index: int, /) -> int: ...
+
+    def __setitem__(self, index: int, value: int, /) -> None: ...
 
 
 class DmaRegion(abc.ABC):
@@ -93,7 +101,14 @@ class DmaRegion(abc.ABC):
 
 
 class Device(abc.ABC):
-    """The card as the driver reaches it, without access to memory at first."""
+    """The card as the driver reaches it, without access to memory at first.
+
+    Attributes:
+        words: Its registers of 32 bits, by index, where they are mapped and storing an item is all
+            that `write` does; otherwise None.
+    """
+
+    words: Words | None = None
 
     # Memory
 

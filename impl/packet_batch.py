@@ -42,6 +42,7 @@ class PacketBatch(Sequence[Outgoing]):
         ROOM: The bytes that a packet to be received takes at the most, 16384.
         capacity: The packets that fit: the items of each array.
         filled: The packets in it: what was received, or what is to be sent. May be set.
+        known: The same batch as a kernel in C knows it, once one has used it.
     """
 
     ROOM: ClassVar[int] = LIMITS.max_packet
@@ -98,6 +99,7 @@ class PacketBatch(Sequence[Outgoing]):
         self._count = array("Q", [0])
         self._in_use = threading.Lock()
         self._kernels: dict[Any, Any] = {}
+        self.known: Any = None
 
     @property
     def filled(self) -> int:
@@ -255,7 +257,10 @@ class PacketBatch(Sequence[Outgoing]):
                 destinations=self.destinations,
                 sources=self.sources,
                 count=self._count,
+                writable=not self._unwritable,
+                locked=self._in_use.locked,
             )
+            self.known = known
         return known
 
 

@@ -7,9 +7,10 @@ import errno
 import threading
 import time
 import weakref
+from array import array
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, final
+from typing import Any, Final, Protocol, final
 
 import attrs
 
@@ -17,9 +18,24 @@ from impl.readiness import Readiness
 from impl.runtime import CancelledError, ExpiredError, Runtime, WaitQueue
 from impl.shield import PENDING, interruptible, take
 
-__all__ = ["FairLock", "ThreadRuntime"]
+__all__ = ["FairLock", "Lock", "Parts", "ThreadRuntime"]
 
 LONGEST_WAIT: Final = threading.TIMEOUT_MAX
+
+
+class Lock(Protocol):
+    """A lock that threads get in the order in which they ask for it.
+
+    Attributes:
+        in_line: True if threads wait for it.
+    """
+
+    @property
+    def in_line(self) -> object: ...
+
+    def acquire(self) -> None: ...
+
+    def release(self) -> None: ...
 
 
 @final
@@ -35,6 +51,7 @@ class FairLock:
     def __init__(self) -> None:
         self._taken = threading.Lock()
         self._line: deque[threading.Lock] = deque()
+        self.in_line = self._line
 
     def acquire(self) -> None:
         """Wait for the lock."""
@@ -73,20 +90,50 @@ def _alarmed(alarm: threading.Lock, timeout: float) -> bool:
     return alarm.acquire(timeout=timeout)
 
 
+@attrs.frozen(eq=False)
+class Parts:
+    """What the kernel in C has to know of a runtime to make a turn of its own (`impl.datapath`).
+
+    Attributes:
+        lock: The lock.
+        sleepers_for_room, sleepers_for_life: Empty if nobody sleeps in these queues.
+        shown: What pollers see; see `impl.readiness`.
+    """
+
+    lock: Lock
+    sleepers_for_room: list[Any]
+    sleepers_for_life: list[Any]
+    shown: array[int]
+
+
 @final
 class ThreadRuntime(Runtime):
     """The words of `Runtime` over real threads. All sleepers' lists are guarded by the lock."""
 
     def __init__(self) -> None:
-        self._lock = FairLock()
+        self.lock_by(FairLock())
         self._sleepers: dict[WaitQueue, list[_Sleeper]] = {queue: [] for queue in WaitQueue}
         self._cancelled: weakref.WeakSet[Any] = weakref.WeakSet()
         self._readiness = Readiness()
         self._threads: list[threading.Thread] = []
         # Without a function of this class in between, which would take as long as they do.
-        self.unlock = self._lock.release  # type: ignore[method-assign]
         self.set_readable = self._readiness.set_readable  # type: ignore[method-assign]
         self.set_writable = self._readiness.set_writable  # type: ignore[method-assign]
+
+    def lock_by(self, lock: Lock) -> None:
+        """Have this lock in place of the one at hand, which nobody has yet."""
+        self._lock = lock
+        self.lock = lock.acquire  # type: ignore[method-assign]
+        self.unlock = lock.release  # type: ignore[method-assign]
+
+    @property
+    def parts(self) -> Parts:
+        return Parts(
+            lock=self._lock,
+            sleepers_for_room=self._sleepers[WaitQueue.SENDERS],
+            sleepers_for_life=self._sleepers[WaitQueue.LIFE],
+            shown=self._readiness.shown,
+        )
 
     def lock(self) -> None:
         self._lock.acquire()
@@ -99,7 +146,7 @@ class ThreadRuntime(Runtime):
         pass
 
     def relock(self) -> bool:
-        if not self._lock._line:
+        if not self._lock.in_line:
             return False
         self._lock.release()
         self._lock.acquire()

@@ -13,6 +13,7 @@ import attrs
 
 import impl
 from impl.datapath.loader import PYTHON, Datapath
+from impl.datapath.quick import controller_over
 
 __all__ = ["PRESENT", "DriverCode", "SourceChange"]
 
@@ -54,6 +55,11 @@ class DriverCode:
     Attachment: Any
     DuctDriver: Any
     datapath: Datapath = PYTHON
+
+    def controller(self, device: Any, runtime: Any, settings: Any) -> Any:
+        """A controller, over what moves packets."""
+        made = controller_over(self.Controller, self.datapath)
+        return made(device, runtime, settings, self.datapath)
 
     def over(self, datapath: Datapath) -> DriverCode:
         """The same driver, with something else to move packets."""

@@ -85,8 +85,12 @@ _ONCE: Final = (
 )
 _ACQUIRE_HEADER: Final = _ACQUIRE + _ONCE + _HEADER
 _HEADER_ACQUIRE: Final = _HEADER + "    TRY(ACQUIRE(p));\n"
-_CHECK: Final = "    if (header.length > BUFFER_SIZE)\n        return REFUSE(p, header.length);\n"
-_COPY: Final = "    TRY(KEEP(p, to, slot * BUFFER_SIZE, &header));\n"
+_CHECK: Final = (
+    "    if (header.length > BUFFER_SIZE)\n        to->refused = header.length;\n"
+)
+_COPY: Final = (
+    "    if (to->refused || KEEP(p, to, slot * BUFFER_SIZE, &header) < 0) {\n"
+)
 _REFILL: Final = (
     "    TRY(STORE_BULK(&p->ring, slot * SLOT_SIZE + FIELDS_BEGIN, &p->fields[slot], "
     "FIELDS_SIZE));\n"

@@ -135,8 +135,9 @@ def turn_of(device, ring, others, mine):
     said = device.said.append
 
     def give_back(slot):
-        said(("give_back", slot))
+        # As the controller does it.
         ring.refill(slot)
+        said(("relock",))
         ring.repost(slot)
 
     def answering(word, answer):

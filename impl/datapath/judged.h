@@ -3,14 +3,6 @@
  * thread, let others go on first, and ask the specification. Error: an exception is set.
  */
 
-static int done(PyObject *result)
-{
-    if (result == NULL)
-        return -1;
-    Py_DECREF(result);
-    return 0;
-}
-
 static int barrier(PyObject *device, const char *name)
 {
     return done(PyObject_CallMethod(device, name, NULL));
@@ -80,4 +72,84 @@ static int UNLOCK_SOON(struct receive *p)
 static int RELOCK(struct receive *p)
 {
     return ask(p->turn, "relock");
+}
+
+static int NONE_WAITS(struct receive *p)
+{
+    return say(p->turn, "none_waits");
+}
+
+static int ANOTHER_WAITS(struct receive *p)
+{
+    return ask(p->turn, "another_waits");
+}
+
+static int NEXT_CALL(struct receive *p)
+{
+    return ask(p->turn, "next_call");
+}
+
+static void PREFETCH(const struct region *region, uint64_t place)
+{
+    (void)region, (void)place;
+}
+
+/* A turn: words that only the host of a test has (properties/simulation/host.py). */
+
+static int HINT_OWNER(const struct region *region, uint64_t place)
+{
+    PyObject *seen = PyObject_CallMethod(region->octets, "hint", "K", place);
+    long owner = seen == NULL ? -1 : PyLong_AsLong(seen);
+    Py_XDECREF(seen);
+    return (int)owner;
+}
+
+static int STAND_BEFORE_LOCK(struct turns *t)
+{
+    return say(t->runtime, "stand_before_lock");
+}
+
+static int LOCK_IS_FREE(struct turns *t)
+{
+    return ask(t->runtime, "lock_is_free");
+}
+
+static int NOBODY_SLEEPS(struct turns *t, PyObject *queue)
+{
+    PyObject *result = PyObject_CallMethod(t->runtime, "nobody_sleeps", "O", queue);
+    int yes = result == NULL ? -1 : PyObject_IsTrue(result);
+    Py_XDECREF(result);
+    return yes;
+}
+#define NOBODY_SLEEPS_FOR_ROOM(t) NOBODY_SLEEPS(t, (t)->room)
+#define NOBODY_SLEEPS_FOR_LIFE(t) NOBODY_SLEEPS(t, (t)->end)
+
+static int SHOWN_WRITABLE(struct turns *t)
+{
+    PyObject *shown = PyObject_GetAttrString(t->runtime, "writable");
+    int yes = shown == NULL ? -1 : PyObject_IsTrue(shown);
+    Py_XDECREF(shown);
+    return yes;
+}
+
+static int SHOW_READABLE(struct turns *t)
+{
+    return done(PyObject_CallMethod(t->runtime, "set_readable", "O", Py_True));
+}
+
+static int LOCK(struct turns *t)
+{
+    t->inside++;
+    return say(t->runtime, "lock_at_once");
+}
+
+static int UNLOCK(struct turns *t)
+{
+    return say((PyObject *)t, "_leave");
+}
+
+static int bind_runtime(struct turns *t)
+{
+    (void)t;
+    return 0;
 }

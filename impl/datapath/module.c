@@ -5,7 +5,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdint.h>
+#include <stddef.h>
 #include <string.h>
+#include <structmember.h>
 
 #ifdef JUDGED
 struct region {
@@ -22,16 +24,26 @@ struct header {
     uint32_t length, unused[BUFFERS], destination, source;
 };
 
-/* Packets in arrays of the program's: impl/packet_batch.py. An array that is not there has no len. */
+/*
+ * Packets in arrays of the program's: impl/packet_batch.py. An array that is not there has no len.
+ * `locked`: whether a call uses the batch.
+ */
 struct batch {
     PyObject_HEAD
     Py_buffer payloads, offsets, lengths, destinations, sources, count;
+    PyObject *locked;
+    int writable;
 };
 
-/* Where received packets go: a batch, or a list of objects. */
+/*
+ * Where received packets go: a batch, or a list of objects. What is wrong without an exception, since
+ * no object may be made where it is found: a length that cannot be, or arrays that have changed.
+ */
 struct sink {
     struct batch *batch;
     PyObject *list, *packet;
+    uint32_t refused;
+    int changed;
 };
 
 /* A packet to be sent, while it is stored. */
@@ -44,21 +56,53 @@ struct outgoing {
 /* The transmit ring: its memory, and what stands in each slot whose packet fills all buffers. */
 struct transmit {
     PyObject_HEAD
-    PyObject *device, *bell, *fields_owner;
+    PyObject *device, *bell, *words, *fields_owner;
     struct region ring, payloads;
     const struct fields *fields;
     uint64_t mask;
 };
 
-/* The receive ring. `held` and `taken` are the driver's own, and nobody's business but its. */
+/*
+ * The receive ring. `held` and `taken` are the driver's own, and nobody's business but its. `turns` is
+ * there while all of a turn is in C.
+ */
 struct receive {
     PyObject_HEAD
+    struct turns *turns;
     PyObject *device, *turn, *packet, *refuse, *fields_owner;
     struct region ring, payloads;
     const struct fields *fields;
     Py_buffer held_view, taken_view;
     uint8_t *held;
     uint64_t *taken, mask;
+};
+
+#include "lock.h"
+
+/*
+ * What a turn with the driver's lock looks at, and changes: where Python has attributes, the same
+ * places in memory (impl/datapath/quick.py). The fields of a ring: */
+struct ring {
+    PyObject_HEAD
+    unsigned long long produced, consumed;
+    PyObject *waiting, *kernel;
+};
+
+/*
+ * and those of the controller. `readable`: what pollers are to see behind the turn at hand, or -1.
+ */
+struct turns {
+    PyObject_HEAD
+    PyObject *life;
+    Py_ssize_t inside;
+    char failed;
+    int readable;
+    PyObject *open, *read, *events, *runtime, *room, *end, *senders, *readers;
+    struct ring *commands, *transmit, *receive;
+    /* Of threads that are real */
+    struct lock *lock;
+    PyObject *sleepers_for_room, *sleepers_for_life;
+    Py_buffer shown;
 };
 
 static int say(PyObject *turn, const char *word)
@@ -76,26 +120,31 @@ static int ask(PyObject *turn, const char *word)
     return yes;
 }
 
-/* What is a call of the driver's in either build, since it is made once a batch. */
-#define NONE_WAITS(p) say((p)->turn, "none_waits")
-#define ANOTHER_WAITS(p) ask((p)->turn, "another_waits")
-#define NEXT_CALL(p) ask((p)->turn, "next_call")
-
-static int WRITE_DOORBELL(struct transmit *p, uint32_t value)
+static int done(PyObject *result)
 {
-    PyObject *result = PyObject_CallFunction(p->bell, "I", value);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
 
-static int REFUSE(struct receive *p, uint32_t length)
+/* A call of the driver's, or an item of its registers' where they are mapped: one access. */
+static int WRITE_DOORBELL(struct transmit *p, uint32_t value)
 {
-    PyObject *result = PyObject_CallFunction(p->refuse, "I", length);
-    if (result != NULL) {
-        Py_DECREF(result);
-        PyErr_Format(PyExc_SystemError, "a length of %u was not refused", length);
-    }
-    return -1;
+    if (p->words == NULL)
+        return done(PyObject_CallFunction(p->bell, "I", value));
+    PyObject *index = PyLong_FromLong(DOORBELL / 4), *word = PyLong_FromUnsignedLong(value);
+    int result = index == NULL || word == NULL ? -1 : PyObject_SetItem(p->words, index, word);
+    Py_XDECREF(index);
+    Py_XDECREF(word);
+    return result;
+}
+
+/* Set the exception that is not set yet, if there is one. */
+static void complain(struct receive *p, const struct sink *to)
+{
+    if (to->changed)
+        PyErr_SetString(PyExc_ValueError, "a batch has changed since it was checked");
+    if (to->refused && done(PyObject_CallFunction(p->refuse, "I", to->refused)) == 0)
+        PyErr_Format(PyExc_SystemError, "a length of %u was not refused", to->refused);
 }
 
 static PyObject *packet_names[3];
@@ -151,22 +200,6 @@ static inline int is_within(const struct batch *batch, uint64_t k, uint32_t size
     return size <= room && *offset <= room - size;
 }
 
-/* An exception is set; the slot that it ends in must not be lost. */
-static void GIVE_BACK(struct receive *p, uint64_t slot)
-{
-    PyObject *kind, *value, *place;
-    PyErr_Fetch(&kind, &value, &place);
-    PyObject *result = PyObject_CallMethod(p->turn, "give_back", "K", slot);
-    if (result == NULL) {
-        Py_XDECREF(kind);
-        Py_XDECREF(value);
-        Py_XDECREF(place);
-        return;
-    }
-    Py_DECREF(result);
-    PyErr_Restore(kind, value, place);
-}
-
 #ifdef JUDGED
 #include "judged.h"
 #else
@@ -188,7 +221,7 @@ static int KEEP(struct receive *p, struct sink *to, uint64_t place, const struct
     }
     uint64_t k = count_of(to->batch), offset;
     if (k >= capacity_of(to->batch) || !is_within(to->batch, k, header->length, &offset)) {
-        PyErr_SetString(PyExc_ValueError, "a batch has changed since it was checked");
+        to->changed = 1;
         return -1;
     }
     if (header->length &&
@@ -211,6 +244,23 @@ static int DELIVER(struct sink *to)
     int result = PyList_Append(to->list, to->packet);
     Py_CLEAR(to->packet);
     return result;
+}
+
+static int give_back(struct receive *p, uint64_t slot, int *others);
+
+/* The packet could not be kept; its slot must not be lost. */
+static void GIVE_BACK(struct receive *p, uint64_t slot)
+{
+    PyObject *kind, *value, *place;
+    int others;
+    PyErr_Fetch(&kind, &value, &place);
+    if (give_back(p, slot, &others) == 0) {
+        PyErr_Restore(kind, value, place);
+        return;
+    }
+    Py_XDECREF(kind);
+    Py_XDECREF(value);
+    Py_XDECREF(place);
 }
 
 #include "ring_kernel.h"
@@ -243,7 +293,7 @@ static uint64_t attach(PyObject *ring, PyObject *payloads, PyObject *fields,
 
 static PyTypeObject batch_type;
 
-static int bind(PyObject *array, Py_buffer *buffer, Py_ssize_t size, int flags)
+static int bind_array(PyObject *array, Py_buffer *buffer, Py_ssize_t size, int flags)
 {
     if (array == Py_None)
         return 0;
@@ -258,20 +308,23 @@ static int bind(PyObject *array, Py_buffer *buffer, Py_ssize_t size, int flags)
 static PyObject *batch_new(PyTypeObject *type, PyObject *words, PyObject *names)
 {
     static char *known[] = {"payloads", "offsets", "lengths", "destinations", "sources", "count",
-                            NULL};
-    PyObject *payloads, *offsets, *lengths, *destinations, *sources, *count;
-    if (!PyArg_ParseTupleAndKeywords(words, names, "OOOOOO", known, &payloads, &offsets, &lengths,
-                                     &destinations, &sources, &count))
+                            "writable", "locked", NULL};
+    PyObject *payloads, *offsets, *lengths, *destinations, *sources, *count, *locked;
+    int writable;
+    if (!PyArg_ParseTupleAndKeywords(words, names, "OOOOOOpO", known, &payloads, &offsets, &lengths,
+                                     &destinations, &sources, &count, &writable, &locked))
         return NULL;
     struct batch *b = (struct batch *)type->tp_alloc(type, 0);
     if (b == NULL)
         return NULL;
-    if (bind(payloads, &b->payloads, 0, PyBUF_SIMPLE) < 0 ||
-        bind(offsets, &b->offsets, 0, PyBUF_SIMPLE) < 0 ||
-        bind(lengths, &b->lengths, b->offsets.len / 2, PyBUF_SIMPLE) < 0 ||
-        bind(destinations, &b->destinations, b->offsets.len / 2, PyBUF_SIMPLE) < 0 ||
-        bind(sources, &b->sources, b->offsets.len / 2, PyBUF_SIMPLE) < 0 ||
-        bind(count, &b->count, sizeof(uint64_t), PyBUF_WRITABLE) < 0)
+    b->writable = writable;
+    b->locked = Py_NewRef(locked);
+    if (bind_array(payloads, &b->payloads, 0, PyBUF_SIMPLE) < 0 ||
+        bind_array(offsets, &b->offsets, 0, PyBUF_SIMPLE) < 0 ||
+        bind_array(lengths, &b->lengths, b->offsets.len / 2, PyBUF_SIMPLE) < 0 ||
+        bind_array(destinations, &b->destinations, b->offsets.len / 2, PyBUF_SIMPLE) < 0 ||
+        bind_array(sources, &b->sources, b->offsets.len / 2, PyBUF_SIMPLE) < 0 ||
+        bind_array(count, &b->count, sizeof(uint64_t), PyBUF_WRITABLE) < 0)
         Py_CLEAR(b);
     return (PyObject *)b;
 }
@@ -284,6 +337,7 @@ static void batch_dealloc(struct batch *b)
     PyBuffer_Release(&b->destinations);
     PyBuffer_Release(&b->sources);
     PyBuffer_Release(&b->count);
+    Py_XDECREF(b->locked);
     Py_TYPE(b)->tp_free((PyObject *)b);
 }
 
@@ -304,27 +358,44 @@ static int is_sendable(const struct batch *b, uint64_t k, struct outgoing *packe
     return 1;
 }
 
-static PyObject *batch_unsendable(struct batch *b, PyObject *nothing)
+static int64_t unsendable(const struct batch *b)
 {
-    (void)nothing;
     for (uint64_t k = 0; k < count_of(b); k++) {
         struct outgoing packet;
         Py_buffer buffer;
         if (!is_sendable(b, k, &packet, &buffer))
-            return PyLong_FromUnsignedLongLong(k);
+            return (int64_t)k;
     }
-    return PyLong_FromLong(-1);
+    return -1;
+}
+
+static int64_t without_room(const struct batch *b, uint64_t end)
+{
+    uint64_t offset;
+    for (uint64_t k = 0; k < end && k < capacity_of(b); k++)
+        if (!is_within(b, k, BUFFER_SIZE, &offset))
+            return (int64_t)k;
+    return -1;
+}
+
+static PyObject *batch_unsendable(struct batch *b, PyObject *nothing)
+{
+    (void)nothing;
+    return PyLong_FromLongLong(unsendable(b));
 }
 
 static PyObject *batch_without_room(struct batch *b, PyObject *most)
 {
-    uint64_t end = PyLong_AsUnsignedLongLong(most), offset;
-    if (PyErr_Occurred())
-        return NULL;
-    for (uint64_t k = 0; k < end && k < capacity_of(b); k++)
-        if (!is_within(b, k, BUFFER_SIZE, &offset))
-            return PyLong_FromUnsignedLongLong(k);
-    return PyLong_FromLong(-1);
+    uint64_t end = PyLong_AsUnsignedLongLong(most);
+    return PyErr_Occurred() ? NULL : PyLong_FromLongLong(without_room(b, end));
+}
+
+/* Whether no call uses the batch. */
+static int is_unused(const struct batch *b)
+{
+    PyObject *locked = PyObject_CallNoArgs(b->locked);
+    Py_XDECREF(locked);
+    return locked == NULL ? -1 : locked == Py_False;
 }
 
 static PyMethodDef batch_methods[] = {
@@ -367,6 +438,11 @@ static PyObject *transmit_new(PyTypeObject *type, PyObject *words, PyObject *nam
     p->payloads = payload_region;
     p->device = Py_NewRef(device);
     p->bell = Py_NewRef(bell);
+    p->words = PyObject_GetAttrString(device, "words");
+    if (p->words == NULL)
+        PyErr_Clear();
+    else if (p->words == Py_None)
+        Py_CLEAR(p->words);
     p->fields_owner = Py_NewRef(fields);
     p->fields = (const struct fields *)PyBytes_AS_STRING(fields);
     p->mask = slots - 1;
@@ -379,6 +455,7 @@ static void transmit_dealloc(struct transmit *p)
     close_region(&p->payloads);
     Py_XDECREF(p->device);
     Py_XDECREF(p->bell);
+    Py_XDECREF(p->words);
     Py_XDECREF(p->fields_owner);
     Py_TYPE(p)->tp_free((PyObject *)p);
 }
@@ -457,29 +534,30 @@ end:
     return result;
 }
 
-static PyObject *transmit_produce(struct transmit *p, PyObject *const *words, Py_ssize_t count)
+/* The packets of a call that sends: a list of what `checked` gives, or a batch. */
+static Py_ssize_t size_of(PyObject *packets)
 {
-    struct batch *arrays = NULL;
-    if (count == 4 && Py_IS_TYPE(words[0], &batch_type))
-        arrays = (struct batch *)words[0];
-    else if (count != 4 || !PyList_CheckExact(words[0])) {
-        PyErr_SetString(PyExc_TypeError, "produce(batch, begin, most, first)");
-        return NULL;
-    }
-    Py_ssize_t begin = PyLong_AsSsize_t(words[1]), most = PyLong_AsSsize_t(words[2]), done = 0;
-    uint64_t first = PyLong_AsUnsignedLongLong(words[3]);
-    if (PyErr_Occurred())
-        return NULL;
-    for (; done < most; done++) {
-        if (begin + done >=
-            (arrays == NULL ? PyList_GET_SIZE(words[0]) : (Py_ssize_t)count_of(arrays)))
-            break;
+    return PyList_CheckExact(packets)               ? PyList_GET_SIZE(packets)
+           : Py_IS_TYPE(packets, &batch_type) ? (Py_ssize_t)count_of((struct batch *)packets)
+                                                    : -1;
+}
+
+/*
+ * Put packets from `begin` on into the slots of requests `first` and so on, `most` at the most.
+ * Returns how many are the card's now; -1 with an exception set.
+ */
+static Py_ssize_t produce(struct transmit *p, PyObject *packets, Py_ssize_t begin, Py_ssize_t most,
+                          uint64_t first)
+{
+    struct batch *arrays = PyList_CheckExact(packets) ? NULL : (struct batch *)packets;
+    Py_ssize_t done = 0;
+    for (; done < most && begin + done < size_of(packets); done++) {
         struct outgoing packet;
         Py_buffer buffer;
         PyObject *item = NULL;
         int plain = 1, result = 0;
         if (arrays == NULL) {
-            item = Py_NewRef(PyList_GET_ITEM(words[0], begin + done));
+            item = Py_NewRef(PyList_GET_ITEM(packets, begin + done));
             plain = is_plain(item, &packet, &buffer);
             result = plain ? 0 : take_hold(item, &packet);
         } else if (!is_sendable(arrays, (uint64_t)(begin + done), &packet, &buffer)) {
@@ -499,12 +577,25 @@ static PyObject *transmit_produce(struct transmit *p, PyObject *const *words, Py
             break;
         }
         /* Only a judge ends a run in the middle of a slot, and then nothing goes on. */
-        if (stored < 0)
-            return NULL;
+        TRY(stored);
     }
-    if (done && hand_over(p, first, first + (uint64_t)done) < 0)
+    if (done)
+        TRY(hand_over(p, first, first + (uint64_t)done));
+    return done;
+}
+
+static PyObject *transmit_produce(struct transmit *p, PyObject *const *words, Py_ssize_t count)
+{
+    if (count != 4 || size_of(words[0]) < 0) {
+        PyErr_SetString(PyExc_TypeError, "produce(batch, begin, most, first)");
         return NULL;
-    return PyLong_FromSsize_t(done);
+    }
+    Py_ssize_t begin = PyLong_AsSsize_t(words[1]), most = PyLong_AsSsize_t(words[2]);
+    uint64_t first = PyLong_AsUnsignedLongLong(words[3]);
+    if (PyErr_Occurred())
+        return NULL;
+    Py_ssize_t done = produce(p, words[0], begin, most, first);
+    return done < 0 ? NULL : PyLong_FromSsize_t(done);
 }
 
 static PyObject *transmit_doorbell(struct transmit *p, PyObject *word)
@@ -606,14 +697,21 @@ static void receive_dealloc(struct receive *p)
     Py_TYPE(p)->tp_free((PyObject *)p);
 }
 
+/* Where the packets of a call that receives go: a list, or a batch. */
+static int is_sink(PyObject *packets, struct sink *to)
+{
+    *to = (struct sink){0};
+    if (PyList_CheckExact(packets))
+        to->list = packets;
+    else if (Py_IS_TYPE(packets, &batch_type))
+        to->batch = (struct batch *)packets;
+    return to->list != NULL || to->batch != NULL;
+}
+
 static PyObject *receive_receive(struct receive *p, PyObject *const *words, Py_ssize_t count)
 {
-    struct sink to = {NULL, NULL, NULL};
-    if (count == 2 && Py_IS_TYPE(words[0], &batch_type))
-        to.batch = (struct batch *)words[0];
-    else if (count == 2 && PyList_CheckExact(words[0]))
-        to.list = words[0];
-    else {
+    struct sink to;
+    if (count != 2 || !is_sink(words[0], &to)) {
         PyErr_SetString(PyExc_TypeError, "receive(packets, most)");
         return NULL;
     }
@@ -622,9 +720,10 @@ static PyObject *receive_receive(struct receive *p, PyObject *const *words, Py_s
         return NULL;
     int result = receive(p, &to, most);
     Py_CLEAR(to.packet);
-    if (result < 0)
-        return NULL;
-    Py_RETURN_NONE;
+    if (result == 0)
+        Py_RETURN_NONE;
+    complain(p, &to);
+    return NULL;
 }
 
 static PyMethodDef receive_methods[] = {
@@ -641,6 +740,8 @@ static PyTypeObject receive_type = {
     .tp_dealloc = (destructor)receive_dealloc,
     .tp_methods = receive_methods,
 };
+
+#include "turns.h"
 
 /* Packets that are given */
 
@@ -698,7 +799,8 @@ PyMODINIT_FUNC MODULE_INIT(void)
 {
     static const char *const names[3] = {"source", "destination", "payload"};
     if (PyType_Ready(&transmit_type) < 0 || PyType_Ready(&receive_type) < 0 ||
-        PyType_Ready(&batch_type) < 0)
+        PyType_Ready(&batch_type) < 0 || PyType_Ready(&ring_type) < 0 ||
+        PyType_Ready(&turns_type) < 0 || PyType_Ready(&lock_type) < 0)
         return NULL;
     for (int k = 0; k < 3; k++)
         if ((packet_names[k] = PyUnicode_InternFromString(names[k])) == NULL)
@@ -707,7 +809,10 @@ PyMODINIT_FUNC MODULE_INIT(void)
     if (module == NULL || PyModule_AddStringConstant(module, "SOURCE", SOURCE) < 0 ||
         PyModule_AddObjectRef(module, "Transmit", (PyObject *)&transmit_type) < 0 ||
         PyModule_AddObjectRef(module, "Receive", (PyObject *)&receive_type) < 0 ||
-        PyModule_AddObjectRef(module, "Batch", (PyObject *)&batch_type) < 0) {
+        PyModule_AddObjectRef(module, "Batch", (PyObject *)&batch_type) < 0 ||
+        PyModule_AddObjectRef(module, "Ring", (PyObject *)&ring_type) < 0 ||
+        PyModule_AddObjectRef(module, "Turns", (PyObject *)&turns_type) < 0 ||
+        PyModule_AddObjectRef(module, "Lock", (PyObject *)&lock_type) < 0) {
         Py_XDECREF(module);
         return NULL;
     }

@@ -1,8 +1,10 @@
 /*
  * The primitives as they are: memory of this process that the card reaches, and barriers, which are
  * the instructions of impl/barriers.py. The lock is kept while a batch is received: nobody else runs
- * who could tell, so `UNLOCK_SOON` and `RELOCK` are nothing.
+ * who could tell, so `UNLOCK_SOON` and `RELOCK` are nothing. Where all of a turn is in C, pollers are
+ * shown what they are to see at its end.
  */
+#include <sys/socket.h>
 
 #if defined(__x86_64__)
 #define ACQUIRE_CODE "lfence"
@@ -90,5 +92,119 @@ static inline int UNLOCK_SOON(struct receive *p)
 static inline int RELOCK(struct receive *p)
 {
     (void)p;
+    return 0;
+}
+
+static inline int NONE_WAITS(struct receive *p)
+{
+    if (p->turns == NULL)
+        return say(p->turn, "none_waits");
+    p->turns->readable = 0;
+    return 0;
+}
+
+static inline int ANOTHER_WAITS(struct receive *p)
+{
+    if (p->turns == NULL)
+        return ask(p->turn, "another_waits");
+    p->turns->readable = 1;
+    return 1;
+}
+
+static inline int NEXT_CALL(struct receive *p)
+{
+    return ask(p->turn, "next_call");
+}
+
+/* No access: what a slot has by then is loaded when it is its turn. */
+static inline void PREFETCH(const struct region *region, uint64_t place)
+{
+    __builtin_prefetch((const void *)at(region, place));
+}
+
+/* A turn: the interpreter's lock is kept, so all that is asked is so until something is called. */
+
+static inline int HINT_OWNER(const struct region *region, uint64_t place)
+{
+    return *at(region, place);
+}
+
+static inline int STAND_BEFORE_LOCK(struct turns *t)
+{
+    (void)t;
+    return 0;
+}
+
+static inline int LOCK_IS_FREE(struct turns *t)
+{
+    return !t->lock->taken;
+}
+
+#define NOBODY_SLEEPS_FOR_ROOM(t) (PyList_GET_SIZE((t)->sleepers_for_room) == 0)
+#define NOBODY_SLEEPS_FOR_LIFE(t) (PyList_GET_SIZE((t)->sleepers_for_life) == 0)
+
+/* The items of `shown`, as impl/readiness.py has them; descriptors are -1 once they are closed. */
+enum { READABLE, WRITABLE, USERS, DRIVERS, ITEMS };
+
+static inline int SHOWN_WRITABLE(struct turns *t)
+{
+    return ((const int *)t->shown.buf)[WRITABLE];
+}
+
+/* What impl/readiness.py does. That a buffer is full or empty is somebody's own doing. */
+static void show_readable(struct turns *t)
+{
+    int *shown = t->shown.buf;
+    uint8_t octet = 0;
+    if (t->readable < 0 || t->readable == shown[READABLE])
+        return;
+    if (t->readable)
+        (void)!send(shown[DRIVERS], &octet, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    else
+        (void)!recv(shown[USERS], &octet, 1, MSG_DONTWAIT);
+    shown[READABLE] = t->readable;
+}
+
+static int SHOW_READABLE(struct turns *t)
+{
+    t->readable = 1;
+    show_readable(t);
+    return 0;
+}
+
+static inline int LOCK(struct turns *t)
+{
+    t->readable = -1;
+    t->lock->taken = 1;
+    return 0;
+}
+
+static inline int UNLOCK(struct turns *t)
+{
+    show_readable(t);
+    let_next(t->lock);
+    return 0;
+}
+
+/* `Parts` of impl/threads.py. */
+static int bind_runtime(struct turns *t)
+{
+    PyObject *parts = PyObject_GetAttrString(t->runtime, "parts"), *shown;
+    if (parts == NULL)
+        return -1;
+    shown = PyObject_GetAttrString(parts, "shown");
+    t->lock = (struct lock *)PyObject_GetAttrString(parts, "lock");
+    t->sleepers_for_room = PyObject_GetAttrString(parts, "sleepers_for_room");
+    t->sleepers_for_life = PyObject_GetAttrString(parts, "sleepers_for_life");
+    Py_DECREF(parts);
+    int result = shown == NULL ? -1 : PyObject_GetBuffer(shown, &t->shown, PyBUF_WRITABLE);
+    Py_XDECREF(shown);
+    if (result < 0 || PyErr_Occurred())
+        return -1;
+    if (!Py_IS_TYPE(t->lock, &lock_type) || !PyList_CheckExact(t->sleepers_for_room) ||
+        !PyList_CheckExact(t->sleepers_for_life) || t->shown.len != ITEMS * sizeof(int)) {
+        PyErr_SetString(PyExc_TypeError, "these are not the parts of a runtime over threads");
+        return -1;
+    }
     return 0;
 }

@@ -10,12 +10,14 @@ from typing import Final
 
 from impl.dma import BUFFER_SIZE
 from impl.packet import FIELDS, HEADER
-from model.layout import LIMITS, PACKET_SLOT, Owner
+from model.layout import DBELL, LIMITS, PACKET_SLOT, TRANSMIT_RING, Owner, doorbell
 
 __all__ = ["FOLDER", "LAYOUT", "path_of", "source_digest"]
 
 FOLDER: Final = Path(__file__).parent
-SOURCES: Final = ("judged.h", "module.c", "real.h", "ring_kernel.h")
+SOURCES: Final = (
+    "judged.h", "lock.h", "module.c", "real.h", "ring_kernel.h", "turn_kernel.h", "turns.h",
+)  # fmt: skip
 LAYOUT: Final[Mapping[str, int]] = {
     "SLOT_SIZE": PACKET_SLOT.size,
     "OWNER": PACKET_SLOT["owner"].offset,
@@ -28,6 +30,8 @@ LAYOUT: Final[Mapping[str, int]] = {
     "BUFFERS": LIMITS.buffers,
     "PAGE_SIZE": LIMITS.page_size,
     "BUFFER_SIZE": BUFFER_SIZE,
+    "DOORBELL": DBELL.offset,
+    "TRANSMIT_BELL": doorbell(TRANSMIT_RING, 0),
 }
 """What the kernel knows of the layout, by the names that it has there."""
 

@@ -199,6 +199,10 @@ class TestRegion(DmaRegion):
             assert isinstance(place, slice)
             self.store_bulk(place.start, value)
 
+    def hint(self, place: int) -> int:
+        """What a byte is at the moment, for who decides nothing by it: no access."""
+        return self._host.memory.host_view(self.region, place, 1)[0]
+
     def bus_address(self, offset: int = 0) -> int:
         return self.region.bus + offset
 
@@ -565,6 +569,33 @@ class Host(Device, Runtime):
             lock.holder.standing = Standing.READY
             lock.holder.access = "with the lock"
             self.judged_host.granted(lock.holder)
+
+    # What the kernel in C asks before it makes a turn of its own, at one moment
+
+    def stand_before_lock(self) -> None:
+        """Whatever comes first comes here; nothing comes between this and what follows."""
+        self._stop("ask for the lock")
+
+    def lock_is_free(self) -> bool:
+        """Nobody has the lock."""
+        return self.lock_line.holder is None
+
+    def nobody_sleeps(self, queue: WaitQueue) -> bool:
+        """Nobody sleeps in this queue who was not woken."""
+        return not any(
+            thread.sleep is not None and thread.sleep.queue is queue and not thread.sleep.notified
+            for thread in self.threads
+        )
+
+    @told
+    def lock_at_once(self) -> None:
+        """The lock is taken by who found it free; nobody keeps a thread from it that did not."""
+        thread = self.current
+        assert thread is not None
+        self.judged_host.lock(thread)
+        thread.early.clear()
+        self.lock_line.holder = thread
+        self.judged_host.granted(thread)
 
     # Time and readiness
 

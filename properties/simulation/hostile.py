@@ -105,7 +105,7 @@ class HostileWorld:
             command_timeout=SECONDS,
             drain_timeout=SECONDS,
         )
-        self.controller = code.Controller(self.host, self.host, settings, code.datapath)
+        self.controller = code.controller(self.host, self.host, settings)
         self.controller.start()
         self.attachment = code.Attachment(self.controller, code.Lifecycle(self.controller))
         self.users = [HostThread(HANDLERS + number) for number in range(USERS)]

@@ -138,7 +138,7 @@ class Simulation:
         self.judged_host.attend(self.host)
         self.card.dma = VisibleMemory(self.host.memory)
         settings = Settings(ring_shift=setup.ring_shift, reset_polls=setup.polls)
-        controller = code.Controller(self.host, self.host, settings, code.datapath)
+        controller = code.controller(self.host, self.host, settings)
         controller.start()
         self.attachment = code.Attachment(controller, code.Lifecycle(controller))
         self.users = [HostThread(HANDLERS + number) for number in range(setup.users + 1)]
