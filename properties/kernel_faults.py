@@ -60,9 +60,7 @@ _OWNERS: Final = (
     + "        TRY(STORE_OWNER(&p->ring, (number & p->mask) * SLOT_SIZE + OWNER, DEVICE));\n"
 )
 _HAND_OVER: Final = _RELEASE + _OWNERS
-_STORE_FIELDS: Final = (
-    "    TRY(STORE_BULK(&p->ring, slot * SLOT_SIZE + FIELDS_BEGIN, &fields, FIELDS_SIZE));\n"
-)
+_STORE_FIELDS: Final = "    TRY(STORE_FIELDS(&p->ring, at_slot, fields));\n"
 _TO_HAND_OVER: Final = (
     "    return 0;\n}\n\n"
     "/* Make the slots of requests `first` to `end` - 1, which were filled in, the card's. */\n"
@@ -71,11 +69,11 @@ _TO_HAND_OVER: Final = (
     "are. */\n"
 )
 _REPOST: Final = _RELEASE + _OWNER + "    p->held[slot] = 0;\n"
-_FIELDS: Final = "    struct fields fields = p->fields[slot];\n"
+_FIELDS: Final = "    const struct fields *own = &p->fields[slot];\n"
 _BELL: Final = "    TRY(WRITE_DOORBELL(p, (uint32_t)((end - 1) & p->mask) | 0x80000000u));\n"
 _ACQUIRE: Final = (
     "    /* What the card wrote to the slot and its buffers is read after the owner byte. */\n"
-    "    TRY(ACQUIRE(p));\n"
+    "    TRY(ACQUIRE_SEEN(p));\n"
 )
 _HEADER: Final = (
     "    TRY(LOAD_BULK(&p->ring, slot * SLOT_SIZE + HEADER_BEGIN, &header, HEADER_SIZE));\n"
@@ -84,7 +82,7 @@ _ONCE: Final = (
     "    /* Once: a card that does not keep to the rules could change it between two loads. */\n"
 )
 _ACQUIRE_HEADER: Final = _ACQUIRE + _ONCE + _HEADER
-_HEADER_ACQUIRE: Final = _HEADER + "    TRY(ACQUIRE(p));\n"
+_HEADER_ACQUIRE: Final = _HEADER + "    TRY(ACQUIRE_SEEN(p));\n"
 _CHECK: Final = (
     "    if (header.length > BUFFER_SIZE)\n        to->refused = header.length;\n"
 )
@@ -137,8 +135,8 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
     ),
     "lengths-of-whole-pages": KernelFault(
         "Each packet is sent with four whole pages.",
-        "        fields.length[page] = left < PAGE_SIZE ? left : PAGE_SIZE;\n",
-        "        fields.length[page] = PAGE_SIZE;\n",
+        "        fields->length[page] = length;\n",
+        "        fields->length[page] = PAGE_SIZE;\n",
     ),
     "buffers-on-each-other": KernelFault(
         "Each part of a payload is stored where the first one is.",

@@ -57,6 +57,17 @@ static int STORE_BULK(const struct region *region, uint64_t place, const void *d
     return done(PyObject_CallMethod(region->octets, "store_bulk", "Ky#", place, data, size));
 }
 
+static struct fields *BEGIN_FIELDS(const struct region *region, uint64_t place, struct fields *made)
+{
+    (void)region, (void)place;
+    return made;
+}
+
+static int STORE_FIELDS(const struct region *region, uint64_t place, const struct fields *made)
+{
+    return STORE_BULK(region, place, made, FIELDS_SIZE);
+}
+
 static PyObject *LOAD_PAYLOAD(const struct region *region, uint64_t place, uint32_t size)
 {
     if (!size)
@@ -89,9 +100,14 @@ static int NEXT_CALL(struct receive *p)
     return ask(p->turn, "next_call");
 }
 
-static void PREFETCH(const struct region *region, uint64_t place)
+static int ACQUIRE_SEEN(struct receive *p)
 {
-    (void)region, (void)place;
+    return ACQUIRE(p);
+}
+
+static void LOOK_AHEAD(struct receive *p, uint64_t most)
+{
+    (void)p, (void)most;
 }
 
 /* A turn: words that only the host of a test has (properties/simulation/host.py). */

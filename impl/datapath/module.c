@@ -24,6 +24,20 @@ struct header {
     uint32_t length, unused[BUFFERS], destination, source;
 };
 
+/* What the host writes of a slot, as model/layout.py has it. */
+struct fields {
+    uint32_t length[BUFFERS], destination, source;
+    uint64_t pointer[BUFFERS];
+};
+_Static_assert(sizeof(struct fields) == FIELDS_SIZE, "the layout of a slot has changed");
+_Static_assert(sizeof(struct header) == HEADER_SIZE, "the layout of a slot has changed");
+
+#define TRY(primitive)                                                                              \
+    do {                                                                                            \
+        if ((primitive) < 0)                                                                        \
+            return -1;                                                                              \
+    } while (0)
+
 /*
  * Packets in arrays of the program's: impl/packet_batch.py. An array that is not there has no len.
  * `locked`: whether a call uses the batch.
@@ -74,7 +88,7 @@ struct receive {
     const struct fields *fields;
     Py_buffer held_view, taken_view;
     uint8_t *held;
-    uint64_t *taken, mask;
+    uint64_t *taken, seen, mask;
 };
 
 #include "lock.h"

@@ -78,6 +78,21 @@ static inline int STORE_BULK(const struct region *region, uint64_t place, const 
     return 0;
 }
 
+/* They are made where they belong: a copy would wait until all parts of it are stored. */
+static inline struct fields *BEGIN_FIELDS(const struct region *region, uint64_t place,
+                                          struct fields *made)
+{
+    (void)made;
+    return (struct fields *)at(region, place);
+}
+
+static inline int STORE_FIELDS(const struct region *region, uint64_t place,
+                               const struct fields *made)
+{
+    (void)region, (void)place, (void)made;
+    return 0;
+}
+
 static inline PyObject *LOAD_PAYLOAD(const struct region *region, uint64_t place, uint32_t size)
 {
     return PyBytes_FromStringAndSize((const char *)at(region, place), size);
@@ -116,10 +131,28 @@ static inline int NEXT_CALL(struct receive *p)
     return ask(p->turn, "next_call");
 }
 
-/* No access: what a slot has by then is loaded when it is its turn. */
-static inline void PREFETCH(const struct region *region, uint64_t place)
+/*
+ * One barrier for several packets: owner bytes that read HOST before it need none of their own, when
+ * their slots' turn comes. They are loaded once more then, which is the load that counts; that the
+ * packets are there was seen before. `seen` is the number of the first packet that was not.
+ */
+static void LOOK_AHEAD(struct receive *p, uint64_t most)
 {
-    __builtin_prefetch((const void *)at(region, place));
+    uint64_t number = *p->taken, end = number + most;
+    while (number != end && !p->held[number & p->mask] &&
+           LOAD_OWNER(&p->ring, (number & p->mask) * SLOT_SIZE + OWNER) == HOST)
+        number++;
+    ACQUIRE(p);
+    p->seen = number;
+}
+
+/* The packet at hand was counted already. */
+static inline int ACQUIRE_SEEN(struct receive *p)
+{
+    if (*p->taken > p->seen)
+        return ACQUIRE(p);
+    __asm__ __volatile__("" ::: "memory");
+    return 0;
 }
 
 /* A turn: the interpreter's lock is kept, so all that is asked is so until something is called. */

@@ -8,26 +8,14 @@
  * model/layout.py, by the way of impl/datapath/build.py.
  */
 
-/* What the host writes of a slot, as model/layout.py has it. */
-struct fields {
-    uint32_t length[BUFFERS], destination, source;
-    uint64_t pointer[BUFFERS];
-};
-_Static_assert(sizeof(struct fields) == FIELDS_SIZE, "the layout of a slot has changed");
-_Static_assert(sizeof(struct header) == HEADER_SIZE, "the layout of a slot has changed");
-
-#define TRY(primitive)                                                                              \
-    do {                                                                                            \
-        if ((primitive) < 0)                                                                        \
-            return -1;                                                                              \
-    } while (0)
-
 /* Sending */
 
 /* Fill a slot of the host's in; it has buffers and pointers of its own. */
 static int fill_in(struct transmit *p, uint64_t slot, struct outgoing *packet)
 {
-    struct fields fields = p->fields[slot];
+    const struct fields *own = &p->fields[slot];
+    uint64_t at_slot = slot * SLOT_SIZE + FIELDS_BEGIN;
+    struct fields made, *fields = BEGIN_FIELDS(&p->ring, at_slot, &made);
     uint64_t place = slot * BUFFER_SIZE;
     uint32_t left = (uint32_t)packet->size;
     for (Py_ssize_t k = 0; k < packet->count; k++)
@@ -36,11 +24,14 @@ static int fill_in(struct transmit *p, uint64_t slot, struct outgoing *packet)
             place += (uint64_t)packet->buffers[k].len;
         }
     for (int page = 0; page < BUFFERS; page++) {
-        fields.length[page] = left < PAGE_SIZE ? left : PAGE_SIZE;
-        left -= fields.length[page];
+        uint32_t length = left < PAGE_SIZE ? left : PAGE_SIZE;
+        left -= length;
+        fields->length[page] = length;
+        fields->pointer[page] = own->pointer[page];
     }
-    fields.destination = packet->destination;
-    TRY(STORE_BULK(&p->ring, slot * SLOT_SIZE + FIELDS_BEGIN, &fields, FIELDS_SIZE));
+    fields->destination = packet->destination;
+    fields->source = own->source;
+    TRY(STORE_FIELDS(&p->ring, at_slot, fields));
     return 0;
 }
 
@@ -79,9 +70,6 @@ static int64_t returned(struct transmit *p, uint64_t first, int64_t most)
 
 /* Receiving */
 
-/* As many packets ahead their payloads are fetched into the cache. */
-enum { AHEAD = 4 };
-
 /* Whether the next packet is there. */
 static int packet_ready(struct receive *p)
 {
@@ -118,7 +106,7 @@ static int pass_through(struct receive *p, uint64_t slot, int told, struct sink 
 {
     struct header header;
     /* What the card wrote to the slot and its buffers is read after the owner byte. */
-    TRY(ACQUIRE(p));
+    TRY(ACQUIRE_SEEN(p));
     /* Once: a card that does not keep to the rules could change it between two loads. */
     TRY(LOAD_BULK(&p->ring, slot * SLOT_SIZE + HEADER_BEGIN, &header, HEADER_SIZE));
     TRY(*more = packet_ready(p));
@@ -146,8 +134,6 @@ static int receive(struct receive *p, struct sink *to, uint64_t most)
     for (uint64_t number = 1;; number++) {
         uint64_t slot = *p->taken & p->mask;
         int more = 0, others = 0, mine;
-        /* Payloads are far from each other, and no barrier holds up what is no access. */
-        PREFETCH(&p->payloads, ((slot + AHEAD) & p->mask) * BUFFER_SIZE);
         p->held[slot] = 1;
         ++*p->taken;
         TRY(pass_through(p, slot, told, to, &more, &others));

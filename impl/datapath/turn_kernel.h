@@ -74,6 +74,7 @@ static int receive_turn(struct turns *t, struct sink *to, uint64_t most)
     int result = packet_ready(p), found = result;
     if (found > 0) {
         p->turns = t;
+        LOOK_AHEAD(p, most);
         result = receive(p, to, most);
         p->turns = NULL;
     }
