@@ -367,10 +367,10 @@ class DuctDriver(PacketCalls):
         try:
             at_once = self._receive_at_once
             # `shielded` has wrapped the handlers where packets are received into a batch.
-            plain = at_once is not None and type(packets) is list and timeout is None
-            if plain and not (self.owed or self._closed or HANDLERS.absent):
-                if at_once(packets, most):
-                    return
+            plain = type(packets) is list and timeout is None
+            in_the_way = self.owed or self._closed or HANDLERS.absent
+            if at_once is not None and plain and not in_the_way and at_once(packets, most):
+                return
             wait = self._wait(blocking, timeout)
             if not (self.owed and self._owed_into(packets)):
                 self._controller.receive_packets(packets, most, wait)
@@ -459,7 +459,13 @@ class DuctDriver(PacketCalls):
         """As `PacketCalls` has it. Where a packet waits and nothing is in the way C does it all."""
         at_once = self._receive_into_at_once
         if at_once is not None and timeout is None and not self.owed and not self._closed:
-            count: int = at_once(batch.known, most)
+            try:
+                count: int = at_once(batch.known, most)
+            except Exception as error:
+                if not batch.filled:
+                    raise
+                self.owed.append(error)
+                return batch.filled
             if count >= 0:
                 return count
         return super().receive_into(batch, most, blocking=blocking, timeout=timeout)

@@ -46,20 +46,22 @@ class FairLock:
     it takes anybody out of the line. Each operation on that lock and on the line is one step to
     other threads, also where threads run without the interpreter's own lock; nothing else is asked
     of the interpreter.
+
+    Attributes:
+        in_line: Who waits for the lock.
     """
 
     def __init__(self) -> None:
         self._taken = threading.Lock()
-        self._line: deque[threading.Lock] = deque()
-        self.in_line = self._line
+        self.in_line: deque[threading.Lock] = deque()
 
     def acquire(self) -> None:
         """Wait for the lock."""
-        if not self._line and self._taken.acquire(False):
+        if not self.in_line and self._taken.acquire(False):
             return
         turn = threading.Lock()
         turn.acquire()
-        self._line.append(turn)
+        self.in_line.append(turn)
         if self._taken.acquire(False):
             # Whoever gave it back may have looked at the line before.
             self.release()
@@ -67,12 +69,12 @@ class FairLock:
 
     def release(self) -> None:
         """Give the lock to the next in line."""
-        while not self._line:
+        while not self.in_line:
             self._taken.release()
             # Somebody may have come into line who found it taken: nobody but this thread knows.
-            if not self._line or not self._taken.acquire(False):
+            if not self.in_line or not self._taken.acquire(False):
                 return
-        self._line.popleft().release()
+        self.in_line.popleft().release()
 
 
 @attrs.define(eq=False)

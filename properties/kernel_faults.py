@@ -23,6 +23,7 @@ __all__ = ["KERNEL_FAULTS", "KernelFault", "built", "caught", "judged"]
 
 SOURCE: Final = "ring_kernel.h"
 MODULE: Final = "module.c"
+TURN: Final = "turn_kernel.h"
 
 
 @attrs.frozen
@@ -83,12 +84,8 @@ _ONCE: Final = (
 )
 _ACQUIRE_HEADER: Final = _ACQUIRE + _ONCE + _HEADER
 _HEADER_ACQUIRE: Final = _HEADER + "    TRY(ACQUIRE_SEEN(p));\n"
-_CHECK: Final = (
-    "    if (header.length > BUFFER_SIZE)\n        to->refused = header.length;\n"
-)
-_COPY: Final = (
-    "    if (to->refused || KEEP(p, to, slot * BUFFER_SIZE, &header) < 0) {\n"
-)
+_CHECK: Final = "    if (header.length > BUFFER_SIZE)\n        to->refused = header.length;\n"
+_COPY: Final = "    if (to->refused || KEEP(p, to, slot * BUFFER_SIZE, &header) < 0) {\n"
 _REFILL: Final = (
     "    TRY(STORE_BULK(&p->ring, slot * SLOT_SIZE + FIELDS_BEGIN, &p->fields[slot], "
     "FIELDS_SIZE));\n"
@@ -232,6 +229,125 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
         "        ++*(uint64_t *)to->batch->count.buf;\n",
         "",
         file=MODULE,
+    ),
+    # Turns
+    "turn-skips-lock": KernelFault(
+        "A turn begins while somebody else has the lock.",
+        "    if (free <= 0)\n        return free;\n",
+        "    (void)free;\n",
+        file=TURN,
+    ),
+    "turn-keeps-lock": KernelFault(
+        "A turn ends with the lock.",
+        "    int result = UNLOCK(t);\n",
+        "    int result = 0;\n    (void)t;\n",
+        file=TURN,
+    ),
+    "turn-of-a-closed-card": KernelFault(
+        "A call begins though the card is being opened or closed.",
+        "    return t->life == t->open && !t->failed;\n",
+        "    return !t->failed;\n",
+        file=TURN,
+    ),
+    "turn-of-a-failed-card": KernelFault(
+        "A call begins though the card has failed.",
+        "    return t->life == t->open && !t->failed;\n",
+        "    return t->life == t->open;\n",
+        file=TURN,
+    ),
+    "turn-overtakes-readers": KernelFault(
+        "A packet is taken that somebody is in line for.",
+        "    if (PyObject_Size(t->readers))\n        return NOT_BEGUN;\n",
+        "",
+        file=TURN,
+    ),
+    "turn-takes-what-is-held": KernelFault(
+        "A turn begins for a slot whose packet was taken before.",
+        "    if (p->held[slot])\n        return NOT_BEGUN;\n",
+        "",
+        file=TURN,
+    ),
+    "turn-without-a-packet": KernelFault(
+        "A turn begins, finds no packet, and begins once more.",
+        "    if (owner != HOST)\n        return NOT_BEGUN;\n",
+        "",
+        file=TURN,
+    ),
+    "turn-overtakes-senders": KernelFault(
+        "A slot is filled in that somebody is in line for.",
+        "    if (PyObject_Size(t->senders))\n        return NOT_BEGUN;\n",
+        "",
+        file=TURN,
+    ),
+    "turn-sends-without-room": KernelFault(
+        "Slots are filled in that the card has not returned.",
+        "    if (left <= (uint64_t)count || !writable)\n",
+        "    (void)left;\n    if (!writable)\n",
+        file=TURN,
+    ),
+    "turn-fills-the-ring-unseen": KernelFault(
+        "The last slot is filled in, and pollers see that there is room.",
+        "    if (left <= (uint64_t)count || !writable)\n",
+        "    if (left < (uint64_t)count || !writable)\n",
+        file=TURN,
+    ),
+    "turn-does-not-count": KernelFault(
+        "What was sent is filled in once more.",
+        "            t->transmit->produced += (uint64_t)result;\n",
+        "",
+        file=TURN,
+    ),
+    "turn-does-not-ring": KernelFault(
+        "The card is not told of what a turn sends.",
+        "    if (*sent)\n        announce(t, p);\n",
+        "",
+        file=TURN,
+    ),
+    "serves-no-command": KernelFault(
+        "The answer of a command is not looked for.",
+        "    if (t->commands->produced != t->commands->consumed)\n        return NOT_BEGUN;\n",
+        "",
+        file=TURN,
+    ),
+    "serves-and-tells-nobody": KernelFault(
+        "Who is in line for a packet or for room is not told.",
+        "    if (PyObject_Size(t->senders) || PyObject_Size(t->readers))\n"
+        "        return NOT_BEGUN;\n",
+        "",
+        file=TURN,
+    ),
+    "serves-and-wakes-no-sender": KernelFault(
+        "Who waits until its packet was sent is not told and not woken.",
+        "            return NOT_BEGUN;\n    TRY(READ_EVENTS(t));\n",
+        "            break;\n    TRY(READ_EVENTS(t));\n",
+        file=TURN,
+    ),
+    "serves-and-wakes-no-closer": KernelFault(
+        "Who closes the card is not woken when the last packet was sent.",
+        "    if (nobody > 0)\n        nobody = NOBODY_SLEEPS_FOR_LIFE(t);\n",
+        "",
+        file=TURN,
+    ),
+    "serves-without-reading": KernelFault(
+        "What the card announces is not taken note of.", "    TRY(READ_EVENTS(t));\n", "", file=TURN
+    ),
+    "serves-too-early": KernelFault(
+        "Completions are looked for before the flags were read.",
+        "    TRY(ACQUIRE(p));\n",
+        "",
+        file=TURN,
+    ),
+    "serves-and-keeps-slots": KernelFault(
+        "The card returned slots, and nobody gets them.",
+        "    t->transmit->consumed += (uint64_t)count;\n",
+        "",
+        file=TURN,
+    ),
+    "serves-and-shows-nothing": KernelFault(
+        "A packet came, and pollers do not see it.",
+        "    if (ready)\n        TRY(SHOW_READABLE(t));\n",
+        "    (void)ready;\n",
+        file=TURN,
     ),
 }
 """By name; each is the only change."""

@@ -18,7 +18,7 @@ from emulator.running import RunningCard
 from impl.errors import DuctError, SpecificationError
 from impl.runtime import WaitQueue
 from impl.settings import Monitoring, Settings
-from impl.threads import ThreadRuntime
+from impl.threads import FairLock, ThreadRuntime
 from impl.watch import Watch
 from model.layout import IDENTITY, Command
 from model.state import Stage
@@ -198,8 +198,9 @@ class MonitoredBench:
 
     def _in_line(self, number: int) -> None:
         """Wait until so many threads stand in line for the driver's lock; not for ever."""
-        line = self._runtime._lock._line
-        self._until(lambda: len(line) >= number)
+        lock = self._runtime._lock
+        assert isinstance(lock, FairLock), "with a monitor it is Python that makes the accesses"
+        self._until(lambda: len(lock.in_line) >= number)
 
     def _until(self, true: Callable[[], bool]) -> None:
         end = time.monotonic() + MEETING

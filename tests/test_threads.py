@@ -9,10 +9,11 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from impl import threads
+from impl.datapath.loader import KernelError, load
 from impl.runtime import CancelledError, ExpiredError, WaitQueue
 from impl.threads import FairLock, ThreadRuntime
 from tests.background import PATIENCE, Background, until
@@ -29,10 +30,29 @@ class Handle:
 # The lock
 
 
+def locks():
+    """What makes a lock: in Python, and in C where it is built."""
+    yield pytest.param(FairLock, id="Python")
+    try:
+        yield pytest.param(load("_real").Lock, id="kernel")
+    except KernelError:
+        yield pytest.param(None, id="kernel", marks=pytest.mark.skip("the C kernel is not built"))
+
+
+@pytest.fixture(params=locks())
+def make_lock(request):
+    return request.param
+
+
+def waiting(lock):
+    """How many are in line."""
+    return lock.in_line if isinstance(lock.in_line, int) else len(lock.in_line)
+
+
 @given(count=st.integers(1, 8))
-@settings(max_examples=20)
-def test_threads_get_the_lock_in_the_order_in_which_they_ask(count):
-    lock, order, standing = FairLock(), [], []
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_threads_get_the_lock_in_the_order_in_which_they_ask(make_lock, count):
+    lock, order, standing = make_lock(), [], []
     lock.acquire()
 
     def ask(number):
@@ -42,14 +62,14 @@ def test_threads_get_the_lock_in_the_order_in_which_they_ask(count):
 
     for number in range(count):
         standing.append(Background(lambda number=number: ask(number)))
-        until(lambda number=number: len(lock._line) == number + 1)
+        until(lambda number=number: waiting(lock) == number + 1)
     lock.release()
     assert [thread.join().error for thread in standing] == [None] * count
     assert order == list(range(count))
 
 
-def test_a_thread_that_comes_back_at_once_waits_behind_the_others():
-    lock, order = FairLock(), []
+def test_a_thread_that_comes_back_at_once_waits_behind_the_others(make_lock):
+    lock, order = make_lock(), []
     lock.acquire()
 
     def ask():
@@ -58,7 +78,7 @@ def test_a_thread_that_comes_back_at_once_waits_behind_the_others():
         lock.release()
 
     other = Background(ask)
-    until(lambda: lock._line)
+    until(lambda: waiting(lock))
     lock.release()
     lock.acquire()
     order.append("again")
@@ -91,7 +111,7 @@ def test_those_who_wait_for_the_lock_have_it_before_it_is_taken_again():
     runtime.unlock_soon()
     for number in range(3):
         standing.append(Background(lambda number=number: ask(number)))
-        until(lambda number=number: len(runtime._lock._line) == number + 1)
+        until(lambda number=number: len(runtime._lock.in_line) == number + 1)
     assert runtime.relock()
     order.append("again")
     runtime.unlock()
@@ -100,8 +120,8 @@ def test_those_who_wait_for_the_lock_have_it_before_it_is_taken_again():
     runtime.close()
 
 
-def test_one_thread_at_a_time_has_the_lock():
-    lock, inside, most = FairLock(), [0], [0]
+def test_one_thread_at_a_time_has_the_lock(make_lock):
+    lock, inside, most = make_lock(), [0], [0]
 
     def work():
         for _ in range(300):
@@ -113,7 +133,16 @@ def test_one_thread_at_a_time_has_the_lock():
 
     assert [thread.join().error for thread in [Background(work) for _ in range(6)]] == [None] * 6
     assert most == [1]
-    assert not lock._taken.locked()
+    assert not waiting(lock)
+    # Nobody has it.
+    lock.acquire()
+
+
+def test_a_lock_that_nobody_has_cannot_be_given_back(make_lock):
+    lock = make_lock()
+    with pytest.raises(RuntimeError):
+        lock.release()
+    assert Background(lock.acquire).join().error is None
 
 
 class StaleLine(deque):
@@ -141,11 +170,11 @@ def test_who_comes_while_the_lock_is_given_back_gets_it(look):
 
     def comes():
         coming.append(Background(ask))
-        until(lambda: got.is_set() or len(lock._line) > 0)
+        until(lambda: got.is_set() or len(lock.in_line) > 0)
 
-    lock._line = StaleLine()
+    lock.in_line = StaleLine()
     lock.acquire()
-    lock._line.look, lock._line.comes = look, comes
+    lock.in_line.look, lock.in_line.comes = look, comes
     lock.release()
     (thread,) = coming
     assert thread.join().error is None
@@ -159,7 +188,7 @@ def test_who_finds_the_lock_taken_that_is_given_back_before_it_is_in_line_gets_i
             super().append(turn)
 
     lock = FairLock()
-    lock._line = LateLine()
+    lock.in_line = LateLine()
     lock.acquire()
     assert Background(lock.acquire).join().error is None
     lock.release()
@@ -381,7 +410,7 @@ def test_a_deadline_may_be_as_far_away_as_one_likes(runtime, deadline):
 def test_who_is_woken_on_the_way_from_the_deadline_to_the_lock_was_woken(runtime):
     sleeper = Sleeper(runtime, deadline=runtime.now() + 0.05)
     runtime.lock()
-    until(lambda: runtime._lock._line)  # the deadline is over, and the lock is ours
+    until(lambda: runtime._lock.in_line)  # the deadline is over, and the lock is ours
     runtime.wake(WaitQueue.READERS)
     runtime.unlock()
     assert sleeper.join() is None
@@ -391,7 +420,7 @@ def test_who_is_cancelled_on_the_way_from_the_deadline_to_the_lock_was_cancelled
     handle = Handle()
     sleeper = Sleeper(runtime, deadline=runtime.now() + 0.05, handle=handle)
     runtime.lock()
-    until(lambda: runtime._lock._line)
+    until(lambda: runtime._lock.in_line)
     runtime.cancel(handle)
     runtime.unlock()
     assert isinstance(sleeper.join(), CancelledError)
@@ -555,7 +584,7 @@ def test_a_signal_does_not_interrupt_a_sleeper_on_its_way_to_the_lock():
             print("awake", "with" if runtime._lock._taken.locked() else "without", "the lock")
             runtime.unlock()
 
-        interrupt_when(lambda: taken.is_set() and runtime._lock._line)
+        interrupt_when(lambda: taken.is_set() and runtime._lock.in_line)
         threading.Timer(0.2, go.set).start()
         try:
             call()
@@ -581,7 +610,7 @@ def test_a_signal_does_not_interrupt_who_waits_for_the_lock(ask):
             runtime.lock()
             runtime.unlock_soon()
             threading.Thread(target=other, daemon=True).start()
-            while not runtime._lock._line:
+            while not runtime._lock.in_line:
                 pass
             interrupt_when(taken.is_set)
             threading.Timer(0.3, go.set).start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -54,7 +55,8 @@ def load(name: str, folder: Path = FOLDER) -> Any:
     """A build of the kernel: `_real` or `_judged`.
 
     Raises:
-        KernelError: It is not there, is none for this machine, or was built of another source.
+        KernelError: It is not there, is none for this machine, was built of another source, or the
+            interpreter runs without its own lock, which guards what turns in C look at.
     """
     path = path_of(name, folder)
     spec = importlib.util.spec_from_file_location(name, path)
@@ -65,6 +67,10 @@ def load(name: str, folder: Path = FOLDER) -> Any:
         spec.loader.exec_module(kernel)
     except ImportError as error:
         raise KernelError(f"the C kernel is for another machine: {error}") from error
+    # Python brings its lock back for a module that does not say that it can do without; unless it
+    # was told not to (PYTHON_GIL=0).
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        raise KernelError("the C kernel needs the interpreter's own lock, which is turned off")
     if source_digest() != kernel.SOURCE:
         raise KernelError("the C kernel was built for another version; make env builds it anew")
     return kernel

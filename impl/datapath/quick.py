@@ -1,7 +1,7 @@
 """A controller whose turns are made in C where nothing stands in the way.
 
-`impl.controller.Controller` says what a turn is. `turn_kernel.h` makes all of one at once, as long as
-nobody has the lock or is in line, the card is open and has not failed, nobody is to be woken and
+`impl.controller.Controller` says what a turn is. `turn_kernel.h` makes all of one at once, as long
+as nobody has the lock or is in line, the card is open and has not failed, nobody is to be woken and
 nobody has to wait. In every other case it has touched nothing, and the controller's own lines make
 the turn. Neither has a state of its own: what C looks at, of controller and rings, are fields of C
 types from which their classes are derived here, and attributes to Python.
@@ -31,7 +31,10 @@ def controller_over(base: type[Made], datapath: Datapath) -> type[Made]:
     """
     if datapath.kernel is None:
         return base
-    return cast(type[Made], type("QuickController", (Quick, base, datapath.kernel.Turns), {}))
+    turns = datapath.kernel.Turns
+    # With no line of Python before it.
+    served = {"serve_events": turns.serve_events}
+    return cast(type[Made], type("QuickController", (Quick, base, turns), served))
 
 
 class Quick:
@@ -40,7 +43,6 @@ class Quick:
     bind: Any
     receive_at_once: Any
     send_at_once: Any
-    serve_at_once: Any
     life: Any
 
     def __init__(self, device: Any, runtime: Any, settings: Any, datapath: Datapath) -> None:
@@ -65,18 +67,17 @@ class Quick:
         if not wait.blocking:
             known = batch.over(self._kernel) if isinstance(batch, PacketBatch) else batch
             sent = self.send_at_once(known)
-        return sent or super().send(batch, wait)  # type: ignore[misc,no-any-return]
+        return sent or super().send(batch, wait)  # type: ignore[misc]
 
-    def serve_events(self) -> None:
-        """As `Controller` has it."""
-        if not self.serve_at_once():
-            super().serve_events()  # type: ignore[misc]
+    def serve_in_python(self) -> None:
+        """What `serve_events` of the C type does where C does not."""
+        super().serve_events()  # type: ignore[misc]
 
 
 def _known_to(kernel: Any, ring: Any) -> Any:
     """The ring as an object whose positions are fields of C."""
     cls = type(ring)
-    both = type(cls.__name__, (cls, kernel.Ring), {})
+    both: Any = type(cls.__name__, (cls, kernel.Ring), {})
     known = both.__new__(both)
     for name, value in vars(ring).items():
         setattr(known, name, value)

@@ -27,8 +27,8 @@ static int fill_in(struct transmit *p, uint64_t slot, struct outgoing *packet)
         uint32_t length = left < PAGE_SIZE ? left : PAGE_SIZE;
         left -= length;
         fields->length[page] = length;
-        fields->pointer[page] = own->pointer[page];
     }
+    memcpy(fields->pointer, own->pointer, sizeof fields->pointer);
     fields->destination = packet->destination;
     fields->source = own->source;
     TRY(STORE_FIELDS(&p->ring, at_slot, fields));

@@ -59,7 +59,7 @@ static int receive_turn(struct turns *t, struct sink *to, uint64_t most)
     int begins = may_begin(t);
     if (begins <= 0)
         return begins;
-    /* They come first. */
+    /* Those in line come first. */
     if (PyObject_Size(t->readers))
         return NOT_BEGUN;
     uint64_t slot = *p->taken & p->mask;
@@ -103,12 +103,9 @@ static int send_turn(struct turns *t, PyObject *packets, Py_ssize_t *sent)
     int begins = may_begin(t);
     if (begins <= 0)
         return begins;
-    /* They come first, and all who wait for room are woken by whoever leaves the line. */
+    /* They come first. */
     if (PyObject_Size(t->senders))
         return NOT_BEGUN;
-    int nobody = NOBODY_SLEEPS_FOR_ROOM(t);
-    if (nobody <= 0)
-        return nobody;
     uint64_t left = room(t, p);
     int writable = SHOWN_WRITABLE(t);
     TRY(writable);
@@ -142,6 +139,7 @@ static int serve_turn(struct turns *t)
         return NOT_BEGUN;
     if (t->commands->produced != t->commands->consumed)
         return NOT_BEGUN;
+    /* They are told of room, and of packets. */
     if (PyObject_Size(t->senders) || PyObject_Size(t->readers))
         return NOT_BEGUN;
     int nobody = NOBODY_SLEEPS_FOR_ROOM(t);

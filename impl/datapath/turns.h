@@ -262,7 +262,9 @@ static PyObject *turns_serve(struct turns *t, PyObject *nothing)
     if (!is_bound(t))
         return NULL;
     int made = serve_turn(t);
-    return made < 0 ? NULL : PyBool_FromLong(made);
+    if (made < 0 || (!made && done(PyObject_CallMethod((PyObject *)t, "serve_in_python", NULL)) < 0))
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef turns_methods[] = {
@@ -277,8 +279,8 @@ static PyMethodDef turns_methods[] = {
      "receive_into_at_once(batch, most) -> how many were received; -1: the call was not made."},
     {"send_from_at_once", (PyCFunction)turns_send_from, METH_O,
      "send_from_at_once(batch) -> how many were queued; 0: the call was not made."},
-    {"serve_at_once", (PyCFunction)turns_serve, METH_NOARGS,
-     "Whether vector 0 was served; the caller has the lock."},
+    {"serve_events", (PyCFunction)turns_serve, METH_NOARGS,
+     "Serve vector 0, in Python where it cannot be done at once; the caller has the lock."},
     {NULL, NULL, 0, NULL}};
 
 static PyTypeObject turns_type = {
