@@ -168,9 +168,14 @@ class Barriers:
         start = ctypes.addressof(ctypes.c_char.from_buffer(page))
         _make_executable(start)
         acquire, release, release_loads, before_register_write, fence = (
-            _Function(start + index * _SLOT) for index in range(len(bodies))
+            _Function(start + index * _SLOT) if body.code else _nothing
+            for index, body in enumerate(bodies)
         )
         return cls(acquire, release, release_loads, before_register_write, fence, page)
+
+
+def _nothing() -> None:
+    """A barrier that this machine keeps by itself: calling into the page would take longer."""
 
 
 def _make_executable(start: int) -> None:

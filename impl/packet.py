@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 import attrs
@@ -53,7 +53,9 @@ _MESSAGE: Final = USER_HEADER.codec
 _MOST: Final = LIMITS.max_packet
 _PAGE: Final = LIMITS.page_size
 _ADDRESSED: Final = ADDRESSED.codec.pack
-_HEADER: Final = HEADER.codec.unpack
+
+header_words: Final[Callable[[Data], tuple[int, int, int]]] = HEADER.codec.unpack
+"""Length, destination and source of a packet: the `HEADER` bytes of its slot."""
 
 
 @attrs.frozen
@@ -133,11 +135,6 @@ def pack_addressed(size: int, destination: int) -> bytes:
     if size <= _PAGE:
         return _ADDRESSED(size, 0, 0, 0, destination, 0)
     return _ADDRESSED(*split(size), destination, 0)
-
-
-def header_words(data: Data) -> tuple[int, int, int]:
-    """Length, destination and source of a packet: the `HEADER` bytes of its slot."""
-    return _HEADER(data)
 
 
 def unpack_header(data: Data) -> Header:

@@ -222,8 +222,12 @@ class PacketBatch(Sequence[Outgoing]):
         if self.destinations is None:
             raise InvalidArgumentError("a batch without destinations cannot be sent")
         if not isinstance(part, slice):
-            number = range(self.filled)[part]
-            return self[number : number + 1][0]
+            number = range(self._count[0])[part]
+            offset, length = self.offsets[number], self.lengths[number]
+            if length > self.ROOM or offset + length > len(self.payloads):
+                self._check(number, offset, length)
+            payload = self.payloads[offset : offset + length]
+            return Outgoing(self.destinations[number], (payload,), length)
         begin, end, step = part.indices(self.filled)
         assert step == 1, "packets are sent in their order"
         payloads = self.payloads

@@ -43,6 +43,7 @@ from properties.fault_runs import SCENES, play
 from properties.kernel_faults import KERNEL_FAULTS, caught, judged
 from properties.profiles import PROFILES
 from properties.profiles import chosen as chosen_profile
+from properties.simulation.arrays import room_for, sendable
 from properties.simulation.hostile import HostileWorld
 from properties.simulation.hostile_choices import decisions, setups
 from properties.stateful import DriverMachine, machine_of
@@ -293,9 +294,13 @@ def echoed(duct):
 
 
 @BUILT
-@pytest.mark.parametrize("call", ["send", "receive"])
+@pytest.mark.parametrize("call", ["send", "receive", "queue", "receive into", "send from"])
 def test_a_signal_at_a_bytecode_does_no_harm(call):
+    kept, room = sendable([(ECHO.address, b"1"), (ECHO.address, b"2")]), room_for(2)
     calls = {
+        "queue": lambda duct: duct.send_batch([(ECHO.address, b"1")] * 2, blocking=False),
+        "receive into": lambda duct: duct.receive_into(room, timeout=PATIENCE),
+        "send from": lambda duct: duct.send_from(kept, blocking=False),
         "send": lambda duct: duct.send_batch([(ECHO.address, b"1"), (ECHO.address, [b"2"])]),
         "receive": lambda duct: duct.receive_batch(2, timeout=PATIENCE),
     }
@@ -305,7 +310,7 @@ def test_a_signal_at_a_bytecode_does_no_harm(call):
     for number in itertools.count(1, step):
         with striking(), DuctDriver.open("emulated:", attachments=attachments) as duct:
             assert duct.info.datapath == "C kernel"
-            if call == "receive":
+            if call.startswith("receive"):
                 duct.send_batch([(ECHO.address, b"1")] * 2)
             struck = Struck(functools.partial(calls[call], duct), number)
             struck.check()
