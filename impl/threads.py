@@ -27,8 +27,12 @@ class Lock(Protocol):
     """A lock that threads get in the order in which they ask for it.
 
     Attributes:
+        taken: Somebody has it.
         in_line: True if threads wait for it.
     """
+
+    @property
+    def taken(self) -> object: ...
 
     @property
     def in_line(self) -> object: ...
@@ -54,6 +58,11 @@ class FairLock:
     def __init__(self) -> None:
         self._taken = threading.Lock()
         self.in_line: deque[threading.Lock] = deque()
+
+    @property
+    def taken(self) -> bool:
+        """Somebody has the lock."""
+        return self._taken.locked()
 
     def acquire(self) -> None:
         """Wait for the lock."""

@@ -33,7 +33,6 @@ ALLOWED = {
     ("proofs/refine/driver.py", "_show_that_another_waits"): LINES,
     ("proofs/refine/driver.py", "_show_that_none_waits"): LINES,
     ("proofs/refine/driver.py", "_turn"): LINES,
-    ("properties/monitored_bench.py", "_line"): LINE,
     ("properties/monitored_bench.py", "_lock"): LINE,
     ("properties/monitored_bench.py", "_sleepers"): ASLEEP,
     ("tests/test_device.py", "_cards"): CARDS,
@@ -81,7 +80,6 @@ ALLOWED = {
     ("tests/test_threads.py", "_line"): LINE,
     ("tests/test_threads.py", "_lock"): LINE,
     ("tests/test_threads.py", "_sleepers"): ASLEEP,
-    ("tests/test_threads.py", "_taken"): "whether the lock is taken is told without taking it",
     ("tests/test_tools.py", "_cards"): CARDS,
 }
 """Uses of a private name from outside, by file and name, and why each is right."""

@@ -178,7 +178,7 @@ def test_who_comes_while_the_lock_is_given_back_gets_it(look):
     lock.release()
     (thread,) = coming
     assert thread.join().error is None
-    assert not lock._taken.locked()
+    assert not lock.taken
 
 
 def test_who_finds_the_lock_taken_that_is_given_back_before_it_is_in_line_gets_it():
@@ -192,7 +192,7 @@ def test_who_finds_the_lock_taken_that_is_given_back_before_it_is_in_line_gets_i
     lock.acquire()
     assert Background(lock.acquire).join().error is None
     lock.release()
-    assert not lock._taken.locked()
+    assert not lock.taken
 
 
 def test_a_turn_in_line_is_nobody_s_before_it_is_given_to_who_stands_there():
@@ -245,7 +245,7 @@ def runtime():
 
 def held(runtime):
     """Whether somebody has the lock; in these tests nobody else would."""
-    return runtime._lock._taken.locked()
+    return runtime._lock.taken
 
 
 def sleeping(runtime):
@@ -536,7 +536,7 @@ def test_a_signal_ends_a_sleep_with_the_lock_held():
         try:
             runtime.sleep(WaitQueue.READERS)
         except KeyboardInterrupt:
-            print("interrupted", "with" if runtime._lock._taken.locked() else "without", "the lock")
+            print("interrupted", "with" if runtime._lock.taken else "without", "the lock")
         print(len(runtime._sleepers[WaitQueue.READERS]), "sleepers are left")
         runtime.unlock()
         others_work()
@@ -581,7 +581,7 @@ def test_a_signal_does_not_interrupt_a_sleeper_on_its_way_to_the_lock():
             runtime.lock()
             threading.Thread(target=other, daemon=True).start()
             runtime.sleep(WaitQueue.READERS)
-            print("awake", "with" if runtime._lock._taken.locked() else "without", "the lock")
+            print("awake", "with" if runtime._lock.taken else "without", "the lock")
             runtime.unlock()
 
         interrupt_when(lambda: taken.is_set() and runtime._lock.in_line)
@@ -615,7 +615,7 @@ def test_a_signal_does_not_interrupt_who_waits_for_the_lock(ask):
             interrupt_when(taken.is_set)
             threading.Timer(0.3, go.set).start()
             runtime.{ask}
-            print("with" if runtime._lock._taken.locked() else "without", "the lock")
+            print("with" if runtime._lock.taken else "without", "the lock")
             runtime.unlock()
 
         try:

@@ -77,6 +77,7 @@ static PyMethodDef lock_methods[] = {
     {NULL, NULL, 0, NULL}};
 
 static PyMemberDef lock_members[] = {
+    {"taken", T_INT, offsetof(struct lock, taken), READONLY, "Whether somebody has it."},
     {"in_line", T_INT, offsetof(struct lock, in_line), READONLY, "How many wait for it."},
     {NULL, 0, 0, 0, NULL}};
 
