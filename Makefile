@@ -40,6 +40,7 @@ lab-shell: env ## that virtual machine, to play in
 
 bench: env ## measure what a packet costs, and how fast the executor and the proofs are
 	$(RUN) bench.forward
+	$(RUN) bench.datapath
 	$(RUN) bench $(ARGS)
 
 contracts: env ## let CrossHair look for counterexamples to the driver's contracts

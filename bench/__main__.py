@@ -13,6 +13,7 @@ from hypothesis import seed as seed_of
 from hypothesis.stateful import run_state_machine_as_test
 
 from bench.lines import print_lines
+from bench.options import seconds_of
 from bench.proofs import print_proofs
 from emulator.backend import Laboratory
 from engine.executor import Executor
@@ -186,7 +187,7 @@ def measurements(seconds: float, seed: int) -> list[Measurement]:
 def main() -> None:
     """Measure and print a table; the last column is relative to interpreting the terms."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=1.0, help="time for each measurement")
+    parser.add_argument("--seconds", type=seconds_of, default=1.0, help="time for each measurement")
     parser.add_argument("--seed", type=int, default=1, help="seed of the random walks")
     parser.add_argument(
         "--proofs",

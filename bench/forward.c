@@ -3,9 +3,10 @@
  * driver in C does it. All fields, one barrier, all owner bytes, one doorbell; payloads are copied
  * out of the receive buffers into memory of the program's, and from there into transmit buffers.
  *
- *     forward SLOTS BATCH PAYLOAD SECONDS      prints nanoseconds a packet
+ *     forward SLOTS BATCH PAYLOADS SECONDS        prints nanoseconds a packet
+ *     forward SLOTS BATCH PAYLOADS SECONDS copy   the same of no more than the two copies
  *
- * The card is played between two batches, outside of what is timed. No line of this file is the
+ * PAYLOADS are the bytes of a packet, or those of several that come in turn: 64,594,1518. The card is played between two batches, outside of what is timed. No line of this file is the
  * driver's: what a measure shares with what it measures, it cannot show.
  */
 #define _GNU_SOURCE
@@ -36,7 +37,9 @@ struct descriptor {
 #error "the barriers of this machine are not known"
 #endif
 
-static unsigned slots, most, payload;
+enum { KINDS = 64 };
+
+static unsigned slots, most, kinds, payloads[KINDS];
 static volatile struct descriptor *in, *out;
 static uint8_t *in_data, *out_data, *program;
 static uint32_t taken, sent, returned, *lengths, *senders;
@@ -66,7 +69,7 @@ static void card(void)
 {
     for (unsigned k = 0; k < most; k++) {
         unsigned i = (taken + k) % slots;
-        in[i].received = payload;
+        in[i].received = payloads[k % kinds];
         in[i].to = 1;
         in[i].from = 2;
         in[i].owner = HOST;
@@ -119,6 +122,21 @@ static unsigned forward(void)
     return n;
 }
 
+/* What any driver has to do that copies, and nothing else. */
+static unsigned copy(void)
+{
+    unsigned mask = slots - 1;
+    for (unsigned k = 0; k < most; k++)
+        memcpy(program + (size_t)k * ROOM, in_data + (size_t)((taken + k) & mask) * ROOM,
+               payloads[k % kinds]);
+    for (unsigned k = 0; k < most; k++)
+        memcpy(out_data + (size_t)((sent + k) & mask) * ROOM, program + (size_t)k * ROOM,
+               payloads[k % kinds]);
+    taken += most;
+    returned = sent += most;
+    return most;
+}
+
 static uint64_t now(void)
 {
     struct timespec t;
@@ -144,11 +162,13 @@ static double quiet(double *samples, size_t count)
 
 int main(int count, char **words)
 {
-    if (count != 5)
+    if (count != 5 && count != 6)
         return 2;
+    unsigned (*work)(void) = count == 6 ? copy : forward;
     slots = (unsigned)atoi(words[1]);
     most = (unsigned)atoi(words[2]);
-    payload = (unsigned)atoi(words[3]);
+    for (char *word = strtok(words[3], ","); word != NULL && kinds < KINDS; word = strtok(NULL, ","))
+        payloads[kinds++] = (unsigned)atoi(word);
     uint64_t until = now() + (uint64_t)(atof(words[4]) * 1e9);
     in = memory(slots * sizeof *in);
     out = memory(slots * sizeof *out);
@@ -170,7 +190,7 @@ int main(int count, char **words)
     while ((now() < until || kept < 200) && kept < sizeof samples / sizeof *samples) {
         card();
         uint64_t begin = now();
-        unsigned n = forward();
+        unsigned n = work();
         uint64_t end = now();
         if (n != most)
             return 1;

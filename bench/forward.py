@@ -12,8 +12,8 @@ counts. What the clock itself takes is taken off.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import cProfile
-import json
 import pstats
 import shutil
 import subprocess
@@ -21,13 +21,14 @@ import tempfile
 import time
 from array import array
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import attrs
 
 from bench.memory_card import MemoryCard
+from bench.options import RESULTS, batch_of, payload_of, results_at, seconds_of, write_results
 from impl.attach import Attachment
 from impl.controller import Controller
 from impl.datapath.loader import PYTHON, Datapath, chosen
@@ -36,10 +37,20 @@ from impl.settings import Settings
 from impl.threads import ThreadRuntime
 from model.layout import LIMITS
 
-__all__ = ["BATCHES", "RESULTS", "Cost", "Yardstick", "main", "measured", "write_results"]
+__all__ = [
+    "BATCHES",
+    "Cost",
+    "Load",
+    "Yardstick",
+    "cost_of",
+    "main",
+    "measured",
+    "passing_arrays",
+    "passing_objects",
+    "yardstick_here",
+]
 
 BATCHES: Final = (1, 32, 64, 256)
-RESULTS: Final = Path("bench/results.json")
 SOURCE: Final = Path(__file__).with_name("forward.c")
 ROUNDS: Final = 4
 SMALLEST_SHIFT: Final = LIMITS.default_shift
@@ -48,6 +59,30 @@ SMALLEST_SHIFT: Final = LIMITS.default_shift
 def slots_for(batch: int) -> int:
     """The slots of a ring that has room for two batches: the driver's own choice, or more."""
     return 1 << max(SMALLEST_SHIFT, (2 * batch - 1).bit_length())
+
+
+@attrs.frozen
+class Load:
+    """What is forwarded.
+
+    Attributes:
+        batch: Packets in a batch.
+        sizes: Bytes of the packets of a batch, one after the other, and over again.
+        slots: Those of each ring.
+    """
+
+    batch: int
+    sizes: tuple[int, ...]
+    slots: int = attrs.field()
+
+    @slots.default
+    def _enough(self) -> int:
+        return slots_for(self.batch)
+
+    @property
+    def each(self) -> list[int]:
+        """The bytes of each packet of a batch."""
+        return [self.sizes[number % len(self.sizes)] for number in range(self.batch)]
 
 
 @attrs.frozen
@@ -98,12 +133,11 @@ class Yardstick:
         self._program = directory / "forward"
         subprocess.run([compiler, "-O2", "-o", self._program, SOURCE], check=True)
 
-    def measure(self, batch: int, payload: int, seconds: float) -> float:
-        """Nanoseconds a packet."""
-        words = (slots_for(batch), batch, payload, seconds)
-        ran = subprocess.run(
-            [self._program, *map(str, words)], check=True, capture_output=True, text=True
-        )
+    def measure(self, load: Load, seconds: float, *, copies_only: bool = False) -> float:
+        """Nanoseconds a packet; or, if so, of the two copies of its payload alone."""
+        sizes = ",".join(map(str, load.sizes))
+        words = [str(load.slots), str(load.batch), sizes, str(seconds), *["copy"] * copies_only]
+        ran = subprocess.run([self._program, *words], check=True, capture_output=True, text=True)
         return float(ran.stdout)
 
 
@@ -147,15 +181,17 @@ def quiet(samples: list[float]) -> float:
 
 
 def forwarding(
-    passing: Callable[[], int], controller: Controller, card: MemoryCard, batch: int, payload: int
+    passing: Callable[[], int], controller: Controller, card: MemoryCard, load: Load
 ) -> Callable[[], float]:
     """What forwards one batch when it is called, and returns the seconds that this took."""
     clock = time.perf_counter
     # The clock takes as long as some of what is measured, and is taken off, as in C.
     itself = 2 * quiet([-(clock() - clock()) for _ in range(1000)])
 
+    sizes, batch = load.each, load.batch
+
     def forward() -> float:
-        card.receives(batch, payload)
+        card.receives_each(sizes)
         begin = clock()
         sent = passing()
         taken = clock() - begin
@@ -170,15 +206,15 @@ def forwarding(
     return forward
 
 
-def cost_of(datapath: Datapath, way: Way, batch: int, payload: int, seconds: float) -> float:
+def cost_of(datapath: Datapath, way: Way, load: Load, seconds: float) -> float:
     """Nanoseconds a packet when batches are forwarded for so many seconds."""
     card = MemoryCard()
-    shift = slots_for(batch).bit_length() - 1
+    shift = load.slots.bit_length() - 1
     attachment = Attachment.to(card, ThreadRuntime(), Settings(ring_shift=shift), datapath)
     samples: list[float] = []
     try:
         with DuctDriver(attachment) as duct:
-            forward = forwarding(way(duct, batch), attachment.controller, card, batch, payload)
+            forward = forwarding(way(duct, load.batch), attachment.controller, card, load)
             for _ in range(2):
                 forward()
             until = time.perf_counter() + seconds
@@ -186,10 +222,10 @@ def cost_of(datapath: Datapath, way: Way, batch: int, payload: int, seconds: flo
                 samples.append(forward())
     finally:
         attachment.detach()
-    return quiet(samples) / batch * 1e9
+    return quiet(samples) / load.batch * 1e9
 
 
-def measured(batch: int, payload: int, seconds: float, yardstick: Yardstick | None) -> Cost:
+def measured(load: Load, seconds: float, yardstick: Yardstick | None) -> Cost:
     """What a packet of a batch costs each way: the least of several rounds of all ways."""
     kernel = chosen()
     ways = {"scalar": (PYTHON, passing_objects), "arrays": (PYTHON, passing_arrays)}
@@ -199,13 +235,13 @@ def measured(batch: int, payload: int, seconds: float, yardstick: Yardstick | No
     costs: dict[str, list[float]] = defaultdict(list)
     for _ in range(ROUNDS):
         if yardstick is not None:
-            costs["c"].append(yardstick.measure(batch, payload, part))
+            costs["c"].append(yardstick.measure(load, part))
         for name, (datapath, way) in ways.items():
-            costs[name].append(cost_of(datapath, way, batch, payload, part))
+            costs[name].append(cost_of(datapath, way, load, part))
     # Whatever else the machine does makes things slower and never faster.
     least = {name: min(found) for name, found in costs.items()}
     return Cost(
-        batch,
+        load.batch,
         scalar=least["scalar"],
         kernel=least.get("kernel"),
         c=least.get("c"),
@@ -214,10 +250,12 @@ def measured(batch: int, payload: int, seconds: float, yardstick: Yardstick | No
     )
 
 
-def write_results(costs: list[Cost], place: Path) -> None:
-    """Write what was found: `{"forward": {"64": {"scalar_ns": ..., "c_ns": ...}}}`."""
-    found = {str(cost.batch): cost.figures() for cost in costs}
-    place.write_text(json.dumps({"forward": found}, indent=2) + "\n", encoding="utf-8")
+@contextlib.contextmanager
+def yardstick_here() -> Iterator[Yardstick | None]:
+    """The ring in C; None where there is no compiler."""
+    compiler = shutil.which("cc")
+    with tempfile.TemporaryDirectory() as directory:
+        yield None if compiler is None else Yardstick(Path(directory), compiler)
 
 
 def print_costs(costs: list[Cost]) -> None:
@@ -238,24 +276,25 @@ def _cell(value: float | None, ratio: float | None) -> str:
 def main() -> None:
     """Measure, print, and write `bench/results.json`."""
     parser = argparse.ArgumentParser(prog="python -m bench.forward", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=2.0, help="time for each batch size")
-    parser.add_argument("--payload", type=int, default=64, help="bytes of each packet")
-    parser.add_argument("--profile", type=int, metavar="BATCH", help="show where the time goes")
+    parser.add_argument("--seconds", type=seconds_of, default=2.0, help="time for each batch size")
+    parser.add_argument("--payload", type=payload_of, default=64, help="bytes of each packet")
     parser.add_argument(
-        "--results", type=Path, default=RESULTS, metavar="FILE", help="where the figures go"
+        "--profile", type=batch_of, metavar="BATCH", help="show where the time goes"
+    )
+    parser.add_argument(
+        "--results", type=results_at, default=RESULTS, metavar="FILE", help="where figures go"
     )
     options = parser.parse_args()
+    sizes = (options.payload,)
     if options.profile:
         with cProfile.Profile() as profile:
-            cost_of(PYTHON, passing_objects, options.profile, options.payload, options.seconds)
+            cost_of(PYTHON, passing_objects, Load(options.profile, sizes), options.seconds)
         pstats.Stats(profile).sort_stats("tottime").print_stats(25)
         return
-    compiler = shutil.which("cc")
-    with tempfile.TemporaryDirectory() as directory:
-        yardstick = None if compiler is None else Yardstick(Path(directory), compiler)
-        costs = [measured(batch, options.payload, options.seconds, yardstick) for batch in BATCHES]
+    with yardstick_here() as yardstick:
+        costs = [measured(Load(size, sizes), options.seconds, yardstick) for size in BATCHES]
     print_costs(costs)
-    write_results(costs, options.results)
+    write_results({"forward": {str(cost.batch): cost.figures() for cost in costs}}, options.results)
 
 
 if __name__ == "__main__":

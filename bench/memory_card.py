@@ -7,13 +7,16 @@ measured pieces.
 
 from __future__ import annotations
 
+import functools
 import mmap
 import threading
+from collections.abc import Sequence
 from typing import Final, final
 
 from impl.barriers import Barriers
 from impl.mapped import MappedRegion, whole_pages
 from impl.memory import Device, DmaRegion, Purpose
+from impl.packet import HEADER
 from model.layout import (
     COMMAND_RING,
     COMMAND_SLOT,
@@ -39,9 +42,12 @@ BYTES: Final = 4096
 OWN: Final = 0x34565CAB
 FIRST_TRANSMIT_BELL: Final = doorbell(TRANSMIT_RING, 0)
 SENDER: Final = 0xEC60
-LENGTH: Final = PACKET_SLOT["pktlen"]
-DESTINATION: Final = PACKET_SLOT["dest"]
-SOURCE: Final = PACKET_SLOT["src"]
+
+
+@functools.cache
+def _header(size: int) -> bytes:
+    """What the card writes of a packet: from its length to its source."""
+    return HEADER.codec.pack(size, OWN, SENDER)
 
 
 @final
@@ -68,15 +74,20 @@ class MemoryCard(Device):
 
     def receives(self, count: int, size: int) -> None:
         """Packets of `size` bytes come in, into slots that are the card's."""
+        self.receives_each([size] * count)
+
+    def receives_each(self, sizes: Sequence[int]) -> None:
+        """Packets of so many bytes each come in."""
         ring = self._regions[Purpose.RECEIVE_RING]
-        for number in range(self._arrived, self._arrived + count):
-            at = number * PACKET_SLOT.size % ring.size
-            if ring.octets[at] != Owner.DEVICE:
+        octets, end = ring.octets, ring.size
+        for number, size in enumerate(sizes, self._arrived):
+            at = number * PACKET_SLOT.size % end
+            if octets[at] != Owner.DEVICE:
                 raise RuntimeError("a packet comes in, and its slot is not the card's")
-            for field, value in ((LENGTH, size), (DESTINATION, OWN), (SOURCE, SENDER)):
-                ring.store(at + field.offset, field.width, value)
-            ring.octets[at] = Owner.HOST
-        self._arrived += count
+            begin = at + HEADER.offset
+            octets[begin : begin + HEADER.size] = _header(size)
+            octets[at] = Owner.HOST
+        self._arrived += len(sizes)
 
     def sends(self) -> int:
         """All that was handed over is sent; returns how many packets that were."""
