@@ -3,7 +3,7 @@
 What a file has none of its own for is looked at through whoever uses it. All that runs is here: the
 driver, what plays the card, the monitor. Not here are files that only declare (`impl/turn.py`,
 `emulator/bus.py` and their like have no line that runs but their names), what builds and finds the
-C kernel (`impl/datapath/`), and what of `emulator/` serves a card to another process.
+C kernel (the rest of `impl/datapath/`), and what of `emulator/` serves a card to another process.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ _BY_NAME: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "binding": ("binding",),
         "config_space": REAL,
         "controller": (*PROMISES, *SPECIFICATION),
+        "datapath/quick": ("turns",),
         "device_calls": ("device_file", "device"),
         "device_file": ("device_file", "file_signals"),
         "dma": ("dma", "driver_edges", *SPECIFICATION),
-        "driver": (*PROMISES, "shield", "loan", *SPECIFICATION),
+        "driver": (*PROMISES, "shield", "loan", "turns", *SPECIFICATION),
         "duct": ("device_file", "file_signals"),
         "errors": ("errors",),
         "hardware": REAL,
@@ -46,17 +47,17 @@ _BY_NAME: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "memory": ("layout", "dma", "ring", *REAL),
         "opening": ("opening", *REAL),
         "packet": ("ring", "driver_promises", "layout", "device_file"),
-        "packet_batch": ("packet_batch", *SPECIFICATION),
+        "packet_batch": ("packet_batch", "turns", *SPECIFICATION),
         "packet_calls": ("driver_promises", "driver_edges", "shield", "packet_batch", "driver_api"),
         "pci": ("binding",),
         "polling": ("polling", "driver_promises", "driver_api"),
-        "readiness": ("readiness", "polling", "driver_edges"),
+        "readiness": ("readiness", "polling", "driver_edges", "turns"),
         "request": ("dma", "ring", "driver_promises"),
         "ring": ("ring", "driver_promises", *SPECIFICATION),
         "runtime": ("threads", *SPECIFICATION),
         "settings": ("attach", "driver_promises"),
         "shield": ("shield", "signals"),
-        "threads": ("threads", "interruption", "deadlines", "shield"),
+        "threads": ("threads", "interruption", "deadlines", "shield", "turns"),
         "uio_backend": REAL,
         "vfio": REAL,
         "vfio_backend": REAL,

@@ -77,7 +77,6 @@ ALLOWED = {
     ("tests/test_signals.py", "_controller"): CONTROLLER,
     ("tests/test_signals.py", "_sleepers"): ASLEEP,
     ("tests/test_threads.py", "_alarmed"): CLOCK,
-    ("tests/test_threads.py", "_line"): LINE,
     ("tests/test_threads.py", "_lock"): LINE,
     ("tests/test_threads.py", "_sleepers"): ASLEEP,
     ("tests/test_tools.py", "_cards"): CARDS,

@@ -372,6 +372,8 @@ def test_asyncio_cancels_what_runs_in_it_at_ctrl_c():
         import asyncio, os, signal
         from impl.driver import DuctDriver
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
         async def main():
             with DuctDriver.open("emulated:") as duct:
                 asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.SIGINT)

@@ -202,10 +202,10 @@ def test_a_turn_in_line_is_nobody_s_before_it_is_given_to_who_stands_there():
             super().append(turn)
 
     lock = FairLock()
-    lock._line = Line()
+    lock.in_line = Line()
     lock.acquire()
     other = Background(lock.acquire)
-    until(lambda: lock._line)
+    until(lambda: lock.in_line)
     lock.release()
     assert other.join().error is None
     lock.release()
@@ -224,9 +224,9 @@ def test_who_gives_the_lock_back_does_not_wait_for_who_takes_it_meanwhile():
             return len(self) > 0
 
     lock, others = FairLock(), []
-    lock._line = BusyLine()
+    lock.in_line = BusyLine()
     lock.acquire()
-    lock._line.look = 2
+    lock.in_line.look = 2
     assert Background(lock.release).join().error is None
     lock.release()
     assert others[0].join().error is None
