@@ -51,6 +51,10 @@ def barriers():
 @pytest.mark.parametrize("name", BARRIERS)
 def test_what_is_called_is_the_instruction_and_a_return(barriers, name):
     code = code_for(platform.machine())
+    if not getattr(code, name).code:
+        # The machine keeps this order by itself.
+        assert getattr(barriers, name)() is None
+        return
     expected = getattr(code, name).code + code.return_.code
     place = ctypes.cast(getattr(barriers, name), ctypes.c_void_p).value
     assert ctypes.string_at(place, len(expected)) == expected
