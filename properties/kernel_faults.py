@@ -1,6 +1,6 @@
 """Faults of the C kernel: named small changes of its source, each of which a run must show.
 
-They are to `impl/datapath/ring_kernel.h` what `properties.faults` is to the driver in Python. The
+They are to the sources of `impl/datapath/` what `properties.faults` is to the driver in Python. The
 changed kernel is compiled over judged primitives, and the comparison looks for a run that deviates.
 """
 
@@ -17,7 +17,19 @@ from impl.datapath.build import build
 from impl.datapath.loader import Datapath, load
 from impl.datapath.version import FOLDER
 from properties.driver_source import PRESENT, DriverCode
-from properties.fault_runs import EXAMPLES, SCENES, SEARCHES, Finding, Scene, play, search
+from properties.fault_runs import (
+    EXAMPLES,
+    FIRST,
+    SCENES,
+    SEARCHES,
+    Finding,
+    Scene,
+    Script,
+    held,
+    play,
+    search,
+)
+from properties.simulation.simulation import HWADDR, Decision, Setup, Simulation
 
 __all__ = ["KERNEL_FAULTS", "KernelFault", "built", "caught", "judged"]
 
@@ -52,6 +64,28 @@ class KernelFault:
             )
         return source.replace(self.old, self.new)
 
+
+# Scenes
+
+
+def _a_call_begins_while_the_card_is_being_closed(script: Script) -> None:
+    """A packet is under way, a sender about to begin; the card is closed, which takes a while."""
+
+    def apart(simulation: Simulation, decision: Decision) -> bool:
+        return held("run", FIRST)(simulation, decision) or held("card")(simulation, decision)
+
+    script.opened()
+    script.do("send", 0, HWADDR, (1,), False)
+    script.rest(without=held("card"))
+    script.do("send", 0, HWADDR, (1,), False)
+    script.do("run", FIRST)  # to where it asks for the lock
+    script.do("close", 0)
+    script.rest(without=apart)
+    script.rest(without=held("card"))
+    script.rest()
+
+
+# Faults
 
 _RELEASE: Final = "    TRY(RELEASE(p));\n"
 _OWNER: Final = "    TRY(STORE_OWNER(&p->ring, slot * SLOT_SIZE + OWNER, DEVICE));\n"
@@ -247,6 +281,7 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
         "A call begins though the card is being opened or closed.",
         "    return t->life == t->open && !t->failed;\n",
         "    return !t->failed;\n",
+        Scene(_a_call_begins_while_the_card_is_being_closed, Setup(ring_shift=2)),
         file=TURN,
     ),
     "turn-of-a-failed-card": KernelFault(
@@ -273,10 +308,11 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
         "",
         file=TURN,
     ),
-    "turn-overtakes-senders": KernelFault(
-        "A slot is filled in that somebody is in line for.",
-        "    if (PyObject_Size(t->senders))\n        return NOT_BEGUN;\n",
-        "",
+    "turn-wakes-nobody": KernelFault(
+        "Who sleeps for room is not woken when a sender leaves the line.",
+        "    int nobody = NOBODY_SLEEPS_FOR_ROOM(t);\n    if (nobody <= 0)\n"
+        "        return nobody;\n    uint64_t left",
+        "    uint64_t left",
         file=TURN,
     ),
     "turn-sends-without-room": KernelFault(

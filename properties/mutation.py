@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import functools
 import itertools
 import queue
@@ -187,11 +188,16 @@ def _tried(
 
     def work(_: int) -> list[MutantResult]:
         results: list[MutantResult] = []
-        with Workbench.of(ROOT, TESTS, answers if measures else None) as bench:
+        with (
+            contextlib.ExitStack() as failed,
+            Workbench.of(ROOT, TESTS, answers if measures else None) as bench,
+        ):
+            failed.callback(stop.set)  # the others need not go on, if this one cannot
             while True:
                 try:
                     part = todo.get_nowait()
                 except queue.Empty:
+                    failed.pop_all()
                     return results
                 for mutant in part():
                     if stop.is_set():

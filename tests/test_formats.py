@@ -8,6 +8,7 @@ import pytest
 from tests.test_imports import FILES, ROOT
 
 OTHERS = {
+    "bench/ixy.py": "slots of another card",
     "cuse/messages.py": "messages of CUSE",
     "examples/device_selectors.py": "an example without the project's packages",
     "impl/device_calls.py": "what ioctls of the device file take beyond the datasheet",

@@ -243,9 +243,19 @@ def test_somebody_in_line(ready):
     controller = ready.controller
     for line in (controller.receive.waiters, controller.transmit.waiters):
         line.append(object())
+    controller.show_writable()  # as it is wherever somebody is in line and the lock is given up
     assert untouched(ready)
     for line in (controller.receive.waiters, controller.transmit.waiters):
         line.clear()
+    controller.show_writable()
+
+
+def test_somebody_sleeps_for_room(ready):
+    sleepers = ready.controller.runtime.parts.sleepers_for_room
+    sleepers.append(object())
+    assert ready.controller.send_at_once([(7, b"")]) == 0
+    assert ready.controller.send_from_at_once(ready.arrays_kept.known) == 0
+    sleepers.clear()
 
 
 def test_a_card_that_is_closed(ready):

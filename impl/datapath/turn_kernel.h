@@ -103,13 +103,14 @@ static int send_turn(struct turns *t, PyObject *packets, Py_ssize_t *sent)
     int begins = may_begin(t);
     if (begins <= 0)
         return begins;
-    /* They come first. */
-    if (PyObject_Size(t->senders))
-        return NOT_BEGUN;
+    /* Whoever sleeps until its packet was sent is woken when a place in line is given up. */
+    int nobody = NOBODY_SLEEPS_FOR_ROOM(t);
+    if (nobody <= 0)
+        return nobody;
     uint64_t left = room(t, p);
     int writable = SHOWN_WRITABLE(t);
     TRY(writable);
-    /* What pollers see does not change: there is room before, and behind. */
+    /* Pollers see room if nobody is in line for it; there is some behind the turn, so they go on to. */
     if (left <= (uint64_t)count || !writable)
         return NOT_BEGUN;
     TRY(LOCK(t));
