@@ -729,9 +729,10 @@ def with_fault(name):
     return explored(name)
 
 
+@pytest.mark.parametrize("call", ["serve_fatal", "open"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_lines_take_only_steps_of_the_specification(kind):
-    assert verdict(CALLS["serve_fatal"], kind, found("serve_fatal")) == ("proved", "")
+def test_the_lines_take_only_steps_of_the_specification(kind, call):
+    assert verdict(CALLS[call], kind, found(call)) == ("proved", "")
 
 
 def test_taking_commands_back_takes_only_steps_of_the_specification():
@@ -756,6 +757,8 @@ def test_a_failure_leaves_what_is_behind_it_open():
         ("consumer-stays", "relation", "cmd.driver.counters"),
         ("events-not-read", "steps", "READ_EVENTS"),
         ("failure-not-noted", "relation", "driver.life"),
+        ("opens-together", "steps", "open_shared: its condition does not hold"),
+        ("stop-failed-free", "steps", "free memory is not allowed here"),
     ],
 )
 def test_a_fault_is_refuted_in_words(fault, kind, says):
@@ -814,7 +817,7 @@ def test_a_change_of_the_proof_is_taken_back():
 # What is run
 
 
-def test_every_function_of_the_two_files_is_run_by_a_call_or_named_with_a_reason():
+def test_every_function_of_the_files_is_run_by_a_call_or_named_with_a_reason():
     assert set(coverage.RUN_BY) == set(CALLS)
     run = {name for names in coverage.RUN_BY.values() for name in names}
     assert set(coverage.functions()) == run | set(coverage.ELSEWHERE)

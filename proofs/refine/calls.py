@@ -48,6 +48,7 @@ SAID: Final[Mapping[Result, tuple[type[BaseException], ...]]] = {
     Result.EINTR: (WaitTimeoutError, ClosedError, CallInterruptedError, Signal),
     Result.ENOSPC: (FilterTableFullError,),
     Result.ENOENT: (NoSuchFilterError,),
+    Result.EBADF: (ClosedError,),
 }
 """By result: what a call raises then."""
 
@@ -61,12 +62,14 @@ class Call:
         meaning: What is proved, in one line.
         thread: Who runs it.
         body: Runs it.
+        first: What it mostly needs of the invariant, besides what all calls do (`FIRST`).
     """
 
     name: str
     meaning: str
     thread: Number
     body: Callable[[Way, Code], None]
+    first: frozenset[str] = frozenset()
 
 
 def prove(
@@ -82,7 +85,8 @@ def prove(
     setting()  # it is made once, and not on the way
 
     def knowledge() -> Knowledge:
-        return Knowledge(seeds(call.thread), seed, FIRST | RELATED, ring_size, solver)
+        first = FIRST | RELATED | call.first
+        return Knowledge(seeds(call.thread), seed, first, ring_size, solver)
 
     expected = (DuctError, ExpiredError, CancelledError, Signal, StopIteration)
     return explore(
@@ -319,6 +323,31 @@ def _batch_claims(scene: Scene, count: Any, where: str, local: Mapping[str, Any]
     return claims
 
 
+# Open and close
+
+
+def _open(way: Way, code: Code) -> None:
+    """Up to where the first open resets the card or makes its rings."""
+    scene, _ = _user(way, code)
+    driver = Driver(code, way, scene)
+    scene.begin(Label.IDLE)
+    scene.begins = lambda: scene.beside.fire("begin_open")
+    timeout = way.choose((None, 1.0))
+    _, error = _run(scene, lambda: driver.lifecycle.open(timeout))
+    _ends(scene, error, scene.beside.own("threads.result") == Result.OK)
+
+
+def _close(way: Way, code: Code) -> None:
+    """Up to where the last close resets the card, or frees what it has."""
+    scene, _ = _user(way, code)
+    driver = Driver(code, way, scene)
+    scene.begin(Label.IDLE)
+    scene.begins = lambda: scene.beside.fire("begin_close", assumed=True)
+    scene.unrolled = True  # it is one command at a time
+    _, error = _run(scene, lambda: driver.lifecycle.close(None))
+    _ends(scene, error, scene.beside.own("threads.result") == Result.OK)
+
+
 # Interrupts
 
 
@@ -369,6 +398,11 @@ CALLS: Final[Mapping[str, Call]] = {
         Call("receive_packets", "packets are received, any number", ANYBODY, _receive_packets),
         Call("send", "a batch of any length is sent", ANYBODY, _send),
         Call("change_filter", "a filter is added or removed", ANYBODY, _change_filter),
+        Call("open", "the card is opened, up to its start by the first open", ANYBODY, _open),
+        Call(
+            *("close", "it is closed, until it is reset or its memory freed", ANYBODY, _close),
+            first=frozenset({"life.conductor"}),
+        ),
         Call("serve_events", "vector 0 is served", constant(EVENT_THREAD), _serve_events),
         Call("serve_fatal", "vector 1 is served", constant(FATAL_THREAD), _serve_fatal),
     )

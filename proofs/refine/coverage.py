@@ -1,8 +1,8 @@
 """Which lines of the driver are run on some way, and why others are not.
 
-A proof of lines that no way runs would be a proof of nothing. Every line of `impl/ring.py` and
-`impl/controller.py` that can run belongs to a function that some call is to run wholly, or is named
-here with the reason why none does.
+A proof of lines that no way runs would be a proof of nothing. Every line of `impl/ring.py`,
+`impl/controller.py` and `impl/lifecycle.py` that can run belongs to a function that some call is to
+run wholly, or is named here with the reason why none does.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import impl.controller
+import impl.lifecycle
 import impl.ring
 
 __all__ = ["ELSEWHERE", "EXCUSED", "RUN_BY", "functions", "missing_lines"]
 
-MODULES: Final[tuple[types.ModuleType, ...]] = (impl.ring, impl.controller)
+MODULES: Final[tuple[types.ModuleType, ...]] = (impl.ring, impl.controller, impl.lifecycle)
 RAISED: Final = "only an access that raises gets there, as one of a card that is gone may"
 KERNEL: Final = "the kernel in C, which is compared and not proved"
-LIFE: Final = "open, close and reset, which are compared and not proved"
+LIFE: Final = "start, reset and freeing of the card, which are compared and not proved"
+BEHIND: Final = "it follows the reset or the freeing, up to which it is proved"
 BEFORE: Final = "what is done before a call begins, and touches nothing that is shared"
 ABSTRACT: Final = "it only says what the classes below it have"
 UNUSED: Final = "`bounds` shows that nothing gets there"
@@ -64,6 +66,12 @@ RUN_BY: Final[Mapping[str, tuple[str, ...]]] = {
         *("RequestRing.has_completion", "RequestRing.reclaim_all", "RequestRing.reclaim"),
         "CommandRing._result",
     ),
+    "open": ("Lifecycle.open", "Lifecycle._wait_for_others"),
+    "close": (
+        *("Lifecycle.close", "Lifecycle._close_last", "Lifecycle._wait_for_leavers"),
+        *("Lifecycle._drain", "Lifecycle._shut_down", "Lifecycle._command"),
+        *("Lifecycle._recover_if_possible", "RequestRing.outstanding"),
+    ),
     "serve_fatal": ("Controller.serve_fatal", "Controller.wake_everyone", "Controller._serve"),
 }
 """By call: the functions of which it runs every line."""
@@ -72,11 +80,14 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         (
             *("RequestRing.__init__", "RequestRing.restart", "RequestRing.retire"),
-            *("RequestRing._forget", "RequestRing.initialise_slot", "RequestRing.outstanding"),
+            *("RequestRing._forget", "RequestRing.initialise_slot", "Controller.start"),
             *("TransmitRing.__init__", "TransmitRing.start_over", "TransmitRing.retire"),
             *("ReceiveRing.__init__", "ReceiveRing.start_over", "ReceiveRing.retire"),
             *("ReceiveRing.initialise_slot", "fields_of", "Controller.__init__"),
-            *("Controller.start", "Controller.stop"),
+            *("Controller.stop", "Lifecycle.__init__", "Lifecycle._open_first"),
+            *("Lifecycle._start", "Lifecycle._undo_set_up", "Lifecycle._recover"),
+            *("Lifecycle._await_reset", "Lifecycle._set_up", "Lifecycle._retire_packet_rings"),
+            *("Lifecycle._free", "_foremost"),
         ),
         LIFE,
     ),
@@ -155,6 +166,29 @@ _EXCUSED: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
         KERNEL,
         ("count: int = self._kernel.returned(first, end - first)", "return count"),
     ),
+    (
+        "Lifecycle._close_last",
+        BEHIND,
+        (
+            *("controller.life = Life.CLOSED", "self._runtime.wake(WaitQueue.LIFE)"),
+            *("problem = _foremost(problems)", "if problem is not None:", "raise problem"),
+            *("if self.needs_reset:", "raise CardFailedError("),
+            '"the card neither stops nor resets; its memory is kept, and the next open tries "',
+        ),
+    ),
+    (
+        "Lifecycle._shut_down",
+        BEHIND,
+        ("return interruption", "self._free(StopCompleted(stopped))", "return None"),
+    ),
+    (
+        "Lifecycle._recover_if_possible",
+        BEHIND,
+        (
+            *("except DuctError:", "return None", "except BaseException as interruption:"),
+            "return interruption",
+        ),
+    ),
     ("attempted", RAISED, ("except BaseException as error:", "return error")),
 )
 EXCUSED: Final[Mapping[tuple[str, str], str]] = {
@@ -164,7 +198,7 @@ EXCUSED: Final[Mapping[tuple[str, str], str]] = {
 
 
 def functions() -> Mapping[str, types.CodeType]:
-    """All functions of the driver's two files, by qualified name."""
+    """All functions of the driver's three files, by qualified name."""
     found: dict[str, types.CodeType] = {}
     for module in MODULES:
         source = inspect.getsource(module)

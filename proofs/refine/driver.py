@@ -13,15 +13,17 @@ import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import attrs
 
 import impl
 from engine.refine.explorer import Way
 from engine.refine.values import Integer, Truth, greatest, least
-from engine.terms import Number, ring_size
+from engine.table import Seen
+from engine.terms import Number, constant, ring_size
 from impl.memory import Purpose
+from impl.settings import Settings
 from model.layout import Ring
 from proofs.refine.machine import Card, Memory, Threads
 from proofs.refine.scene import Scene
@@ -39,10 +41,10 @@ from proofs.refine.stand_ins import (
 
 __all__ = ["MODULES", "Code", "Driver", "is_driver", "load"]
 
-MODULES: Final = ("packet", "ring", "controller")
+MODULES: Final = ("packet", "ring", "controller", "lifecycle")
 """The modules of the driver that are run, each importing only those before it."""
 ROOT: Final = Path(impl.__file__ or "").parent
-PROVED: Final = frozenset(str(ROOT / f"{module}.py") for module in ("ring", "controller"))
+PROVED: Final = frozenset(str(ROOT / f"{module}.py") for module in MODULES[1:])
 """The files whose lines are proved."""
 
 
@@ -57,6 +59,7 @@ class Code:
 
     ring: types.ModuleType
     controller: types.ModuleType
+    lifecycle: types.ModuleType
 
 
 def load(sources: Mapping[str, str] | None = None) -> Code:
@@ -90,7 +93,7 @@ def load(sources: Mapping[str, str] | None = None) -> Code:
         pack_addressed=lambda size, destination: Bytes(ADDRESSED_SIZE, "fields", size),
     )
     vars(made["controller"]).update(len=length_of)
-    return Code(made["ring"], made["controller"])
+    return Code(made["ring"], made["controller"], made["lifecycle"])
 
 
 ADDRESSED_SIZE: Final = importlib.import_module("impl.packet").ADDRESSED.size
@@ -128,6 +131,7 @@ class Driver:
 
     Attributes:
         controller: The controller.
+        lifecycle: What opens and closes it.
         buffers: The transmit buffers, which know the packet at hand.
     """
 
@@ -195,6 +199,10 @@ class Driver:
                     return found
             return code.controller.Life.CLOSED
 
+        def lives_on(_: Any, value: Any) -> None:
+            scene.touch("the life of the card")
+            scene.keep("life", constant(lives.index(value)))
+
         def is_failed(_: Any) -> Truth:
             scene.touch("failed")
             return Truth(way, scene.kept("failed"))
@@ -207,7 +215,7 @@ class Driver:
 
         fields = {
             "scene": scene,
-            "life": property(life),
+            "life": property(life, lives_on),
             "failed": property(is_failed, failed),
             "inside": _kept_number("inside"),
             "device": card,
@@ -230,3 +238,28 @@ class Driver:
             give_back=controller._give_back_again,
         )
         self.controller: Any = controller
+        self.lifecycle: Any = self._lifecycle(code, controller, card, threads)
+
+    def _lifecycle(self, code: Code, controller: Any, card: Card, threads: Threads) -> Any:
+        """Opens and closes, up to where memory is freed, or the card started or reset."""
+        scene = self.scene
+
+        def elsewhere(*looks: Seen) -> Any:
+            def end(*_: Any) -> NoReturn:
+                scene.leave_to_others(*looks)
+
+            return end
+
+        fields = {
+            "scene": scene,
+            "_opens": _kept_number("opens"),
+            "_controller": controller,
+            "_device": card,
+            "_runtime": threads,
+            "_settings": Settings(),
+            "_open_first": elsewhere(("arrive", "RST to FLAGS"), ("store", "tx.owner HOST")),
+            "_recover": elsewhere(("arrive", "RST to FLAGS")),
+            "_retire_packet_rings": elsewhere(("free", "")),
+        }
+        made: Any = type("Lifecycle", (code.lifecycle.Lifecycle,), fields)
+        return made.__new__(made)

@@ -357,13 +357,15 @@ class Threads:
         scene.lock()
         return True
 
-    def sleep(self, queue: WaitQueue, _: Any = None, handle: Any = None) -> None:
+    def sleep(self, queue: WaitQueue, deadline: Any = None, handle: Any = None) -> None:
         """A sleep, which ends in any way that it may."""
         scene = self._scene
         scene.way.say(f"sleep({queue.name})")
         scene.touch("the lock")
         scene.sleep(queue)
-        ending = scene.way.choose(self.ENDINGS)
+        never = {"expired"} if deadline is None else set()
+        never |= {"closed", "interrupted"} if handle is None else set()
+        ending = scene.way.choose([ending for ending in self.ENDINGS if ending not in never])
         scene.way.log.append(f"    ({ending})")
         scene.get_up(interrupted=ending != "woken")
         if ending != "woken":
@@ -371,6 +373,15 @@ class Threads:
                 handle.closed = ending == "closed"
             kinds = {"expired": ExpiredError, "signal": Signal}
             raise kinds.get(ending, CancelledError)
+
+    def cancel(self, _: Any) -> None:
+        """Sleeps on behalf of somebody end, as they may at any time."""
+        self._scene.way.say("cancel()")
+        self._scene.touch("a wait queue")
+
+    def now(self) -> float:
+        """The time, of which nothing is relied on."""
+        return 0.0
 
     def wake(self, queue: WaitQueue) -> None:
         """All sleepers of a queue are woken."""

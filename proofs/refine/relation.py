@@ -15,6 +15,7 @@ The driver's objects are these variables, `impl.` before their name:
 * of a queue of callers (a deque of places) the places from `head` to `next`, without those that
   left: the deque holds the others, in this order;
 * of the receive ring the packets taken and the slots held;
+* how often the card is open;
 * of each caller what its request says; by wait queue, whether a sleeper was woken; what is shown to
   pollers; the life of the card, and whether it failed.
 """
@@ -73,6 +74,7 @@ KEPT: Final[dict[str, Sort]] = {
     "impl.life": _COUNT,
     "impl.failed": _FLAG,
     "impl.inside": _COUNT,
+    "impl.opens": _COUNT,
     "impl.readable": _FLAG,
     "impl.writable": _FLAG,
     "impl.done": _FLAGS,
@@ -208,12 +210,13 @@ def told(ops: RingOperations, s: State, u: Number) -> Bool:
 
 @BOOK.invariant("driver.life")
 def life(s: State) -> Bool:
-    """The life of the card, whether it failed, and how many calls are under way."""
+    """The life of the card, whether it failed, and how many calls and opens there are."""
     driver = s.driver
     return And(
         kept("life") == driver.life,
         Iff(kept("failed"), driver.failed),
         kept("inside") == driver.inside,
+        kept("opens") == driver.handles,
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import attrs
 
@@ -50,6 +50,7 @@ from model.layout import Owner
 from model.ring_spec import COMMAND, RECEIVE, TRANSMIT
 from model.state import NOBODY, POLLS, POSTED, Label, Life
 from model.system import DUCT
+from model.thread_spec import SLEEPS_LIFE
 from proofs.refine.orders import Orders
 from proofs.refine.relation import KEPT, PACKET_STAYS, RELATION
 from proofs.refine.setting import setting
@@ -201,6 +202,7 @@ class Scene:
         self.keeps["impl.life"] = values["driver.life"]
         self.keeps["impl.failed"] = values["driver.failed"]
         self.keeps["impl.inside"] = values["driver.inside"]
+        self.keeps["impl.opens"] = values["driver.handles"]
         known = tuple(_weaker(item, (excused or {}).get(item.name)) for item in RELATION)
         self.beside.begin_moment(known, self._kept_values())
         self._moves = []
@@ -526,6 +528,7 @@ class Scene:
             "SENDERS": (Label.TX_TURN, Label.TX_WAIT),
             "COMMANDS": (Label.CMD_TURN, Label.CMD_WAIT),
             "READERS": (Label.RX_OWNER,),
+            "LIFE": SLEEPS_LIFE,
         }
         if self.beside.pc() not in labels[queue.name]:
             self.way.fail("steps", f"sleeps for {queue.value}, at {Label(self.beside.pc()).name}")
@@ -542,8 +545,25 @@ class Scene:
 
     def get_up(self, *, interrupted: bool) -> None:
         """A sleep ends: by a wake-up, or by a time limit or a signal."""
+        if interrupted and self.beside.pc() == Label.OPEN_ENTER:
+            self._give_up_opening()
+            return
+        # Who closes the card goes on whatever ends its sleep.
+        interrupted &= self.beside.pc() not in (Label.LEAVE, Label.DRAIN)
         self.beside.fire("interrupt" if interrupted else "spurious_wakeup", assumed=True)
         self._given()
+
+    def _give_up_opening(self) -> None:
+        """The wait for another's open or close ends, in the specification without the lock."""
+        self.beside.fire("interrupt_open", assumed=True)
+        self.beside.others_move(self.setting.free, known=False)
+        self._know_relation()
+        self.locked = True
+
+    def leave_to_others(self, *looks: Seen) -> NoReturn:
+        """The lines are not followed further; the specification is about to do one of these."""
+        self.beside.approach(*looks)
+        self.way.end("done")
 
     # Loops
 
@@ -804,6 +824,8 @@ def _shape(value: object) -> str:
             return repr(value)
         case Wait():
             return f"{value.blocking} {type(value.handle).__name__}"
+        case list() | tuple():
+            return f"[{', '.join(map(_shape, value))}]"
     return type(value).__name__
 
 

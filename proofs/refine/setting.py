@@ -17,6 +17,8 @@ from proofs.invariants import INVARIANTS
 
 __all__ = ["FIRST", "PROVIDED", "setting", "without_lock"]
 
+RETURNS: Final = (*(Label.EXIT, Label.STOPPED, Label.FLUSHED, Label.STARTED, Label.ADDED_UNICAST),)
+"""Where a thread goes on after a command, as `threads.return_to` says."""
 PROVIDED: Final = frozenset({"room for a posted write", "register writes in order"})
 """Parts of guards that the machine sees to: register writes wait until there is room for them."""
 FIRST: Final = frozenset({
@@ -54,6 +56,6 @@ def setting() -> Setting:
         locked=rely_of(system, lambda step: not without_lock(step)),
         free=rely_of(system),
         provided=PROVIDED,
-        returns=(Label.EXIT,),
+        returns=RETURNS,
         say=lambda seen: say(seen, WaitQueue),
     )

@@ -114,8 +114,7 @@ class Waiting:
         scene = self._scene
         scene.touch("a list of requests")
         if request is not None:
-            assert scene.request is None or scene.request is request
-            scene.request = request
+            scene.request = request  # what the thread waited for before is over
         scene.keep_at(
             self._name, in_ring(scene, index), NOBODY if request is None else scene.thread
         )
