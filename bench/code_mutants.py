@@ -26,7 +26,6 @@ from proofs.refine.calls import CALLS, prove
 from proofs.refine.driver import load
 from proofs.refine.obligations import KINDS, verdict
 from properties.driver_source import SourceChange
-from properties.faults import fault
 
 __all__ = ["CHANGES", "Change", "changed", "main", "noticed"]
 
@@ -97,8 +96,14 @@ WRONG_SLOT: Final = (SourceChange("ring", _BEGIN, _BEGIN.replace("next_slot", "l
 _LENGTH: Final = "pack_addressed(packet.size, packet.destination)"
 WRONG_LENGTH: Final = (SourceChange("ring", _LENGTH, _LENGTH.replace("packet.size", "1")),)
 """The card is told that a packet has one byte."""
-UNBOUNDED: Final = fault("producer-unbounded").changes
-"""Requests are put into slots that are not free; here commands."""
+_LEAVES: Final = """\
+            self.runtime.wake(WaitQueue.LIFE)
+        self.runtime.unlock()
+"""
+LOOKS_UNLOCKED: Final = (
+    SourceChange("controller", _LEAVES, f"{_LEAVES}        if self.failed:\n            pass\n"),
+)
+"""Who has left looks whether the card failed, without the lock."""
 
 _LOOP: Final = """\
         while True:
@@ -117,7 +122,8 @@ UNBOUNDED_ONCE_WOKEN: Final = (
     SourceChange("controller", _WAKE, f"{_WAKE}            woken = True\n"),
     SourceChange("ring", "min(last + 1, begin + self.room)", "last + 1"),
 )
-"""The same, of rings of more than one slot and of who has slept; who has not looks at the size."""
+"""Commands are put into slots that are not free, of rings of more than one slot by who has slept;
+who has not looks at the size."""
 
 _ACQUIRE: Final = "        self.device.acquire()\n        for ring, queue in ("
 UNORDERED_BEFORE_A_LOOP: Final = (
@@ -173,7 +179,7 @@ BARRIERS: Final = (
 """Of what is noted of barriers."""
 STEPS: Final = (
     Change("others stand still", scene.Scene, "others_move", nothing, "no-barrier-cmd-result"),
-    Change("guards are believed", beside.Beside, "fire", _believes, UNBOUNDED),
+    Change("guards are believed", beside.Beside, "fire", _believes, "opens-together"),
     Change("any slot is the right one", scene.Scene, "step", _any_slot, WRONG_SLOT),
     Change(
         "what is stored is not looked at",
@@ -184,7 +190,12 @@ STEPS: Final = (
         call="send",
     ),
     Change(
-        "all may be touched without the lock", scene.Scene, "touch", nothing, "submit-without-lock"
+        "all may be touched without the lock",
+        scene.Scene,
+        "touch",
+        nothing,
+        LOOKS_UNLOCKED,
+        call="peek",
     ),
 )
 """Of what is a step."""
