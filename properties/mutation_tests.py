@@ -14,6 +14,8 @@ __all__ = ["TESTS"]
 
 PROMISES: Final = ("driver_promises", "driver_edges", "interruption")
 LIFE: Final = ("driver_edges", "attach", "deadlines", "driver_promises")
+STRUCK: Final = ("every_way_out", "signals")
+"""Calls that fail, and calls that are struck, at each place in turn."""
 CARD: Final = ("emulator", "emulator_steps", "emulator_backend")
 MONITOR: Final = ("inferred_card", "stages", "monitor")
 REAL: Final = ("uio_backend", "vfio_backend", "hardware")
@@ -26,12 +28,15 @@ _BY_NAME: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "barriers": ("barriers",),
         "binding": ("binding",),
         "config_space": REAL,
-        "controller": (*PROMISES, *SPECIFICATION),
+        "controller": (*PROMISES, "deadlines", *STRUCK, *SPECIFICATION),
         "datapath/quick": ("turns",),
         "device_calls": ("device_file", "device"),
-        "device_file": ("device_file", "file_signals"),
-        "dma": ("dma", "driver_edges", *SPECIFICATION),
-        "driver": (*PROMISES, "shield", "loan", "turns", *SPECIFICATION),
+        "device_file": ("device_file", "device", "file_signals"),
+        "dma": ("dma", "driver_edges", "every_way_out", *SPECIFICATION),
+        "driver": (
+            *(*PROMISES, "driver_api", "loan", "polling", "packet_batch", "shield", "turns"),
+            *(*STRUCK, *SPECIFICATION),
+        ),
         "duct": ("device_file", "file_signals"),
         "errors": ("errors",),
         "hardware": REAL,
@@ -41,7 +46,7 @@ _BY_NAME: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "interrupts": ("interrupts", "deadlines", *REAL),
         "iova": ("iova",),
         "kernel": ("mapped", *REAL),
-        "lifecycle": (*LIFE, *SPECIFICATION),
+        "lifecycle": (*LIFE, *STRUCK, *SPECIFICATION),
         "loan": ("loan",),
         "mapped": ("mapped", *REAL),
         "memory": ("layout", "dma", "ring", *REAL),
@@ -53,7 +58,7 @@ _BY_NAME: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "polling": ("polling", "driver_promises", "driver_api"),
         "readiness": ("readiness", "polling", "driver_edges", "turns"),
         "request": ("dma", "ring", "driver_promises"),
-        "ring": ("ring", "driver_promises", *SPECIFICATION),
+        "ring": ("ring", "driver_promises", "garbage", *STRUCK, *SPECIFICATION),
         "runtime": ("threads", *SPECIFICATION),
         "settings": ("attach", "driver_promises"),
         "shield": ("shield", "signals"),

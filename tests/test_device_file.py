@@ -1,6 +1,7 @@
 """The driver's calls over a device file: program, a kernel in the test, daemon, driver, card."""
 
 import errno
+import functools
 import inspect
 import os
 import threading
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from impl.device_calls import CANCEL, FOREVER, GET_READY, SET_TIMEOUT, TIMEOUT
-from impl.device_file import DeviceFile
+from impl.device_file import LINUX, DeviceFile
 from impl.driver import DuctDriver
 from impl.duct import file_of, open_duct
 from impl.errors import (
@@ -193,6 +194,32 @@ def test_packets_in_arrays_go_through_a_file(duct):
         duct.receive_into(room, 5)
 
 
+def test_a_batch_waits_for_the_first_packet_and_takes_no_more_than_asked_for(machine, duct):
+    reader = Background(lambda: duct.receive_batch(3))
+    machine.asleep(1)
+    duct.send(ECHO.address, b"one")
+    assert [packet.payload for packet in reader.join().value] == [b"one"]
+    for number in range(3):
+        duct.send(ECHO.address, b"%d" % number)
+    until(lambda: machine.card.counters.received == 4)
+    assert [packet.payload for packet in duct.receive_batch(2)] == [b"0", b"1"]
+    assert [packet.payload for packet in duct.receive_batch(2)] == [b"2"]
+
+
+def test_of_a_batch_the_last_packet_is_waited_for_and_so_all_are(machine, duct):
+    written, write = [], machine.calls.write
+
+    def noting(number, data):
+        written.append((number == duct.fileno(), data))
+        return write(number, data)
+
+    machine.calls.write = noting
+    assert duct.send_batch([(NOBODY, b"%d" % number) for number in range(3)]) == 3
+    messages = [pack(UserHeader(0, NOBODY, 1)) + b"%d" % number for number in range(3)]
+    assert written == list(zip((True, True, False), messages, strict=True))
+    assert machine.card.counters.transmitted == 3
+
+
 def test_a_batch_that_may_not_wait_queues_what_there_is_room_for(machine, duct):
     machine.own.stand_still()
     slots = 1 << LIMITS.default_shift
@@ -201,6 +228,7 @@ def test_a_batch_that_may_not_wait_queues_what_there_is_room_for(machine, duct):
     with pytest.raises(WouldBlockError):
         duct.send_batch(batch, blocking=False)
     waits = Background(lambda: duct.send_batch(batch))
+    machine.asleep(1)
     machine.go_on()
     assert waits.join().value == slots + 5
     assert machine.card.counters.transmitted == 2 * slots + 5
@@ -235,7 +263,18 @@ def test_filters_have_the_errors_of_the_driver(duct):
         (TypeError, lambda duct: duct.read("1")),
         (NotSupportedError, lambda duct: duct.receive_view(timeout=1)),
         (NotSupportedError, lambda duct: duct.interruption()),
-        (NotSupportedError, lambda duct: duct.send(1, b"", interruption=object())),
+        *(
+            (NotSupportedError, functools.partial(call, interruption=object()))
+            for call in (
+                lambda duct, **more: duct.send(1, b"", **more),
+                lambda duct, **more: duct.send_batch([(1, b"")], **more),
+                lambda duct, **more: duct.write(pack(UserHeader(0, 1, 0)), **more),
+                lambda duct, **more: duct.receive(timeout=0, **more),
+                lambda duct, **more: duct.read(timeout=0, **more),
+                lambda duct, **more: duct.add_multicast(0xFFFFFFFF, GROUP, **more),
+                lambda duct, **more: duct.remove_multicast(0xFFFFFFFF, GROUP, **more),
+            )
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_as_by_the_driver(shared, error, call):
@@ -358,6 +397,42 @@ def test_a_file_that_is_no_duct_device_says_so():
     with pytest.raises(NoSuchCardError) as raised:
         open_duct("/dev/null")
     assert raised.value.strerror == "/dev/null is no duct device"
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(errno.ENOTTY, NoSuchCardError), (errno.ENOMEM, OSError)]
+)
+def test_a_file_that_does_not_say_what_it_is_is_closed(machine, number, error):
+    class Silent(Calls):
+        def ioctl(self, *_):
+            raise OSError(number, os.strerror(number))
+
+    calls = Silent(machine.kernel)
+    with pytest.raises(error) as raised:
+        open_duct("duct0", calls=calls)
+    assert raised.type is error
+    assert not calls.files
+
+
+def test_the_system_calls_are_the_kernel_s(tmp_path):
+    path = tmp_path / "file"
+    path.touch()
+    descriptor = LINUX.open(str(path), os.O_RDWR)
+    assert LINUX.write(descriptor, b"some bytes") == 10
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    assert LINUX.read(descriptor, 4) == b"some"
+    assert not os.get_inheritable(descriptor)
+    LINUX.close(descriptor)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(descriptor)
+
+
+def test_what_is_kept_of_a_file_that_was_closed_is_not_given(machine):
+    duct = open_duct("duct0", calls=machine.calls)
+    duct.owed.append(Packet(1, 2, b"kept"))
+    duct.close()
+    with pytest.raises(ClosedError):
+        duct.receive()
 
 
 def test_a_file_that_may_not_be_opened_says_what_would_permit_it(machine):
