@@ -6,6 +6,7 @@ proof itself, each of which must be noticed. `python -m proofs.check` proves all
 """
 
 import functools
+import itertools
 import os
 import signal
 import subprocess
@@ -393,6 +394,20 @@ def test_a_loop_that_is_never_cut_is_a_failure():
 
     found = gone(body, first_failure=True)
     assert [item.kind for item in found.failures] == ["progress"]
+
+
+def test_places_that_are_always_new_are_a_failure():
+    """Not a proof without end, such as where a list that grows tells them apart."""
+
+    def body(way):
+        for number in itertools.count():
+            way.goes_on()
+            way.cut("a turn", number)
+
+    found = gone(body, first_failure=True)
+    assert [
+        (item.kind, "what tells them apart grows" in item.message) for item in found.failures
+    ] == [("progress", True)]
 
 
 def test_coming_to_two_places_one_after_the_other_is_no_loop():

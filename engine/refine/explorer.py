@@ -44,6 +44,8 @@ DIE_WITH_PARENT: Final = 1
 """PR_SET_PDEATHSIG of prctl(2): nobody would read what such a copy finds."""
 BRANCHES: Final = 100
 """After so many decisions with nothing done in between the code is taken to loop for ever."""
+PLACES: Final = 300
+"""After so many cuts on a way, each at a place where nobody was, there is taken to be no end."""
 
 
 @attrs.frozen
@@ -191,7 +193,7 @@ class Way:
         self._lines: dict[str, set[int]] = {}
         self._places = places
         self._idle_since = ""
-        self._branches = 0
+        self._branches = self._cuts = 0
         self._serial = 0
         self._traced = traced
         self._expected = expected
@@ -313,6 +315,10 @@ class Way:
         self._idle_since, self._branches = said, 0
         if not self._places.is_new(said):
             self.end("cut")
+        self._cuts += 1
+        if self._cuts > PLACES:
+            text = f"{where}: {PLACES} new places one after the other; what tells them apart grows"
+            self.fail("progress", text)
 
     def goes_on(self) -> None:
         """Something is done that cannot be done for ever, or is argued about elsewhere."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -205,7 +206,7 @@ def _receive_packets(way: Way, code: Code) -> None:
         return more + _slot_remembered(scene, where, local) + scene.known_alone(local)
 
     scene.begins, scene.loop_claims = begins, claims
-    packets: list[Any] = []
+    packets: Any = deque()  # of which the lines only append; a list would be told from a longer one
     lines = functools.partial(driver.controller.receive_packets, packets, Integer(way, most), wait)
     _, error = _run(scene, lines)
     result = scene.beside.own("threads.result")
