@@ -1,5 +1,6 @@
 """Turns in C: a driver that makes them is, to all who use it, the driver that does not."""
 
+import shutil
 import sys
 import threading
 
@@ -11,7 +12,9 @@ from bench.memory_card import FIRST_TRANSMIT_BELL, MemoryCard
 from impl.attach import Attachment
 from impl.controller import Life
 from impl.datapath import loader
+from impl.datapath.build import build
 from impl.datapath.loader import PYTHON, Datapath, KernelError, load
+from impl.datapath.version import FOLDER
 from impl.driver import DuctDriver
 from impl.errors import CardError, CardFailedError, ClosedError, DuctError, InvalidArgumentError
 from impl.settings import Settings
@@ -188,6 +191,93 @@ def test_python_makes_no_turn_where_nothing_stands_in_the_way(bench, in_python):
     assert len(in_python) == 9
 
 
+# The order of what the real build does, which nothing judges
+
+TRACED = {
+    "(void)port;": '(void)port; dprintf(2, #name "\\n");',
+    "    return *at(region, place);\n}\n\nstatic inline int STORE_OWNER": (
+        '    dprintf(2, "owner %d\\n", (int)place / SLOT_SIZE);\n'
+        "    return *at(region, place);\n}\n\nstatic inline int STORE_OWNER"
+    ),
+    "    *at(region, place) = owner;\n": (
+        '    dprintf(2, "given %d\\n", (int)place / SLOT_SIZE);\n    *at(region, place) = owner;\n'
+    ),
+    "    memcpy(data, (const void *)at": (
+        '    if (size == HEADER_SIZE) dprintf(2, "header %d\\n", (int)place / SLOT_SIZE);\n'
+        "    memcpy(data, (const void *)at"
+    ),
+    "    (void)region, (void)place, (void)made;\n": (
+        '    (void)region, (void)made; dprintf(2, "fields %d\\n", (int)place / SLOT_SIZE);\n'
+    ),
+}
+"""What is changed of the primitives so that they say what they do."""
+
+
+@pytest.fixture
+def told(tmp_path, capfd):
+    """What the primitives do in a call of a driver, which are as they are but talk."""
+    folder = tmp_path / "source"
+    shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("*.so", "*.py", "__pycache__"))
+    source = (folder / "real.h").read_text(encoding="utf-8")
+    for old, new in TRACED.items():
+        assert source.count(old) == 1
+        source = source.replace(old, new)
+    (folder / "real.h").write_text(source, encoding="utf-8")
+    build("_real", folder=folder, into=tmp_path)
+    bench = Bench(Datapath("C kernel", load("_real", tmp_path)))
+
+    def ask(call):
+        capfd.readouterr()
+        call(bench)
+        return capfd.readouterr().err.splitlines()
+
+    yield ask
+    bench.close()
+
+
+def behind_a_barrier(steps, first, barrier, then):
+    """How often *then* was done of a slot; before each there was a barrier behind *first*."""
+    places = [place for place, step in enumerate(steps) if step.startswith(f"{then} ")]
+    for place in places:
+        slot = steps[place].partition(" ")[2]
+        before = steps[:place]
+        assert f"{first} {slot}" in before
+        assert barrier in before[before.index(f"{first} {slot}") :]
+    return len(places)
+
+
+@pytest.mark.parametrize(
+    ("most", "in_python", "barriers"),
+    [
+        (SLOTS, [], 1),
+        # For more than the ring has the turn is made in Python, which looks at the first one.
+        (SLOTS + 1, ["owner 2"], SLOTS),
+    ],
+)
+def test_a_header_is_loaded_behind_a_barrier_that_several_packets_may_share(
+    told, most, in_python, barriers
+):
+    def call(bench):
+        for _ in range(SLOTS):
+            bench.comes(1)
+        assert len(bench.into(most)) == SLOTS
+
+    for _ in range(2):  # by the first of which C comes to know the ring
+        told(lambda bench: (bench.comes(1), bench.one()))
+    steps = [*in_python, *told(call)]
+    assert behind_a_barrier(steps, "owner", "ACQUIRE", "header") == SLOTS
+    assert steps.count("ACQUIRE") == barriers
+    assert behind_a_barrier(steps, "header", "RELEASE_LOADS", "given") == SLOTS
+    assert behind_a_barrier(steps, "header", "RELEASE", "given") == SLOTS
+
+
+def test_owner_bytes_are_stored_behind_a_barrier_and_the_doorbell_behind_another(told):
+    steps = told(lambda bench: bench.objects([1] * (SLOTS - 1)))
+    assert behind_a_barrier(steps, "fields", "RELEASE", "given") == SLOTS - 1
+    assert steps.count("RELEASE") == 1
+    assert steps[-1] == "BEFORE_REGISTER_WRITE"
+
+
 # What stands in the way, of which each is seen before anything is touched
 
 
@@ -256,6 +346,20 @@ def test_somebody_sleeps_for_room(ready):
     assert ready.controller.send_at_once([(7, b"")]) == 0
     assert ready.controller.send_from_at_once(ready.arrays_kept.known) == 0
     sleepers.clear()
+
+
+@pytest.mark.parametrize("sleepers", ["sleepers_for_room", "sleepers_for_life"])
+def test_an_interrupt_while_somebody_sleeps_who_may_have_to_be_woken(ready, monkeypatch, sleepers):
+    made = []
+    ready.one()  # by which C comes to know the ring
+    monkeypatch.setattr(ready.controller, "serve_in_python", lambda: made.append(True))
+    ready.interrupt()
+    assert not made
+    asleep = getattr(ready.controller.runtime.parts, sleepers)
+    asleep.append(object())
+    ready.interrupt()
+    assert made == [True]
+    asleep.clear()
 
 
 def test_a_card_that_is_closed(ready):
