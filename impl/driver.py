@@ -38,7 +38,7 @@ from impl.packet import (
     outgoing,
     parse_message,
 )
-from impl.packet_batch import PacketBatch
+from impl.packet_batch import PacketBatch, check_batch
 from impl.packet_calls import PacketCalls, check_timeout, check_whole
 from impl.polling import Direction, Poller
 from impl.settings import Monitoring, Settings
@@ -457,14 +457,13 @@ class DuctDriver(PacketCalls):
         timeout: float | None = None,
     ) -> int:
         """As `PacketCalls` has it. Where a packet waits and nothing is in the way C does it all."""
+        check_batch(batch)
         at_once = self._receive_into_at_once
         if at_once is not None and timeout is None and not self.owed and not self._closed:
             try:
                 count: int = at_once(batch.known, most)
             except Exception as error:
-                if not batch.filled:
-                    raise
-                self.owed.append(error)
+                self._owe(error, batch)
                 return batch.filled
             if count >= 0:
                 return count
@@ -474,6 +473,7 @@ class DuctDriver(PacketCalls):
         self, batch: PacketBatch, *, blocking: bool = True, timeout: float | None = None
     ) -> int:
         """As `PacketCalls` has it. Where nothing is in the way C queues them all."""
+        check_batch(batch)
         at_once = self._send_from_at_once
         if at_once is not None and not blocking and timeout is None and not self._closed:
             count: int = at_once(batch.known)

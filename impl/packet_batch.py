@@ -21,7 +21,7 @@ from impl.errors import InvalidArgumentError, PacketTooLongError
 from impl.packet import Outgoing, Packet
 from model.layout import LIMITS
 
-__all__ = ["Array", "PacketBatch"]
+__all__ = ["Array", "PacketBatch", "check_batch"]
 
 Array: TypeAlias = Any
 """What has a buffer: a NumPy array, an `array.array`, a memoryview, a bytearray."""
@@ -266,6 +266,12 @@ class PacketBatch(Sequence[Outgoing]):
             )
             self.known = known
         return known
+
+
+def check_batch(batch: object) -> None:
+    """Raises `TypeError` unless packets are in a `PacketBatch`."""
+    if not isinstance(batch, PacketBatch):
+        raise TypeError(f"packets in arrays are a PacketBatch, not {type(batch).__name__}")
 
 
 def _bound(name: str, given: Array, size: int) -> memoryview:

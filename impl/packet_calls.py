@@ -9,7 +9,7 @@ from typing import Any
 
 from impl.errors import CardFailedError, ClosedError, InvalidArgumentError, WouldBlockError
 from impl.packet import Outgoing, Packet, Payload
-from impl.packet_batch import PacketBatch
+from impl.packet_batch import PacketBatch, check_batch
 from impl.polling import Direction
 from impl.shield import shielded
 
@@ -67,6 +67,15 @@ class PacketCalls(abc.ABC):
     async def _ready(self, direction: Direction) -> None:
         """Wait until the card is readable or writable."""
 
+    def _owe(self, error: Exception, packets: Sequence[object]) -> None:
+        """An error behind packets is for the next call; one without any is for this one.
+
+        It may be about a packet that is lost with it, so that nobody meets it again.
+        """
+        if not packets:
+            raise error
+        self.owed.append(error)
+
     def _owed_into(self, packets: list[Packet] | PacketBatch) -> bool:
         """Give what an earlier call left over: a packet, if it is true, or an error, raised."""
         try:
@@ -116,10 +125,7 @@ class PacketCalls(abc.ABC):
         try:
             self._receive_into(packets, most, blocking, timeout)
         except Exception as error:
-            if not packets:
-                raise
-            # It may be about a packet that is lost with it, so that nobody meets it again.
-            self.owed.append(error)
+            self._owe(error, packets)
         return packets
 
     # Packets in arrays
@@ -153,14 +159,13 @@ class PacketCalls(abc.ABC):
                 to, or another call uses it. No packet was taken.
             The errors of `receive`.
         """
+        check_batch(batch)
         most = batch.capacity if most is None else most
         batch.begin_to_fill(most, self._kernel)
         try:
             self._receive_into(batch, most, blocking, timeout)
         except Exception as error:
-            if not batch.filled:
-                raise
-            self.owed.append(error)
+            self._owe(error, batch)
         finally:
             batch.end()
         return batch.filled
@@ -185,6 +190,7 @@ class PacketCalls(abc.ABC):
             PacketTooLongError: A packet is longer than a packet can be. Nothing was sent.
             The errors of `send_batch`.
         """
+        check_batch(batch)
         batch.begin_to_send(self._kernel)
         try:
             return self._send_outgoing(batch, blocking, timeout)
@@ -214,6 +220,7 @@ class PacketCalls(abc.ABC):
             InvalidArgumentError: The batch has no destinations. No packet was taken.
             The errors of `receive_into` and `send_from`. A card that has no room at all is none.
         """
+        check_batch(batch)
         if batch.destinations is None:
             raise InvalidArgumentError("a batch without destinations cannot be forwarded")
         self.receive_into(batch, blocking=blocking, timeout=timeout)

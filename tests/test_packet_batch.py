@@ -303,6 +303,22 @@ def test_a_batch_that_cannot_be_sent_is_refused_and_none_of_it_is_sent(
     assert batch.destinations is None or duct.send_from(batch) == 0
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda duct, batch: duct.receive_into(batch),
+        lambda duct, batch: duct.send_from(batch, blocking=False),
+        lambda duct, batch: duct.forward(batch, duct),
+    ],
+)
+@pytest.mark.parametrize("batch", [None, [], [(1, b"")], b"bytes"])
+def test_what_is_no_batch_is_refused_by_name(card, duct, call, batch):
+    card.receives(1, 1)
+    with pytest.raises(TypeError, match=f"are a PacketBatch, not {type(batch).__name__}"):
+        call(duct, batch)
+    assert untouched(card, duct)
+
+
 def test_a_batch_is_forwarded_only_where_it_has_destinations(card, duct):
     card.receives(1, 1)
     with pytest.raises(InvalidArgumentError, match="without destinations"):
