@@ -73,6 +73,10 @@ def _believes(self: Any, name: str, *, assumed: bool = False, **parameters: Any)
     _FIRE(self, name, assumed=True, **parameters)
 
 
+def _ends(self: Any, *_: Any) -> None:
+    self.way.end("done")
+
+
 _FIRE: Final = beside.Beside.fire
 _STEP: Final = scene.Scene.step
 
@@ -180,6 +184,14 @@ BARRIERS: Final = (
 STEPS: Final = (
     Change("others stand still", scene.Scene, "others_move", nothing, "no-barrier-cmd-result"),
     Change("guards are believed", beside.Beside, "fire", _believes, "opens-together"),
+    Change(
+        "what is left to others is not asked of the specification",
+        scene.Scene,
+        "leave_to_others",
+        _ends,
+        "rx-before-start",
+        call="close",
+    ),
     Change("any slot is the right one", scene.Scene, "step", _any_slot, WRONG_SLOT),
     Change(
         "what is stored is not looked at",

@@ -806,6 +806,7 @@ def is_quick(change):
 QUICK = [
     *("a release is not noted", "an acquire is not noted", "nothing is related"),
     *("one branch is gone", "a place that is come to is never gone on from"),
+    "what is left to others is not asked of the specification",
     *(name for name, change in CHANGES.items() if is_quick(change)),
 ]
 

@@ -4,10 +4,14 @@ No mutant of the project is tried here: CI tries some, and `make mutation` more.
 """
 
 import ast
+import contextlib
+import itertools
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -17,6 +21,7 @@ from properties.mutation import SURVIVORS, Survivor, main, read_survivors, repor
 from properties.mutation_answers import Answers
 from properties.mutation_tests import TESTS
 from properties.workbench import BaselineError, Lines, MutantResult, Workbench
+from tests.background import Background
 
 ROOT = mutation.ROOT
 SOURCE = textwrap.dedent('''
@@ -259,6 +264,28 @@ def test_the_command_refuses_what_it_cannot_change(name, capsys):
         main([name])
     assert caught.value.code == 2
     assert name in capsys.readouterr().err
+
+
+def test_a_job_that_cannot_go_on_ends_the_others(monkeypatch):
+    class Benches:
+        @staticmethod
+        def of(*_):
+            return contextlib.nullcontext(Benches)
+
+        @staticmethod
+        def judge(mutant, _):
+            if mutant.file == "broken":
+                raise BaselineError("its tests fail")
+            time.sleep(0.001)
+            return MutantResult(mutant, "tests")
+
+    monkeypatch.setattr(mutation, "Workbench", Benches)
+    monkeypatch.setattr(mutation, "Answers", Mock())
+    monkeypatch.setattr(mutation, "_tell", lambda _: None)
+    endless, broken = (Mutant(file, 1, "", "", "", "") for file in ("endless", "broken"))
+    parts = [lambda: itertools.repeat(endless), lambda: [broken]]
+    tried = Background(lambda: list(mutation._tried(parts, 2, measures=False)))
+    assert isinstance(tried.join().error, BaselineError)
 
 
 # Trying one, with tests that need no driver
