@@ -50,7 +50,7 @@ class Control:
     def _carry_out(self, request: str) -> object:
         match request.split():
             case ["ping"]:
-                return None
+                pass
             case ["ping", word]:
                 return word
             case ["counters"]:

@@ -1,7 +1,8 @@
 """What is known of mutants from runs before, so that a run which was interrupted goes on.
 
-An answer holds for the content of the file that was changed and of the tests that concern it. Where
-the tests have changed since, the test that killed a mutant is still the first to ask.
+An answer holds for the content of the file that was changed. That a test killed it holds as long as
+the test's own file is the same; that nobody did, as long as all tests that concern the file are.
+Where they have changed since, the test that killed a mutant is still the first to ask.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Answers:
     def known(self, mutant: Mutant) -> MutantResult | None:
         """What became of a mutant, if that is known."""
         tests, killer, detail = self._known.get(_digest(mutant.file, mutant.source), ("", "", ""))
-        return MutantResult(mutant, killer, detail) if tests == self._all(mutant.file) else None
+        result = MutantResult(mutant, killer, detail)
+        return result if tests == self._asked(result) else None
 
     def suspect(self, mutant: Mutant) -> str:
         """The test that killed it when its tests were others; empty if none did."""
@@ -54,7 +56,7 @@ class Answers:
     def keep(self, result: MutantResult) -> None:
         """Note what became of a mutant."""
         mutant = result.mutant
-        answer = self._all(mutant.file), result.killer, result.detail
+        answer = self._asked(result), result.killer, result.detail
         key = _digest(mutant.file, mutant.source)
         self._known[key] = answer
         with self._path.open("a", encoding="utf-8") as file:
@@ -95,10 +97,15 @@ class Answers:
     def _content(self, test: str) -> str:
         return _digest((self._root / test).read_text(encoding="utf-8"))
 
+    def _asked(self, result: MutantResult) -> str:
+        """The tests whose content an answer rests on."""
+        asked = self._tests[result.mutant.file]
+        killer = result.detail.partition("::")[0]
+        return self._all((killer,) if killer in asked else asked)
+
     @functools.cache  # noqa: B019
-    def _all(self, file: str) -> str:
-        """The tests that concern a file."""
-        return _digest(self._helpers, *map(self._content, self._tests[file]))
+    def _all(self, tests: tuple[str, ...]) -> str:
+        return _digest(self._helpers, *map(self._content, tests))
 
 
 def _digest(*texts: str) -> str:

@@ -16,7 +16,9 @@ PROMISES: Final = ("driver_promises", "driver_edges", "interruption")
 LIFE: Final = ("driver_edges", "attach", "deadlines", "driver_promises")
 STRUCK: Final = ("every_way_out", "signals")
 """Calls that fail, and calls that are struck, at each place in turn."""
-CARD: Final = ("emulator", "emulator_steps", "emulator_backend")
+CARD: Final = ("emulator", "emulator_steps", "emulator_backend", "card_edges")
+RUNNING: Final = ("emulator_backend", "card_edges", "driver_promises")
+"""A card that runs by itself."""
 MONITOR: Final = ("inferred_card", "stages", "monitor")
 REAL: Final = ("uio_backend", "vfio_backend", "hardware")
 SPECIFICATION: Final = ("stateful",)
@@ -70,19 +72,19 @@ _BY_NAME: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "watchdog": ("watchdog", "hardware"),
     },
     "emulator": {
-        "backend": ("emulator_backend", "driver_promises"),
-        "behaviour": ("emulator_backend", "driver_promises"),
+        "backend": RUNNING,
+        "behaviour": RUNNING,
         "buffers": CARD,
         "card": CARD,
         "card_state": CARD,
         "command": CARD,
         "control": ("control", "bench_control"),
         "counters": (*CARD, "control"),
-        "memory": CARD,
-        "net": ("emulator_backend", "driver_promises"),
+        "memory": (*CARD, "control"),
+        "net": RUNNING,
         "receive": CARD,
         "ring_engine": CARD,
-        "running": (*CARD, "driver_promises"),
+        "running": (*CARD, "control", "driver_promises"),
         "transmit": CARD,
     },
     "monitor": dict.fromkeys(

@@ -531,6 +531,23 @@ def test_an_answer_holds_until_the_file_or_its_tests_change(project):
     assert other.lines("tests/test_thing.py") is None
 
 
+def test_a_kill_holds_whatever_other_tests_become_and_a_survival_does_not(project):
+    tests = {"impl/thing.py": ("tests/test_thing.py", "tests/test_other.py")}
+    other = project / "tests" / "test_other.py"
+    other.write_text("", encoding="utf-8")
+    killed = MutantResult(changed("word", "fails"), "tests", "tests/test_thing.py::test_word")
+    alive = MutantResult(changed("word", "lives"), "")
+    for result in (killed, alive):
+        Answers(project, tests).keep(result)
+    assert Answers(project, tests).known(alive.mutant) == alive
+    other.write_text("# more", encoding="utf-8")
+    again = Answers(project, tests)
+    assert again.known(killed.mutant) == killed
+    assert again.known(alive.mutant) is None
+    (project / "tests" / "test_thing.py").write_text("# less", encoding="utf-8")
+    assert Answers(project, tests).known(killed.mutant) is None
+
+
 def test_the_help_needs_no_cosmic_ray():
     done = subprocess.run(
         [sys.executable, "-m", "properties.mutation", "--help"],
