@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import threading
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -37,6 +39,7 @@ class Answers:
         self._folder.mkdir(exist_ok=True)
         self._tests = tests
         self._path = self._folder / "mutants.jsonl"
+        self._measuring: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._known: dict[str, tuple[str, str, str]] = {}
         if self._path.exists():
             for line in self._path.read_text(encoding="utf-8").splitlines():
@@ -75,6 +78,10 @@ class Answers:
         runs = {name: f"{bits:x}" for name, bits in lines.runs.items()}
         told = json.dumps([lines.seconds, runs, lines.imported])
         self._lines_at(test).write_text(told, encoding="utf-8")
+
+    def measuring(self, test: str) -> threading.Lock:
+        """Whoever finds out what the tests of a file run has this meanwhile."""
+        return self._measuring[test]
 
     def _lines_at(self, test: str) -> Path:
         digest = _digest(self._product, self._helpers, self._content(test))

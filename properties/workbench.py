@@ -90,6 +90,10 @@ class LinesKept(Protocol):
         """Note it."""
         ...
 
+    def measuring(self, test: str) -> contextlib.AbstractContextManager[object]:
+        """Whoever finds it out has this, so that nobody else does at the same time."""
+        ...
+
 
 class _Server:
     """A fork server (`properties/fork_server.py`) in the copy."""
@@ -195,10 +199,11 @@ class Workbench:
         """What the tests of a test file run as it is; they must pass."""
         if file not in self._lines:
             assert self._known is not None
-            lines = self._known.lines(file)
-            if lines is None:
-                lines = self._recorded(file)
-                self._known.keep_lines(file, lines)
+            with self._known.measuring(file):
+                lines = self._known.lines(file)
+                if lines is None:
+                    lines = self._recorded(file)
+                    self._known.keep_lines(file, lines)
             self._lines[file] = lines
         return self._lines[file]
 

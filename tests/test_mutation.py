@@ -9,6 +9,7 @@ import itertools
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 from unittest.mock import Mock
@@ -343,12 +344,16 @@ class Kept:
 
     def __init__(self):
         self.of = {}
+        self.lock = threading.Lock()
 
     def lines(self, test):
         return self.of.get(test)
 
     def keep_lines(self, test, lines):
         self.of[test] = lines
+
+    def measuring(self, _):
+        return self.lock
 
 
 @pytest.fixture
@@ -388,6 +393,19 @@ def changed(function, word):
     source = before + head + after.replace('"good"', f'"{word}"', 1)
     line = before.count("\n") + (2 if function else 1)
     return Mutant("impl/thing.py", line, function, "good", word, source)
+
+
+def test_what_tests_run_is_found_out_once(bench, kept, monkeypatch):
+    found = Lines({}, {}, 0)
+
+    def recorded(_):
+        assert kept.lock.locked(), "others may find it out at the same time"
+        return found
+
+    monkeypatch.setattr(bench, "_recorded", recorded)
+    assert bench.measured("tests/test_thing.py") is found
+    assert kept.of == {"tests/test_thing.py": found}
+    assert not kept.lock.locked()
 
 
 def test_a_mutant_is_tried_in_a_copy(bench):
