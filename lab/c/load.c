@@ -44,6 +44,7 @@ static struct {
     pthread_mutex_t mutex;
     volatile int over, epoch;
     volatile int fresh[WORKERS]; /* the epoch in which a worker opened its files */
+    volatile int choice[WORKERS]; /* what it does, as drawn */
     volatile int in_flight[2 * FAULTS + 1];
     volatile long clock, calls, interrupted, next, lost;
     struct {
@@ -101,10 +102,13 @@ static void strike(int number)
     strikes++;
 }
 
-/* Signals strike while calls wait, and at any other moment. */
+/*
+ * Signals strike while calls wait, and at any other moment; and again each second, since one that
+ * comes before the call waits ends nothing.
+ */
 static void strike_in(long microseconds)
 {
-    struct itimerval timer = { { 0, 0 }, { 0, microseconds } };
+    struct itimerval timer = { { microseconds != 0, 0 }, { 0, microseconds } };
     CHECK(setitimer(ITIMER_REAL, &timer, NULL) == 0);
 }
 
@@ -305,7 +309,7 @@ static void works(char **argv, int worker)
         }
         add(&all->calls);
         i = rand() % FILES;
-        choice = rand() % 16;
+        choice = all->choice[worker] = rand() % 16;
         /* Whatever waits is ended by a signal, soon or somewhat later; a write ends without, too. */
         if (choice >= 3)
             strike_in(1 + rand() % (rand() % 4 ? 20000 : 300));
@@ -462,8 +466,8 @@ static void recovers(long began)
     for (i = 0; i < WORKERS; i++)
         while (all->fresh[i] < 2 * faulty + 1) {
             if (milliseconds() > began + PATIENCE) {
-                fprintf(stderr, "worker %d hangs after fault %d (%c)\n", i, faulty,
-                    faults[faulty].kind);
+                fprintf(stderr, "worker %d hangs in call %d after fault %d (%c)\n", i,
+                    all->choice[i], faulty, faults[faulty].kind);
                 exit(1);
             }
             usleep(1000);
@@ -471,13 +475,17 @@ static void recovers(long began)
     faults[faulty++].ended = milliseconds() - began;
 }
 
-static void ends(pid_t worker)
+static void ends(pid_t worker, int number)
 {
     long end = milliseconds() + PATIENCE;
     int status;
     pid_t found;
     while ((found = waitpid(worker, &status, WNOHANG)) == 0) {
-        CHECK(milliseconds() < end);
+        if (milliseconds() > end) {
+            fprintf(stderr, "worker %d hangs in call %d in the end\n", number,
+                all->choice[number]);
+            exit(1);
+        }
         usleep(1000);
     }
     CHECK(found == worker && status == 0);
@@ -541,7 +549,7 @@ int main(int argc, char **argv)
     }
     all->over = 1;
     for (i = 0; i < WORKERS; i++)
-        ends(workers[i]);
+        ends(workers[i], i);
     for (quiet = 0; quiet < 20; quiet++) {
         while (reads(fd) == 1)
             quiet = 0;
