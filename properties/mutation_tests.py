@@ -20,36 +20,36 @@ CARD: Final = ("emulator", "emulator_steps", "emulator_backend", "card_edges")
 RUNNING: Final = ("emulator_backend", "card_edges", "driver_promises")
 """A card that runs by itself."""
 MONITOR: Final = ("inferred_card", "stages", "monitor")
-REAL: Final = ("uio_backend", "vfio_backend", "hardware")
+REAL: Final = ("way_edges", "uio_backend", "vfio_backend", "hardware")
 SPECIFICATION: Final = ("stateful",)
 """The comparison with the specification, which finds most, and takes longest."""
 
 _BY_NAME: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "impl": {
         "attach": ("attach", "driver_edges"),
-        "barriers": ("barriers",),
+        "barriers": ("barriers", "way_edges"),
         "binding": ("binding",),
         "config_space": REAL,
         "controller": (*PROMISES, "deadlines", *STRUCK, *SPECIFICATION),
         "datapath/quick": ("turns",),
-        "device_calls": ("device_file", "device"),
-        "device_file": ("device_file", "device", "file_signals"),
+        "device_calls": ("file_edges", "device_file", "device"),
+        "device_file": ("file_edges", "device_file", "device", "file_signals"),
         "dma": ("dma", "driver_edges", "every_way_out", *SPECIFICATION),
         "driver": (
             *(*PROMISES, "driver_api", "loan", "polling", "packet_batch", "shield", "turns"),
             *(*STRUCK, *SPECIFICATION),
         ),
-        "duct": ("device_file", "file_signals"),
+        "duct": ("file_edges", "device_file", "file_signals"),
         "errors": ("errors",),
         "hardware": REAL,
         "holders": ("binding", *REAL),
         "huge_pages": REAL,
-        "interruption": ("interruption", "shield"),
+        "interruption": ("interruption", "way_edges", "shield"),
         "interrupts": ("interrupts", "deadlines", *REAL),
-        "iova": ("iova",),
+        "iova": ("iova", "way_edges"),
         "kernel": ("mapped", *REAL),
         "lifecycle": (*LIFE, *STRUCK, *SPECIFICATION),
-        "loan": ("loan",),
+        "loan": ("loan", "way_edges"),
         "mapped": ("mapped", *REAL),
         "memory": ("layout", "dma", "ring", *REAL),
         "opening": ("opening", *REAL),

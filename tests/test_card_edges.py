@@ -1,5 +1,6 @@
 """The emulated card at its edges: before it is opened, after it is closed, at every limit."""
 
+import threading
 from array import array
 
 import attrs
@@ -8,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator import backend, memory
+from emulator import running as running_card
 from emulator.backend import DEFAULT_HWADDR, Laboratory
 from emulator.behaviour import Behaviour
 from emulator.buffers import first_half
+from emulator.bus import BusError
 from emulator.card import Card
 from emulator.card_state import FatalError
 from emulator.command import UNKNOWN_COMMAND
@@ -27,6 +30,7 @@ from model.layout import (
     FLAGS,
     FLTR,
     QUOTE,
+    RECEIVE_RING,
     RST,
     RXBASE,
     RXSHIFT,
@@ -37,6 +41,7 @@ from model.layout import (
     Command,
     CommandSlot,
     Owner,
+    doorbell,
 )
 from tests.host import EVENT, PAGE, SLOTS, Host
 
@@ -236,6 +241,145 @@ def test_only_what_a_filter_accepts_can_be_lost(laboratory):
     assert host.device.counters.lost == 1
 
 
+# What a card does next
+
+
+def interrupts_for(laboratory, packets, **temper):
+    """How many interrupts a card raises for packets that it is given at once."""
+    host = Host(laboratory.open()).start()
+    running = laboratory.card()
+    assert running.wait_until_idle()
+    running.behaviour = Behaviour(**temper)
+    before = host.device.counters.interrupts
+    with running.held():
+        for _ in range(packets):
+            index = host.fill(0x99)
+        # In place of the host, whose write would have to wait.
+        running.card.write(DBELL, doorbell(TRANSMIT_RING, index))
+    assert running.wait_until_idle()
+    return host.device.counters.interrupts - before
+
+
+@pytest.mark.parametrize(("merge", "interrupts"), [(1, 8), (2, 5), (3, 3), (4, 3), (8, 2), (9, 1)])
+def test_so_many_completions_share_an_interrupt(laboratory, merge, interrupts):
+    """An event bit that is set behind the interrupt takes another one."""
+    assert interrupts_for(laboratory, 8, merge=merge) == interrupts
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_a_card_looks_ahead_only_if_it_is_told_to(laboratory, looks):
+    host = Host(laboratory.open()).start()
+    running = laboratory.card()
+    assert running.wait_until_idle()
+    before = running.counters.steps
+    taken = []
+    with running.held() as card:
+        running._behaviour = Behaviour(look_ahead=looks)
+        for name in card.steps:
+            card.step(name).around(lambda take, name=name: (taken.append(name), take()))
+        for _ in range(SLOTS):
+            index = host.fill(0x99, b"abc")
+        card.write(DBELL, doorbell(TRANSMIT_RING, index))
+    assert running.wait_until_idle()
+    assert ("tx.look_ahead" in taken) == looks
+    assert running.counters.steps - before == len(taken)
+
+
+def test_a_card_that_is_at_work_is_not_idle(laboratory):
+    host = Host(laboratory.open()).start()
+    running = laboratory.card()
+    assert running.wait_until_idle()
+    goes_on = threading.Event()
+    running.card.step("tx.send").around(lambda take: (goes_on.wait(), take()))
+    host.fill(0x99)
+    threading.Thread(target=running.write, args=(DBELL, doorbell(TRANSMIT_RING, 0))).start()
+    assert not running.wait_until_idle(timeout=0.1)
+    goes_on.set()
+    assert running.wait_until_idle()
+
+
+def test_what_waits_is_forgotten_by_a_card_that_was_stopped(laboratory):
+    host = Host(laboratory.open()).start()
+    running = laboratory.card()
+    with running.held() as card:
+        laboratory.net.send(NetPacket(DEFAULT_HWADDR, 1))
+        card.started = False
+    assert running.wait_until_idle()
+    with running.held() as card:
+        card.started = True
+    assert running.wait_until_idle()
+    assert [host.owner(RECEIVE_RING, index) for index in range(SLOTS)] == [Owner.DEVICE] * SLOTS
+
+
+def test_a_fatal_error_is_told_once(laboratory):
+    device = laboratory.open()
+    device.enable_bus_master()
+    laboratory.card().fail()
+    for _ in range(2):
+        device.write(DBELL, 0)
+        assert device.counters.interrupts == 1
+
+
+@pytest.fixture
+def still(unopened):
+    """A card whose thread has ended, and whose vector 0 is due."""
+
+    def make(**temper):
+        running = unopened(behaviour=Behaviour(**temper))
+        running.power_off()
+        running.card.bus_master = True
+        running.card.raising = True
+        return running
+
+    return make
+
+
+RAISES = ["card.raise_vector0"]
+
+
+def test_an_interrupt_is_put_off_from_when_it_is_due_on(still, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(running_card.time, "monotonic", lambda: now[0])
+    running = still(interrupt_delay=8.0)
+    for _ in range(2):
+        assert running.choice.do() == []
+        now[0] += 7
+        assert running.choice.do() == []
+        now[0] += 1
+        assert running.choice.do() == RAISES
+        # It is withdrawn, and due again.
+        running.card.raising = False
+        assert running.choice.do() == []
+        running.card.raising = True
+
+
+def test_a_card_without_bus_mastering_does_not_raise_what_is_due(still):
+    running = still()
+    running.card.bus_master = False
+    assert running.choice.do() == []
+
+
+def test_a_busy_card_puts_an_interrupt_off_for_so_many_steps(still):
+    running = still(merge=2)
+    running.card.tx.due = True  # There is a step besides.
+    choices = [running.choice.do() for _ in range(256)]
+    assert choices == [["tx.set_event"]] * 255 + [RAISES]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_ends_the_thread_of_a_card_is_not_swallowed(laboratory, monkeypatch):
+    class Broken:
+        def deliver(self, packet):
+            raise RuntimeError(packet.payload)
+
+    raised = []
+    monkeypatch.setattr(threading, "excepthook", lambda told: raised.append(told.exc_type))
+    laboratory.net.attach(Broken())
+    Host(laboratory.open()).start().send(1)
+    laboratory.card()._thread.join()
+    assert raised == [RuntimeError]
+
+
 # Registers and rings
 
 
@@ -268,8 +412,10 @@ def test_a_reset_forgets_what_was_dropped(card):
     assert card.read(EVFLAGS) == 0
 
 
-def test_stop_ends_though_the_transmit_ring_was_freed(laboratory):
+@pytest.mark.parametrize("finishes", [True, False])
+def test_stop_ends_though_the_transmit_ring_was_freed(laboratory, finishes):
     host = Host(laboratory.open()).start()
+    laboratory.card().behaviour = Behaviour(finish_at_stop=finishes)
     host.device.free(host.rings["TX"])
     assert host.command(Command.STOP) == 0
 
@@ -346,11 +492,15 @@ def test_what_the_card_reads_and_writes_is_counted():
     space.write(region.bus_address(), b"abc")
     space.write(region.bus_address(), b"d")
     space.read(region.bus_address(), 5)
+    with pytest.raises(BusError):
+        space.write(0, b"nowhere")
+    with pytest.raises(BusError):
+        space.read(0, 1)
     assert attrs.asdict(space.counters) == attrs.asdict(Counters()) | {
-        "dma_reads": 1,
-        "dma_read_bytes": 5,
-        "dma_writes": 2,
-        "dma_written_bytes": 4,
+        "dma_reads": 2,
+        "dma_read_bytes": 6,
+        "dma_writes": 3,
+        "dma_written_bytes": 11,
     }
 
 
