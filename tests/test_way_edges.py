@@ -1,19 +1,27 @@
 """The ways to a card at their edges: addresses, memory, barriers, and waits that were ended."""
 
+import contextlib
 import errno
 import itertools
+import mmap
+import os
+import threading
+from array import array
 from unittest.mock import Mock
 
 import pytest
 
+from impl import config_space
 from impl.barriers import _make_executable
+from impl.hardware import HardwareDevice
 from impl.huge_pages import HugePageMemory, physical_address
 from impl.interruption import Interruption
-from impl.interrupts import Vectors, Wake
+from impl.interrupts import SharedLine, Vectors, Wake
 from impl.iova import AddressRange, AddressSpace
 from impl.loan import _KEPT, Loan
-from impl.mapped import whole_pages
+from impl.mapped import MappedRegion, whole_pages
 from impl.memory import Purpose
+from tests.background import Background, until
 from tests.struck import Struck, striking
 
 PAGE = 4096
@@ -21,6 +29,19 @@ PAGE = 4096
 
 def test_a_region_has_whole_pages():
     assert [whole_pages(size, PAGE) for size in (1, PAGE, PAGE + 1)] == [PAGE, PAGE, 2 * PAGE]
+
+
+def test_a_mapped_region_takes_arrays_of_anything_and_gives_nothing_of_its_end():
+    region = MappedRegion(Purpose.COMMAND_RING, PAGE, mmap.mmap(-1, PAGE), [0])
+    region.store_bulk(PAGE - 8, array("I", [1, 2]))
+    assert region.load(PAGE - 8, 8) == 1 | 2 << 32
+    assert region.load_bulk(PAGE, 0) == b""
+
+
+def test_the_bits_of_the_command_register_are_those_of_the_pci_standard():
+    assert config_space.MEMORY_SPACE == 0x002
+    assert config_space.BUS_MASTER == 0x004
+    assert config_space.INTERRUPT_DISABLE == 0x400
 
 
 def test_a_page_may_be_wherever_the_page_map_can_tell():
@@ -45,6 +66,52 @@ def test_vectors_that_were_closed_say_so():
     vectors = Vectors()
     vectors.close()
     assert vectors.wait(0, 1000) is Wake.CLOSED
+
+
+def test_vectors_are_closed_when_the_last_wait_has_ended():
+    vectors, looks, goes_on = Vectors(), threading.Event(), threading.Event()
+    vectors._polls[0] = Mock(poll=lambda _: (looks.set(), goes_on.wait()))
+    waiting = Background(lambda: vectors.wait(0, 1000))
+    looks.wait()
+    closing = Background(vectors.close)
+    until(lambda: vectors._closed)
+    closing.thread.join(0.05)
+    assert closing.thread.is_alive()
+    goes_on.set()
+    closing.join()
+    assert waiting.join().value is Wake.CLOSED
+
+
+def test_a_line_is_enabled_when_both_handlers_wait_for_the_first_time():
+    enabled = []
+    descriptor = os.eventfd(0)
+    line = SharedLine(descriptor, take=lambda: None, enable=lambda: enabled.append(True))
+    waits = [Background(lambda vector=vector: line.wait(vector, 1000)) for vector in (0, 1)]
+    until(lambda: enabled)
+    line.close()
+    assert [wait.join().value for wait in waits] == [Wake.CLOSED] * 2
+    assert enabled == [True]
+    os.close(descriptor)
+
+
+def test_waits_end_before_anything_else_of_a_card_is_closed():
+    done = []
+    teardown = contextlib.ExitStack()
+    teardown.callback(done.append, "the rest")
+    device = HardwareDevice(
+        address="test:",
+        registers=Mock(),
+        config=Mock(),
+        memory=Mock(),
+        interrupts=Mock(close=lambda: done.append("waits")),
+        barriers=Mock(),
+        advice="",
+        teardown=teardown,
+    )
+    device.close()
+    device.close()
+    assert done == ["waits", "the rest"]
+    device.free(Mock())
 
 
 def test_a_page_that_cannot_be_made_executable_is_told_with_the_reason():
