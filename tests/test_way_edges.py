@@ -21,6 +21,7 @@ from impl.iova import AddressRange, AddressSpace
 from impl.loan import _KEPT, Loan
 from impl.mapped import MappedRegion, whole_pages
 from impl.memory import Purpose
+from impl.readiness import USERS, Readiness
 from tests.background import Background, until
 from tests.struck import Struck, striking
 
@@ -92,6 +93,13 @@ def test_a_line_is_enabled_when_both_handlers_wait_for_the_first_time():
     assert [wait.join().value for wait in waits] == [Wake.CLOSED] * 2
     assert enabled == [True]
     os.close(descriptor)
+
+
+def test_nobody_is_told_of_descriptors_that_were_closed():
+    readiness = Readiness()
+    assert list(readiness.shown)[USERS:] == [readiness._users.fileno(), readiness._drivers.fileno()]
+    readiness.close()
+    assert list(readiness.shown)[USERS:] == [-1, -1]
 
 
 def test_waits_end_before_anything_else_of_a_card_is_closed():
