@@ -20,7 +20,7 @@ CARD: Final = ("emulator", "emulator_steps", "emulator_backend", "card_edges")
 RUNNING: Final = ("emulator_backend", "card_edges", "driver_promises")
 """A card that runs by itself."""
 MONITOR: Final = ("inferred_card", "stages", "monitor")
-REAL: Final = ("way_edges", "uio_backend", "vfio_backend", "hardware")
+REAL: Final = ("way_edges", "kernel", "uio_backend", "vfio_backend", "hardware")
 SPECIFICATION: Final = ("stateful",)
 """The comparison with the specification, which finds most, and takes longest."""
 
@@ -45,7 +45,7 @@ _BY_NAME: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "holders": ("binding", *REAL),
         "huge_pages": REAL,
         "interruption": ("interruption", "way_edges", "shield"),
-        "interrupts": ("interrupts", "deadlines", *REAL),
+        "interrupts": ("interrupts", "shield_edges", "deadlines", *REAL),
         "iova": ("iova", "way_edges"),
         "kernel": ("mapped", *REAL),
         "lifecycle": (*LIFE, *STRUCK, *SPECIFICATION),
@@ -60,13 +60,13 @@ _BY_NAME: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             *("device_file", "signals"),
         ),
         "pci": ("pci", "binding"),
-        "polling": ("polling", "driver_promises", "driver_api", "signals"),
+        "polling": ("polling", "shield_edges", "driver_promises", "driver_api", "signals"),
         "readiness": ("way_edges", "readiness", "polling", "driver_edges", "turns"),
         "request": ("dma", "ring", "driver_promises"),
         "ring": ("ring", "driver_promises", "garbage", *STRUCK, *SPECIFICATION),
         "runtime": ("threads", *SPECIFICATION),
         "settings": ("settings", "attach", "driver_promises"),
-        "shield": ("shield", "signals"),
+        "shield": ("shield_edges", "shield", "signals"),
         "threads": ("threads", "interruption", "deadlines", "shield", "turns"),
         "uio_backend": REAL,
         "vfio": REAL,

@@ -1,19 +1,24 @@
 """A device file at its edges: numbers that two programs agree on, and an open that is struck."""
 
+import errno
 import itertools
+import os
 import signal
+import threading
+from unittest.mock import Mock
 
 import pytest
 
 from impl import device_calls
 from impl.duct import open_duct
-from impl.errors import NoSuchCardError, NotSupportedError
+from impl.errors import ClosedError, NoSuchCardError, NotSupportedError, WouldBlockError
 from impl.shield import WrappedHandler
 from model.layout import ECHO
-from tests.background import PATIENCE
+from tests.background import PATIENCE, Background
 from tests.calls import open_another
-from tests.struck import SIGNAL, nobody_else_has_a_card_open, strike, striking
+from tests.struck import SIGNAL, Strike, Struck, nobody_else_has_a_card_open, strike, striking
 from tests.test_device import Machine
+from tests.test_device_file import Calls
 from tests.test_file_signals import Files, struck_at
 
 
@@ -56,6 +61,135 @@ def test_an_open_that_is_struck_at_any_bytecode_leaves_no_file(request):
             if struck.place is None:
                 break
         assert number > 100
+
+
+class Noting(Calls):
+    """Notes how files are opened, and what is asked of them."""
+
+    def __init__(self, kernel):
+        super().__init__(kernel)
+        self.flags = []
+        self.asked = []
+
+    def open(self, path, flags):
+        self.flags.append(flags)
+        return super().open(path, flags)
+
+    def ioctl(self, number, request, argument):
+        self.asked.append((request, bytes(argument)))
+        return super().ioctl(number, request, argument)
+
+    def limits(self):
+        """The milliseconds that calls were given, one after the other."""
+        limits = [told for request, told in self.asked if request == device_calls.SET_TIMEOUT]
+        return [int.from_bytes(told, "little") for told in limits]
+
+
+@pytest.fixture
+def noted():
+    """A driver object that has received what was sent so far, and its system calls."""
+    with Machine() as machine:
+        calls = Noting(machine.kernel)
+        duct = open_duct("/dev/duct0", calls=calls)
+        yield duct, calls, machine
+        duct.close()
+        assert not calls.files
+
+
+def received(duct, **options):
+    duct.send(ECHO.address, b"x", timeout=PATIENCE)
+    while duct.poll().next_length is None:
+        pass
+    return duct.receive(**options)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "limit"),
+    [
+        (None, device_calls.FOREVER),
+        (2.5, 2500),
+        (0.0001, 1),
+        (4_294_000, 4_294_000_000),
+        (4_297_000, device_calls.FOREVER),
+    ],
+)
+def test_a_call_may_wait_as_many_milliseconds_as_it_was_given(noted, timeout, limit):
+    duct, calls, _ = noted
+    received(duct, timeout=timeout)
+    limits = [given for given in calls.limits() if given != 1000 * PATIENCE]
+    assert limits == [limit]
+
+
+def test_a_file_is_told_again_only_if_the_time_is_another(noted):
+    duct, calls, _ = noted
+    for timeout in (5, 5, 7, 7, 5):
+        duct.send(ECHO.address, b"x", timeout=timeout)
+    assert calls.limits() == [5000, 7000, 5000]
+    assert calls.flags == [os.O_RDWR | os.O_NONBLOCK, os.O_RDWR]
+
+
+def test_a_call_that_may_not_wait_opens_no_file(noted):
+    duct, calls, _ = noted
+    for options in ({"blocking": False}, {"timeout": 0}):
+        with pytest.raises(WouldBlockError):
+            duct.receive(**options)
+    assert len(calls.flags) == 1
+
+
+def test_a_close_ends_calls_that_wait_on_files_of_earlier_ones(noted):
+    duct, calls, machine = noted
+    duct.send(ECHO.address, b"x", timeout=PATIENCE)
+    received(duct, timeout=PATIENCE)
+    duct.receive(timeout=PATIENCE)
+    waiting = Background(duct.receive)
+    machine.asleep(1)
+    assert len(calls.flags) == 2
+    duct.close()
+    assert isinstance(waiting.join().error, ClosedError)
+
+
+def test_an_error_of_its_own_is_no_system_calls(noted):
+    duct, _, _ = noted
+    error = ClosedError("closed")
+    with pytest.raises(ClosedError) as caught:
+        duct._translated(Mock(side_effect=error))
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENOMEM])
+def test_what_a_file_cannot_be_opened_for_is_told_as_it_is(code):
+    calls = Mock()
+    calls.open.side_effect = OSError(code, "no")
+    with pytest.raises(OSError, match="no") as caught:
+        open_duct("/dev/duct0", calls=calls)
+    assert (type(caught.value), caught.value.errno) == (OSError, code)
+
+
+def test_a_call_that_waits_ends_with_what_a_handler_raises(handler):
+    duct = handler.open()
+    main = threading.main_thread().ident
+    strikes = threading.Timer(0.05, lambda: signal.pthread_kill(main, SIGNAL))
+    strikes.start()
+    with pytest.raises(Strike):
+        duct.receive(timeout=PATIENCE)
+    duct.close()
+
+
+def test_a_list_of_packets_is_the_callers_and_may_be_interrupted():
+    taken = []
+
+    def packets():
+        for number in range(1000):
+            taken.append(number)
+            yield ECHO.address, b""
+
+    with Machine() as machine, striking():
+        duct = Files(machine).open()
+        struck = Struck(lambda: duct.send_batch(packets(), blocking=False), 100)
+        struck.check()
+        assert isinstance(struck.error, Strike)
+        assert len(taken) < 1000
+        duct.close()
 
 
 def test_a_call_with_an_interruption_is_refused_and_nothing_is_sent():

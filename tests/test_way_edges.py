@@ -83,16 +83,60 @@ def test_vectors_are_closed_when_the_last_wait_has_ended():
     assert waiting.join().value is Wake.CLOSED
 
 
-def test_a_line_is_enabled_when_both_handlers_wait_for_the_first_time():
+@pytest.fixture
+def line():
+    """A line, its descriptor, and how often it was enabled."""
     enabled = []
     descriptor = os.eventfd(0)
-    line = SharedLine(descriptor, take=lambda: None, enable=lambda: enabled.append(True))
-    waits = [Background(lambda vector=vector: line.wait(vector, 1000)) for vector in (0, 1)]
-    until(lambda: enabled)
+    line = SharedLine(
+        descriptor,
+        take=lambda: os.eventfd_read(descriptor),
+        enable=lambda: enabled.append(True),
+    )
+    yield line, descriptor, enabled
     line.close()
-    assert [wait.join().value for wait in waits] == [Wake.CLOSED] * 2
-    assert enabled == [True]
     os.close(descriptor)
+
+
+def waits(line):
+    """Both handlers wait."""
+    return [Background(lambda vector=vector: line.wait(vector, 1000)) for vector in (0, 1)]
+
+
+def test_a_line_is_enabled_once_when_both_handlers_wait(line):
+    line, _, enabled = line
+    waiting = waits(line)
+    until(lambda: enabled)
+    line.set_failed(False)
+    line.close()
+    assert [wait.join().value for wait in waiting] == [Wake.CLOSED] * 2
+    assert enabled == [True]
+
+
+def test_both_handlers_look_when_the_line_was_raised_and_then_it_is_enabled_again(line):
+    line, descriptor, enabled = line
+    for round_ in range(2):
+        waiting = waits(line)
+        until(lambda count=round_ + 1: len(enabled) == count)
+        os.eventfd_write(descriptor, 1)
+        assert [wait.join().value for wait in waiting] == [Wake.INTERRUPT] * 2
+
+
+def test_a_line_is_closed_when_the_last_wait_has_ended(line):
+    line, _, _ = line
+    looks, goes_on = threading.Event(), threading.Event()
+    line._poll = Mock(poll=lambda _: (looks.set(), goes_on.wait()))
+    waiting = Background(lambda: line.wait(0, 1000))
+    looks.wait()
+    closing = Background(line.close)
+    until(lambda: line._closed)
+    closing.thread.join(0.05)
+    assert closing.thread.is_alive()
+    goes_on.set()
+    closing.join()
+    assert waiting.join().value is Wake.CLOSED
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(line._stop)
 
 
 def test_nobody_is_told_of_descriptors_that_were_closed():
