@@ -5,7 +5,9 @@ Mutants (`properties/mutants.py`) are tried in temporary copies of the project, 
 run the line, among those that concern the file (`properties/mutation_tests.py`). A mutant is
 *killed* if a test fails or hangs; otherwise it *survives*. A survivor either shows a test that is
 missing, or changes nothing that anybody may rely on; `properties/mutation_survivors.toml` says of
-each why it does not. What is known is kept in .mutation-answers; an interrupted run goes on there.
+each why it does not. These are not tried again, but for --again, and count as alive. What is known
+is kept in .mutation-answers; an interrupted run goes on there. Which test has killed a mutant is
+also in `properties/mutation_hints.txt`, so that a run in a fresh clone asks that test first.
 
 FILE is a path below the project such as impl/ring.py; impl/ring.py:88 means the mutants of one
 line, impl/ring.py:88-120 those of several, and `all` those of all files.
@@ -21,6 +23,7 @@ import concurrent.futures
 import contextlib
 import functools
 import itertools
+import math
 import queue
 import re
 import signal
@@ -28,14 +31,14 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import attrs
 
 from properties.mutants import Mutant, mutants
-from properties.mutation_answers import Answers
+from properties.mutation_answers import HINTS, Answers, write_hints
 from properties.mutation_tests import TESTS
 from properties.workbench import BaselineError, MutantResult, Workbench
 
@@ -177,9 +180,14 @@ def _made(file: str, most: int | None) -> list[Mutant]:
 
 
 def _tried(
-    parts: Iterable[Callable[[], list[Mutant]]], jobs: int, *, measures: bool
+    parts: Iterable[Callable[[], list[Mutant]]],
+    jobs: int,
+    *,
+    measures: bool,
+    longest: float = math.inf,
+    listed: Container[tuple[str, str, str, str]] = (),
 ) -> Iterator[MutantResult]:
-    """What becomes of each, in the order in which that is known."""
+    """What becomes of each, in the order in which that is known; what is listed is alive."""
     answers = Answers(ROOT, TESTS)
     todo = queue.SimpleQueue[Callable[[], list[Mutant]]]()
     for part in parts:
@@ -190,7 +198,7 @@ def _tried(
         results: list[MutantResult] = []
         with (
             contextlib.ExitStack() as failed,
-            Workbench.of(ROOT, TESTS, answers if measures else None) as bench,
+            Workbench.of(ROOT, TESTS, answers if measures else None, longest) as bench,
         ):
             failed.callback(stop.set)  # the others need not go on, if this one cannot
             while True:
@@ -203,6 +211,8 @@ def _tried(
                     if stop.is_set():
                         return results
                     result = answers.known(mutant) if measures else None
+                    if result is None and mutant.key in listed:
+                        result = MutantResult(mutant, "")
                     if result is None:
                         result = bench.judge(mutant, answers.suspect(mutant))
                         _tell(result)
@@ -242,6 +252,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="N",
         help=f"of each file try N that are always the same; all of files that are named, or {MOST}",
     )
+    parser.add_argument(
+        "--longest",
+        type=float,
+        default=math.inf,
+        metavar="SECONDS",
+        help="try each on tests that take so long at the most, and take what is left for alive",
+    )
+    parser.add_argument("--again", action="store_true", help="try survivors that are listed, too")
+    parser.add_argument(
+        "--write-hints", action="store_true", help=f"write what was killed by which test to {HINTS}"
+    )
     options = parser.parse_args(arguments)
     fewest = 1 if options.quick else None if options.files else MOST
     most = options.most or fewest
@@ -253,13 +274,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         begin = time.perf_counter()
         known = read_survivors(SURVIVORS.read_text(encoding="utf-8"))
-        results = list(_tried(parts, options.jobs, measures=not options.quick))
+        results = list(
+            _tried(
+                parts,
+                options.jobs,
+                measures=not options.quick,
+                longest=options.longest,
+                listed=() if options.again else known,
+            )
+        )
     except ModuleNotFoundError as error:
         parser.error(f"{error}: Cosmic Ray is missing; make mutation installs it")
     except BaselineError as error:
         print(error, file=sys.stderr)
         return 2
     status = report(results, known.values(), whole)
+    if options.write_hints:
+        write_hints(ROOT / HINTS, results)
     print(f"\n{len(results)} mutants in {(time.perf_counter() - begin) / 60:.0f} minutes")
     return status
 

@@ -2,7 +2,9 @@
 
 An answer holds for the content of the file that was changed. That a test killed it holds as long as
 the test's own file is the same; that nobody did, as long as all tests that concern the file are.
-Where they have changed since, the test that killed a mutant is still the first to ask.
+Where they have changed since, the test that killed a mutant is still the first to ask; so it is
+where nothing is kept, by the hints of `properties/mutation_hints.txt`. A hint needs no trust, since
+all it does is to name that test.
 """
 
 from __future__ import annotations
@@ -12,17 +14,19 @@ import hashlib
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from properties.mutants import Mutant
 from properties.workbench import PARTS, Lines, MutantResult
 
-__all__ = ["FOLDER", "Answers"]
+__all__ = ["FOLDER", "HINTS", "Answers", "read_hints", "write_hints"]
 
 FOLDER: Final = ".mutation-answers"
 """Where they are kept, below the project; git ignores it."""
+HINTS: Final = "properties/mutation_hints.txt"
+"""Which test has killed which mutant: a line for each test."""
 
 
 class Answers:
@@ -54,7 +58,13 @@ class Answers:
 
     def suspect(self, mutant: Mutant) -> str:
         """The test that killed it when its tests were others; empty if none did."""
-        return self._known.get(_digest(mutant.file, mutant.source), ("", "", ""))[2]
+        kept = self._known.get(_digest(mutant.file, mutant.source), ("", "", ""))[2]
+        return kept or self._hints.get(_key(mutant), "")
+
+    @functools.cached_property
+    def _hints(self) -> dict[str, str]:
+        path = self._root / HINTS
+        return read_hints(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     def keep(self, result: MutantResult) -> None:
         """Note what became of a mutant."""
@@ -113,6 +123,31 @@ class Answers:
     @functools.cache  # noqa: B019
     def _all(self, tests: tuple[str, ...]) -> str:
         return _digest(self._helpers, *map(self._content, tests))
+
+
+def read_hints(text: str) -> dict[str, str]:
+    """Of each mutant, by a digest of what it changes, the test that has killed it."""
+    lines = (line.split(" ") for line in text.splitlines())
+    return {key: test for test, *keys in lines for key in keys}
+
+
+def write_hints(path: Path, results: Iterable[MutantResult]) -> None:
+    """Note which test has killed which mutant of a run; what is known of others stays."""
+    hints = read_hints(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for result in results:
+        key = _key(result.mutant)
+        hints.pop(key, None)
+        if result.killed and "::" in result.detail and " " not in result.detail:
+            hints[key] = result.detail
+    killed: defaultdict[str, list[str]] = defaultdict(list)
+    for key, test in sorted(hints.items()):
+        killed[test].append(key)
+    lines = [f"{test} {' '.join(keys)}\n" for test, keys in sorted(killed.items())]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def _key(mutant: Mutant) -> str:
+    return _digest(*mutant.key)[:10]
 
 
 def _digest(*texts: str) -> str:

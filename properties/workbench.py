@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
+import math
 import mmap
 import os
 import re
@@ -143,12 +145,18 @@ class Workbench:
         tests: The test files of each file, the quickest first.
         known: Where it is kept what each test runs, and how long it takes. None: that is not found
             out; all tests that concern a file are run, and had better be known to pass.
+        longest: Seconds that the tests which a mutant is tried on take at the most, without it.
     """
 
     def __init__(
-        self, root: Path, tests: Mapping[str, Sequence[str]], known: LinesKept | None
+        self,
+        root: Path,
+        tests: Mapping[str, Sequence[str]],
+        known: LinesKept | None,
+        longest: float = math.inf,
     ) -> None:
         self.root = root
+        self._longest = longest
         self._known = known
         self._tests = tests
         self._servers: dict[tuple[str, tuple[str, ...]], _Server] = {}
@@ -158,7 +166,11 @@ class Workbench:
     @classmethod
     @contextlib.contextmanager
     def of(
-        cls, project: Path, tests: Mapping[str, Sequence[str]], known: LinesKept | None
+        cls,
+        project: Path,
+        tests: Mapping[str, Sequence[str]],
+        known: LinesKept | None,
+        longest: float = math.inf,
     ) -> Iterator[Workbench]:
         """A copy of a project, gone afterwards."""
         with tempfile.TemporaryDirectory(prefix="mutation-") as directory:
@@ -168,7 +180,7 @@ class Workbench:
                 *(".*_cache", ".*-answers"),
             )
             shutil.copytree(project, root, ignore=ignored)
-            bench = cls(root, tests, known)
+            bench = cls(root, tests, known, longest)
             try:
                 yield bench
             finally:
@@ -302,7 +314,9 @@ class Workbench:
                 self._seconds(test) or 0.0,
             )
 
-        return sorted((test for test, bits in runs.items() if bits >> number & 1), key=order)
+        found = sorted((test for test, bits in runs.items() if bits >> number & 1), key=order)
+        ends = itertools.accumulate(self._seconds(test) or 0.0 for test in found)
+        return found[: max(1, sum(end <= self._longest for end in ends))]
 
     def _seconds(self, test: str) -> float | None:
         """How long a test takes; None if it was not measured."""

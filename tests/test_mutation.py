@@ -19,7 +19,7 @@ import pytest
 from properties import fork_server, mutation, workbench
 from properties.mutants import Mutant, mutants
 from properties.mutation import SURVIVORS, Survivor, main, read_survivors, report
-from properties.mutation_answers import Answers
+from properties.mutation_answers import HINTS, Answers, read_hints, write_hints
 from properties.mutation_tests import TESTS
 from properties.workbench import BaselineError, Lines, MutantResult, Workbench
 from tests.background import Background
@@ -464,6 +464,18 @@ def test_a_mutant_that_hangs_is_killed(bench, monkeypatch):
     assert (result.killer, result.detail) == ("time", hangs)
 
 
+def test_a_mutant_is_tried_as_long_as_is_said(project, kept):
+    kept.of["tests/test_thing.py"] = Lines(
+        {f"tests/test_thing.py::{name}": 1.0 for name in ("test_known", "test_in_child")},
+        {f"tests/test_thing.py::{name}": -1 for name in ("test_known", "test_in_child")},
+        0,
+    )
+    tests = {"impl/thing.py": ("tests/test_thing.py",)}
+    for longest, killer in [(2.0, "tests"), (0.5, ""), (1.5, "")]:
+        with Workbench.of(project, tests, kept, longest) as bench:
+            assert bench.judge(changed("in_child", "fails")).killer == killer
+
+
 def test_all_tests_of_a_file_are_run_where_nobody_knows_what_they_run(project, monkeypatch):
     monkeypatch.setattr(workbench, "HANGING", 4)
     with Workbench.of(project, {"impl/thing.py": ("tests/test_thing.py",)}, None) as bench:
@@ -564,6 +576,24 @@ def test_a_kill_holds_whatever_other_tests_become_and_a_survival_does_not(projec
     assert again.known(alive.mutant) is None
     (project / "tests" / "test_thing.py").write_text("# less", encoding="utf-8")
     assert Answers(project, tests).known(killed.mutant) is None
+
+
+def test_a_fresh_clone_asks_the_test_first_that_killed_a_mutant(project, tmp_path):
+    tests = {"impl/thing.py": ("tests/test_thing.py",)}
+    path = project / HINTS
+    killer = "tests/test_thing.py::test_word"
+    killed, alive = (changed("word", word) for word in ("fails", "lives"))
+    results = [MutantResult(killed, "tests", killer), MutantResult(alive, "")]
+    assert Answers(project, tests).suspect(killed) == ""
+    write_hints(path, results)
+    assert Answers(project, tests).suspect(killed) == killer
+    assert Answers(project, tests).suspect(alive) == ""
+    other = changed("lasting", "hangs")
+    write_hints(path, [MutantResult(other, "time", "tests/test_thing.py::test_lasting")])
+    assert Answers(project, tests).suspect(killed) == killer
+    assert len(read_hints(path.read_text())) == 2
+    write_hints(path, [MutantResult(killed, "")])
+    assert Answers(project, tests).suspect(killed) == ""
 
 
 def test_the_help_needs_no_cosmic_ray():
