@@ -1,5 +1,6 @@
 """A device file at its edges: numbers that two programs agree on, and an open that is struck."""
 
+import asyncio
 import errno
 import itertools
 import os
@@ -9,9 +10,17 @@ from unittest.mock import Mock
 
 import pytest
 
-from impl import device_calls
+from impl import device_calls, device_file
+from impl.device_file import DeviceFile
 from impl.duct import open_duct
-from impl.errors import ClosedError, NoSuchCardError, NotSupportedError, WouldBlockError
+from impl.errors import (
+    ClosedError,
+    InvalidArgumentError,
+    NoSuchCardError,
+    NotSupportedError,
+    WouldBlockError,
+)
+from impl.polling import Direction
 from impl.shield import WrappedHandler
 from model.layout import ECHO
 from tests.background import PATIENCE, Background
@@ -52,11 +61,17 @@ def test_a_file_that_cannot_be_opened_leaves_handlers_as_they_were(handler):
     assert signal.getsignal(SIGNAL) is strike
 
 
-def test_an_open_that_is_struck_at_any_bytecode_leaves_no_file(request):
+def make_one(_duct, here, _got):
+    """As `open_another`, without what would close it for somebody who was struck."""
+    DeviceFile("/dev/duct0", here.calls).close()
+
+
+@pytest.mark.parametrize("call", [open_another, make_one])
+def test_an_open_that_is_struck_at_any_bytecode_leaves_no_file(call):
     with Machine() as machine, striking():
         here = Files(machine)
         for number in itertools.count(1):
-            struck = struck_at(open_another, None, here, number)
+            struck = struck_at(call, None, here, number)
             assert not here.calls.files, struck.place
             if struck.place is None:
                 break
@@ -146,6 +161,41 @@ def test_a_close_ends_calls_that_wait_on_files_of_earlier_ones(noted):
     assert len(calls.flags) == 2
     duct.close()
     assert isinstance(waiting.join().error, ClosedError)
+
+
+@pytest.mark.parametrize("change", ["add_multicast", "remove_multicast"])
+@pytest.mark.parametrize(("mask", "address"), [(1, 2), (1 << 32, 1 << 31), (1 << 31, -1)])
+def test_what_is_no_filter_is_refused_before_anybody_is_asked(noted, change, mask, address):
+    duct, calls, _ = noted
+    before = list(calls.asked)
+    with pytest.raises(InvalidArgumentError):
+        getattr(duct, change)(mask, address)
+    assert calls.asked == before
+
+
+def test_tasks_wait_for_the_file_by_one_poller_which_is_closed_with_it(noted, monkeypatch):
+    duct, _, _ = noted
+    pollers = []
+
+    class Noted:
+        def __init__(self, descriptor):
+            self.told = [descriptor]
+            pollers.append(self)
+
+        async def wait(self, direction):
+            self.told.append(direction)
+
+        def close(self):
+            self.told.append("closed")
+
+    monkeypatch.setattr(device_file, "Poller", Noted)
+    for direction in (Direction.READABLE, Direction.WRITABLE):
+        asyncio.run(duct._ready(direction))
+    duct.close()
+    (poller,) = pollers
+    assert poller.told == [duct._shared, Direction.READABLE, Direction.WRITABLE, "closed"]
+    with pytest.raises(ClosedError):
+        asyncio.run(duct._ready(Direction.READABLE))
 
 
 def test_an_error_of_its_own_is_no_system_calls(noted):

@@ -12,6 +12,7 @@ import pytest
 
 from impl import kernel as kernel_file
 from impl import vfio
+from impl.config_space import ConfigSpace
 from impl.iova import AddressRange
 from impl.kernel import HUGE_PAGE, Kernel
 from impl.uio_backend import LOCKDOWN, _lockdown
@@ -60,6 +61,22 @@ def test_bytes_are_read_and_written_where_they_are(kernel, opened):
     assert kernel.read_at(opened, 2, 5) == b"56"
     kernel.write_at(opened, b"xy", 5)
     assert kernel.read_at(opened, 4, 4) == b"4xy7"
+
+
+def test_only_the_bits_of_the_command_register_change_that_are_named(kernel, opened):
+    os.pwrite(opened, bytes(64), 0)
+    config = ConfigSpace(kernel, opened, 16)
+
+    def command():
+        return int.from_bytes(kernel.read_at(opened, 2, 16 + 4), "little")
+
+    config.change_command(set_bits=0x402)
+    assert command() == 0x402
+    config.change_command(set_bits=0x4)
+    assert command() == 0x406
+    config.change_command(clear_bits=0x2)
+    assert command() == 0x404
+    assert kernel.read_at(opened, 64, 0).count(0) == 62
 
 
 def test_what_is_not_read_or_written_as_a_whole_is_an_error(kernel, opened, monkeypatch):
