@@ -303,7 +303,9 @@ class Workbench:
         if self._known is None:
             places = {file: place for place, file in enumerate(files)}
             tests = [test for test in all_tests if test.partition("::")[0] in places]
-            return sorted(tests, key=lambda test: places[test.partition("::")[0]])
+            return sorted(
+                tests, key=lambda test: (test != suspect, places[test.partition("::")[0]])
+            )
         runs = {test: bits for file in files for test, bits in self.measured(file).runs.items()}
         kills = self._kills
 

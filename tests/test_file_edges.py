@@ -14,6 +14,7 @@ from impl import device_calls, device_file
 from impl.device_file import DeviceFile
 from impl.duct import open_duct
 from impl.errors import (
+    CardFailedError,
     ClosedError,
     InvalidArgumentError,
     NoSuchCardError,
@@ -215,13 +216,19 @@ def test_what_a_file_cannot_be_opened_for_is_told_as_it_is(code):
     assert (type(caught.value), caught.value.errno) == (OSError, code)
 
 
-def test_a_call_that_waits_ends_with_what_a_handler_raises(handler):
-    duct = handler.open()
+def test_a_call_that_waits_ends_at_once_with_what_a_handler_raises(handler):
+    duct, late = handler.open(), []
     main = threading.main_thread().ident
-    strikes = threading.Timer(0.05, lambda: signal.pthread_kill(main, SIGNAL))
-    strikes.start()
+    timers = [
+        threading.Timer(0.05, signal.pthread_kill, (main, SIGNAL)),
+        threading.Timer(PATIENCE, lambda: (late.append(True), duct.close())),
+    ]
+    for timer in timers:
+        timer.start()
     with pytest.raises(Strike):
-        duct.receive(timeout=PATIENCE)
+        duct.receive()
+    timers[1].cancel()
+    assert not late
     duct.close()
 
 
@@ -235,11 +242,26 @@ def test_a_list_of_packets_is_the_callers_and_may_be_interrupted():
 
     with Machine() as machine, striking():
         duct = Files(machine).open()
-        struck = Struck(lambda: duct.send_batch(packets(), blocking=False), 100)
-        struck.check()
-        assert isinstance(struck.error, Strike)
-        assert len(taken) < 1000
+        functions = set()
+        for number in range(100, 140):
+            taken.clear()
+            struck = Struck(lambda: duct.send_batch(packets(), blocking=False), number)
+            struck.check()
+            functions.add(struck.function)
+            assert isinstance(struck.error, Strike)
+            assert len(taken) < 1000, struck.place
+        assert len(functions) > 1
         duct.close()
+
+
+@pytest.mark.parametrize("error", [CardFailedError("failed"), ClosedError("closed")])
+def test_a_loop_over_packets_ends_where_the_file_is_closed_and_nowhere_else(noted, error):
+    duct, _, _ = noted
+    duct.receive = Mock(side_effect=error)
+    with pytest.raises(type(error)):
+        next(iter(duct))
+    duct.close()
+    assert list(duct) == []
 
 
 def test_a_call_with_an_interruption_is_refused_and_nothing_is_sent():

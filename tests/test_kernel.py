@@ -64,7 +64,7 @@ def test_bytes_are_read_and_written_where_they_are(kernel, opened):
 
 
 def test_only_the_bits_of_the_command_register_change_that_are_named(kernel, opened):
-    os.pwrite(opened, bytes(64), 0)
+    os.pwrite(opened, b"\xaa" * 20 + bytes(2) + b"\xaa" * 42, 0)
     config = ConfigSpace(kernel, opened, 16)
 
     def command():
@@ -76,7 +76,7 @@ def test_only_the_bits_of_the_command_register_change_that_are_named(kernel, ope
     assert command() == 0x406
     config.change_command(clear_bits=0x2)
     assert command() == 0x404
-    assert kernel.read_at(opened, 64, 0).count(0) == 62
+    assert kernel.read_at(opened, 64, 0) == b"\xaa" * 20 + b"\4\4" + b"\xaa" * 42
 
 
 def test_what_is_not_read_or_written_as_a_whole_is_an_error(kernel, opened, monkeypatch):

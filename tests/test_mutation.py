@@ -230,7 +230,7 @@ def judged(monkeypatch, tmp_path):
         monkeypatch.setattr(
             mutation,
             "_tried",
-            lambda parts, _jobs, **_: [
+            lambda parts, *_, **_options: [
                 MutantResult(mutant, verdict) for part in parts for mutant in part()
             ],
         )
@@ -281,11 +281,10 @@ def test_a_job_that_cannot_go_on_ends_the_others(monkeypatch):
             return MutantResult(mutant, "tests")
 
     monkeypatch.setattr(mutation, "Workbench", Benches)
-    monkeypatch.setattr(mutation, "Answers", Mock())
     monkeypatch.setattr(mutation, "_tell", lambda _: None)
     endless, broken = (Mutant(file, 1, "", "", "", "") for file in ("endless", "broken"))
     parts = [lambda: itertools.repeat(endless), lambda: [broken]]
-    tried = Background(lambda: list(mutation._tried(parts, 2, measures=False)))
+    tried = Background(lambda: list(mutation._tried(parts, 2, Mock(), measures=False)))
     assert isinstance(tried.join().error, BaselineError)
 
 
