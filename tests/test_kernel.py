@@ -1,11 +1,13 @@
 """The kernel's interfaces: system calls on real files, and the numbers of its headers."""
 
+import contextlib
 import errno
 import fcntl
 import mmap
 import os
 import struct
 import termios
+from unittest.mock import Mock
 
 import attrs
 import pytest
@@ -13,11 +15,12 @@ import pytest
 from impl import kernel as kernel_file
 from impl import vfio
 from impl.config_space import ConfigSpace
+from impl.errors import CardInUseError, NotSetUpError
 from impl.iova import AddressRange
 from impl.kernel import HUGE_PAGE, Kernel
 from impl.uio_backend import LOCKDOWN, _lockdown
 from impl.vfio import Container
-from impl.vfio_backend import LOW_MEMORY
+from impl.vfio_backend import LOW_MEMORY, _device, _join
 
 
 @pytest.fixture
@@ -234,6 +237,24 @@ class Answers:
 )
 def test_another_interface_than_type_1_is_not_supported(version, extension, yes):
     assert Container(Answers(version=version, extension=extension), 3).is_supported is yes
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(errno.EBUSY, CardInUseError), (errno.EIO, OSError), (errno.ENODEV, OSError)]
+)
+def test_a_card_that_vfio_does_not_give_is_in_use_or_the_error_is_told_as_it_is(code, kind):
+    function = Mock(address="0000:00:05.0")
+    group = Mock()
+    group.device.side_effect = OSError(code, "no")
+    with contextlib.ExitStack() as undo, pytest.raises(OSError, match=r"in use|no") as caught:
+        _device(Mock(), undo, function, group)
+    assert type(caught.value) is kind
+    assert caught.value.errno == code
+
+
+def test_a_kernel_without_type_1_iommus_is_told_of_what_is_missing():
+    with contextlib.ExitStack() as undo, pytest.raises(NotSetUpError, match="vfio_iommu_type1"):
+        _join(Mock(), undo, Mock(), Mock(is_supported=False))
 
 
 @pytest.mark.parametrize(("pages", "page"), [(0x1000, 0x1000), (0x4020_1000, 0x1000)])

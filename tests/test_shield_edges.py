@@ -1,6 +1,7 @@
 """Signals that are remembered, taken: what is told, undone and raised."""
 
 import asyncio
+import signal
 import sys
 import threading
 from unittest.mock import Mock
@@ -9,7 +10,7 @@ import pytest
 
 from impl.interrupts import Clock, Wake
 from impl.polling import Direction, Poller
-from impl.shield import PENDING, WrappedHandler, protected, shielded, take
+from impl.shield import PENDING, Handlers, WrappedHandler, protected, shielded, take
 
 FIRST, SECOND = 10, 12
 """Two signals, the first of which is taken first."""
@@ -88,6 +89,25 @@ def test_a_handler_may_be_interrupted_by_another():
 
     assert taken({FIRST: first})
     assert told == ["first begins", "second", "first ends"]
+
+
+def test_handlers_are_absent_only_while_the_main_thread_has_not_come_by():
+    handlers, user = Handlers(), object()
+    assert not handlers.absent
+    before = signal.signal(signal.SIGUSR2, raises)
+    try:
+        elsewhere = threading.Thread(target=handlers.hold, args=(user,))
+        elsewhere.start()
+        elsewhere.join()
+        assert handlers.absent
+        handlers.drop(user)
+        assert not handlers.absent
+        handlers.hold(user)
+        assert not handlers.absent
+        handlers.drop(user)
+        assert signal.getsignal(signal.SIGUSR2) is raises
+    finally:
+        signal.signal(signal.SIGUSR2, before)
 
 
 # What a poller, and a clock, does at its edges
