@@ -224,6 +224,11 @@ class PacketCalls(abc.ABC):
         if batch.destinations is None:
             raise InvalidArgumentError("a batch without destinations cannot be forwarded")
         self.receive_into(batch, blocking=blocking, timeout=timeout)
+        return self._send_on(batch, other)
+
+    @staticmethod
+    def _send_on(batch: PacketBatch, other: PacketCalls) -> int:
+        """Queue what was received; how many found room."""
         try:
             return other.send_from(batch, blocking=False)
         except WouldBlockError:

@@ -139,7 +139,10 @@ def test_a_card_counts_where_it_is_told_to_or_for_itself(unopened):
 
 
 def test_a_card_does_not_keep_its_process_from_ending(unopened):
-    assert unopened()._thread.daemon
+    before = set(threading.enumerate())
+    unopened()
+    (thread,) = set(threading.enumerate()) - before
+    assert thread.daemon
 
 
 @pytest.mark.parametrize("vector", ["vector0", "vector1"])
@@ -271,10 +274,11 @@ def test_a_card_looks_ahead_only_if_it_is_told_to(laboratory, looks):
     host = Host(laboratory.open()).start()
     running = laboratory.card()
     assert running.wait_until_idle()
+    running.behaviour = Behaviour(look_ahead=looks)
+    assert running.wait_until_idle()
     before = running.counters.steps
     taken = []
     with running.held() as card:
-        running._behaviour = Behaviour(look_ahead=looks)
         for name in card.steps:
             card.step(name).around(lambda take, name=name: (taken.append(name), take()))
         for _ in range(SLOTS):
@@ -375,8 +379,11 @@ def test_what_ends_the_thread_of_a_card_is_not_swallowed(laboratory, monkeypatch
     raised = []
     monkeypatch.setattr(threading, "excepthook", lambda told: raised.append(told.exc_type))
     laboratory.net.attach(Broken())
-    Host(laboratory.open()).start().send(1)
-    laboratory.card()._thread.join()
+    before = set(threading.enumerate())
+    host = Host(laboratory.open()).start()
+    (thread,) = set(threading.enumerate()) - before
+    host.send(1)
+    thread.join()
     assert raised == [RuntimeError]
 
 

@@ -175,7 +175,8 @@ def test_what_is_no_filter_is_refused_before_anybody_is_asked(noted, change, mas
 
 
 def test_tasks_wait_for_the_file_by_one_poller_which_is_closed_with_it(noted, monkeypatch):
-    duct, _, _ = noted
+    duct, calls, _ = noted
+    (shared,) = calls.files
     pollers = []
 
     class Noted:
@@ -190,20 +191,25 @@ def test_tasks_wait_for_the_file_by_one_poller_which_is_closed_with_it(noted, mo
             self.told.append("closed")
 
     monkeypatch.setattr(device_file, "Poller", Noted)
-    for direction in (Direction.READABLE, Direction.WRITABLE):
-        asyncio.run(duct._ready(direction))
+    monkeypatch.setattr(duct, "receive", Mock(side_effect=[WouldBlockError("none"), "packet"]))
+    monkeypatch.setattr(duct, "send", Mock(side_effect=[WouldBlockError("no room"), None]))
+    assert asyncio.run(duct.receive_async()) == "packet"
+    asyncio.run(duct.send_async(ECHO.address, b""))
     duct.close()
     (poller,) = pollers
-    assert poller.told == [duct._shared, Direction.READABLE, Direction.WRITABLE, "closed"]
+    assert poller.told == [shared, Direction.READABLE, Direction.WRITABLE, "closed"]
+    monkeypatch.setattr(duct, "receive", Mock(side_effect=WouldBlockError("none")))
     with pytest.raises(ClosedError):
-        asyncio.run(duct._ready(Direction.READABLE))
+        asyncio.run(duct.receive_async())
 
 
-def test_an_error_of_its_own_is_no_system_calls(noted):
-    duct, _, _ = noted
+def test_an_error_of_its_own_is_no_system_calls(noted, monkeypatch):
+    duct, calls, _ = noted
     error = ClosedError("closed")
+    monkeypatch.setattr(calls, "ioctl", Mock(side_effect=error))
     with pytest.raises(ClosedError) as caught:
-        duct._translated(Mock(side_effect=error))
+        duct.poll()
+    monkeypatch.undo()
     assert caught.value is error
 
 
@@ -255,9 +261,11 @@ def test_a_list_of_packets_is_the_callers_and_may_be_interrupted():
 
 
 @pytest.mark.parametrize("error", [CardFailedError("failed"), ClosedError("closed")])
-def test_a_loop_over_packets_ends_where_the_file_is_closed_and_nowhere_else(noted, error):
+def test_a_loop_over_packets_ends_where_the_file_is_closed_and_nowhere_else(
+    noted, error, monkeypatch
+):
     duct, _, _ = noted
-    duct.receive = Mock(side_effect=error)
+    monkeypatch.setattr(duct, "receive", Mock(side_effect=error))
     with pytest.raises(type(error)):
         next(iter(duct))
     duct.close()

@@ -5,7 +5,7 @@ import errno
 import fcntl
 import mmap
 import os
-import struct
+import sys
 import termios
 from unittest.mock import Mock
 
@@ -97,7 +97,7 @@ def test_an_ioctl_is_made_with_what_it_takes(kernel):
     os.write(writing, b"abc")
     answer = bytearray(4)
     assert kernel.control(reading, termios.FIONREAD, answer) == 0
-    assert struct.unpack("I", answer) == (3,)
+    assert int.from_bytes(answer, sys.byteorder) == 3
     asked = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel_file.fcntl, "ioctl", lambda *given: asked.append(given) or 7)
@@ -225,10 +225,10 @@ class Answers:
         if request == REQUESTS["_CHECK_EXTENSION"]:
             return self.extension
         assert request == REQUESTS["_IOMMU_GET_INFO"]
-        size, _ = struct.unpack_from("<II", argument)
-        assert size == len(argument)
-        self.asked.append(size)
-        struct.pack_into("<IIQ", argument, 0, self.needed, 0, self.pages)
+        assert int.from_bytes(argument[:4], "little") == len(argument)
+        self.asked.append(len(argument))
+        argument[:4] = self.needed.to_bytes(4, "little")
+        argument[8:16] = self.pages.to_bytes(8, "little")
         return 0
 
 

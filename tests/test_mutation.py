@@ -281,7 +281,6 @@ def test_a_job_that_cannot_go_on_ends_the_others(monkeypatch):
             return MutantResult(mutant, "tests")
 
     monkeypatch.setattr(mutation, "Workbench", Benches)
-    monkeypatch.setattr(mutation, "_tell", lambda _: None)
     endless, broken = (Mutant(file, 1, "", "", "", "") for file in ("endless", "broken"))
     parts = [lambda: itertools.repeat(endless), lambda: [broken]]
     tried = Background(lambda: list(mutation._tried(parts, 2, Mock(), measures=False)))

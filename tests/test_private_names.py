@@ -24,6 +24,9 @@ KEPT = "that nothing is kept any more shows only in what kept it"
 ASLEEP = "how many sleep shows only in who is kept as asleep"
 INTERRUPT = "an interrupt comes at a moment that has to be made"
 EACH = "an operation of the driver fails in the middle of a call"
+HELD = "a wait is held up, or has begun to end, where nobody comes in"
+KERNEL = "what a kernel refuses is tried on the lines that ask it"
+LOOP = "a loop wakes its tasks by it, at a moment that has to be made"
 LINE = "in which order threads stand in line for the lock shows only in the line"
 LINES = "the lines of the driver are run with other things in their place, or named"
 ALLOWED = {
@@ -64,6 +67,10 @@ ALLOWED = {
     ("tests/test_garbage.py", "_sleepers"): ASLEEP,
     ("tests/own_card.py", "_cards"): CARDS,
     ("tests/test_interruption.py", "_controller"): CONTROLLER,
+    ("tests/test_kernel.py", "_device"): KERNEL,
+    ("tests/test_kernel.py", "_join"): KERNEL,
+    ("tests/test_kernel.py", "_lockdown"): KERNEL,
+    ("tests/test_kernel.py", "_mapping"): KEPT,
     ("tests/test_interruption.py", "_sleepers"): ASLEEP,
     ("tests/test_loan.py", "_KEPT"): KEPT,
     ("tests/test_monitor.py", "_controller"): CONTROLLER,
@@ -73,6 +80,8 @@ ALLOWED = {
     ("tests/test_ring.py", "_waiting"): KEPT,
     ("tests/test_shield.py", "_controller"): CONTROLLER,
     ("tests/test_shield.py", "_PROTECTED"): "what is protected shows only in what marks it",
+    ("tests/test_shield_edges.py", "_wake"): LOOP,
+    ("tests/test_shield_edges.py", "_wake_and_tell"): LOOP,
     ("tests/test_signals.py", "_cards"): CARDS,
     ("tests/test_signals.py", "_controller"): CONTROLLER,
     ("tests/test_signals.py", "_sleepers"): ASLEEP,
@@ -80,6 +89,14 @@ ALLOWED = {
     ("tests/test_threads.py", "_lock"): LINE,
     ("tests/test_threads.py", "_sleepers"): ASLEEP,
     ("tests/test_tools.py", "_cards"): CARDS,
+    ("tests/test_way_edges.py", "_KEPT"): KEPT,
+    ("tests/test_way_edges.py", "_closed"): HELD,
+    ("tests/test_way_edges.py", "_drivers"): KEPT,
+    ("tests/test_way_edges.py", "_make_executable"): KERNEL,
+    ("tests/test_way_edges.py", "_poll"): HELD,
+    ("tests/test_way_edges.py", "_polls"): HELD,
+    ("tests/test_way_edges.py", "_stop"): KEPT,
+    ("tests/test_way_edges.py", "_users"): KEPT,
 }
 """Uses of a private name from outside, by file and name, and why each is right."""
 

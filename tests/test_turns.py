@@ -47,6 +47,7 @@ class Bench:
         self.duct = DuctDriver(self.attachment)
         self.views = []
         self.room = room_for(SLOTS + 1)
+        self.through = room_for(SLOTS)
 
     def close(self):
         for view in self.views:
@@ -109,6 +110,11 @@ class Bench:
         self.arrays_kept = getattr(self, "arrays_kept", sendable([(9, b"kept")] * 2))
         return self.duct.send_from(self.arrays_kept, blocking=False)
 
+    def onward(self):
+        """What comes is sent on, by the same card."""
+        sent = self.duct.forward(self.through, self.duct, blocking=False)
+        return sent, taken(self.through)
+
     def poll(self):
         return self.duct.poll()
 
@@ -135,7 +141,10 @@ STEPS = st.one_of(
     st.tuples(st.sampled_from(["objects", "scattered", "arrays"]), SENT),
     st.tuples(
         st.sampled_from(
-            ["one", "view", "release", "again", "interrupt", "interrupt", "sent", "poll"]
+            [
+                *("one", "view", "release", "again", "interrupt", "interrupt", "sent", "poll"),
+                *("onward", "onward"),
+            ]
         )
     ),
 )
@@ -189,6 +198,26 @@ def test_python_makes_no_turn_where_nothing_stands_in_the_way(bench, in_python):
             bench.interrupt()
     # Those of the interrupts.
     assert len(in_python) == 9
+
+
+def test_python_makes_no_turn_where_packets_are_sent_on(bench, in_python):
+    for _ in range(4):
+        bench.comes(64)
+        bench.comes(0)
+        assert bench.onward()[0] == 2
+        bench.sent()
+        bench.interrupt()
+    # The first is sent on in Python, by which C comes to know the batch.
+    assert len(in_python) == 4 + 1
+
+
+def test_what_could_not_be_received_is_owed_and_what_was_is_sent_on(bench):
+    bench.comes(5)
+    bench.onward()
+    bench.comes(5)
+    bench.comes(LIMITS.max_packet + 1)
+    assert bench.onward()[0] == 1
+    assert bench.do("one")[0] == "CardError"
 
 
 # The order of what the real build does, which nothing judges
