@@ -72,7 +72,7 @@ _BY_NAME: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "vfio": REAL,
         "vfio_backend": REAL,
         "watch": ("monitor",),
-        "watchdog": ("watchdog", "hardware"),
+        "watchdog": ("way_edges", "watchdog", "hardware"),
     },
     "emulator": {
         "backend": RUNNING,

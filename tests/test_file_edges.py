@@ -32,6 +32,17 @@ from tests.test_device_file import Calls
 from tests.test_file_signals import Files, struck_at
 
 
+def test_an_open_that_fails_and_is_struck_tells_of_one_of_the_two():
+    with Machine() as machine, striking():
+        calls = Files(machine).calls
+        for number in itertools.count(1):
+            struck = Struck(lambda: open_duct("/dev/duct9", calls=calls), number)
+            struck.run()
+            assert isinstance(struck.error, Strike | NoSuchCardError), struck.place
+            if struck.place is None:
+                break
+
+
 def test_a_driver_and_a_daemon_of_other_versions_understand_each_other():
     """Linux' _IOW('z', 128, 4), _IO('z', 129) and _IOR('z', 130, 8), and what they carry."""
     assert device_calls.SET_TIMEOUT == 0x40047A80

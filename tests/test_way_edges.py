@@ -22,6 +22,7 @@ from impl.loan import _KEPT, Loan
 from impl.mapped import MappedRegion, whole_pages
 from impl.memory import Purpose
 from impl.readiness import USERS, Readiness
+from impl.watchdog import CALM, WARY
 from tests.background import Background, until
 from tests.struck import Struck, striking
 
@@ -37,6 +38,10 @@ def test_a_mapped_region_takes_arrays_of_anything_and_gives_nothing_of_its_end()
     region.store_bulk(PAGE - 8, array("I", [1, 2]))
     assert region.load(PAGE - 8, 8) == 1 | 2 << 32
     assert region.load_bulk(PAGE, 0) == b""
+
+
+def test_a_card_is_looked_at_now_and_then_and_more_often_where_there_is_reason():
+    assert 0 < WARY < CALM <= 1
 
 
 def test_the_bits_of_the_command_register_are_those_of_the_pci_standard():
