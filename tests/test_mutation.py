@@ -462,6 +462,17 @@ def test_a_mutant_that_hangs_is_killed(bench, monkeypatch):
     assert (result.killer, result.detail) == ("time", hangs)
 
 
+@pytest.mark.parametrize("function", ["in_child", ""])
+def test_where_nothing_is_measured_the_test_that_is_known_to_kill_is_the_only_one(
+    project, function
+):
+    tests = {"impl/thing.py": ("tests/test_thing.py",)}
+    killer = f"tests/test_thing.py::test_{function or 'word'}"
+    with Workbench.of(project, tests, None) as bench:
+        assert bench.judge(changed(function, "fails"), killer).killer == "tests"
+        assert not bench.judge(changed("lasting", "lives"), killer).killed
+
+
 def test_a_mutant_is_tried_as_long_as_is_said(project, kept):
     kept.of["tests/test_thing.py"] = Lines(
         {f"tests/test_thing.py::{name}": 1.0 for name in ("test_known", "test_in_child")},
@@ -586,8 +597,9 @@ def test_a_fresh_clone_asks_the_test_first_that_killed_a_mutant(project, tmp_pat
     write_hints(path, results)
     assert Answers(project, tests).suspect(killed) == killer
     assert Answers(project, tests).suspect(alive) == ""
-    other = changed("lasting", "hangs")
-    write_hints(path, [MutantResult(other, "time", "tests/test_thing.py::test_lasting")])
+    other, late = changed("in_child", "fails"), changed("lasting", "hangs")
+    by = "tests/test_thing.py::test_in_child"
+    write_hints(path, [MutantResult(other, "tests", by), MutantResult(late, "time", by)])
     assert Answers(project, tests).suspect(killed) == killer
     assert len(read_hints(path.read_text())) == 2
     write_hints(path, [MutantResult(killed, "")])
