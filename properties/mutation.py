@@ -39,6 +39,7 @@ from typing import Final
 
 import attrs
 
+from impl.datapath.loader import chosen
 from properties.mutants import Mutant, mutants
 from properties.mutation_answers import HINTS, Answers, write_hints
 from properties.mutation_tests import TESTS
@@ -56,6 +57,8 @@ QUICK: Final = 1
 """Mutants of each file that are tried by --quick,"""
 AMONG: Final = 16
 """and among how many they are."""
+KERNEL_TESTS: Final = ("tests/test_turns.py", "tests/test_datapath.py")
+"""Tests that are skipped where there is no kernel in C."""
 
 
 # Survivors that are known
@@ -187,7 +190,12 @@ def _made(file: str, most: int | None) -> list[Mutant]:
 
 def _sample(file: str, answers: Answers) -> list[Mutant]:
     """Some of a file that are always the same, of which it is known who kills them."""
-    known = (mutant for mutant in _made(file, AMONG) if mutant.within and answers.suspect(mutant))
+    skipped = KERNEL_TESTS if chosen().kernel is None else ()
+    known = (
+        mutant
+        for mutant in _made(file, AMONG)
+        if mutant.within and (killer := answers.suspect(mutant)) and not killer.startswith(skipped)
+    )
     return list(itertools.islice(known, QUICK))
 
 
