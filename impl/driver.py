@@ -497,10 +497,13 @@ class DuctDriver(PacketCalls):
         if receive is None or send is None or in_the_way or other.closed:
             return super().forward(batch, other, blocking=blocking, timeout=timeout)
         try:
-            if receive(batch.known, None) < 0:
-                return super().forward(batch, other, blocking=blocking)
+            received = receive(batch.known, None)
         except Exception as error:
             self._owe(error, batch)
+        else:
+            # Its errors are this call's, whatever is in the batch.
+            if received < 0:
+                return super().forward(batch, other, blocking=blocking)
         sent: int = send(batch.known)
         return sent or self._send_on(batch, other)
 

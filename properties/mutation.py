@@ -236,7 +236,8 @@ def _tried(
                     if result is None:
                         result = bench.judge(mutant, answers.suspect(mutant))
                         _tell(result)
-                        if measures:
+                        # What was not tried on all tests is not known to be alive.
+                        if measures and (result.killed or longest == math.inf):
                             answers.keep(result)
                     results.append(result)
 

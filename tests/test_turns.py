@@ -1,5 +1,6 @@
 """Turns in C: a driver that makes them is, to all who use it, the driver that does not."""
 
+import contextlib
 import shutil
 import sys
 import threading
@@ -209,6 +210,35 @@ def test_python_makes_no_turn_where_packets_are_sent_on(bench, in_python):
         bench.interrupt()
     # The first is sent on in Python, by which C comes to know the batch.
     assert len(in_python) == 4 + 1
+
+
+@pytest.mark.parametrize("waiting", [0, 1])
+def test_an_error_of_forward_itself_is_raised_and_nothing_is_sent_again(bench, waiting):
+    bench.comes(5)
+    assert bench.onward()[0] == 1
+    bench.sent()
+    bench.interrupt()
+    for _ in range(waiting):
+        bench.comes(5)
+    bench.through.begin_to_send(None)  # another call uses the batch
+    assert bench.do("onward")[0] == "InvalidArgumentError"
+    bench.through.end()
+    assert bench.sent() == 0
+    assert not bench.duct.owed
+
+
+def test_an_error_of_the_other_card_is_no_error_of_this_one(bench):
+    other = Bench(KERNEL)
+    bench.comes(5)
+    bench.duct.forward(bench.through, other.duct, blocking=False)
+    other.controller.fail("it was told to")
+    for _ in range(2):
+        bench.comes(5)
+        with pytest.raises(CardFailedError):
+            bench.duct.forward(bench.through, other.duct, blocking=False)
+        assert not bench.duct.owed
+    with contextlib.suppress(DuctError):
+        other.close()
 
 
 def test_what_could_not_be_received_is_owed_and_what_was_is_sent_on(bench):
