@@ -318,6 +318,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BaselineError as error:
         print(error, file=sys.stderr)
         return 2
+    if not results:
+        print(f"of no mutant is it known who kills it: {HINTS} names none", file=sys.stderr)
+        return 2
     status = report(results, known.values(), whole)
     if options.write_hints:
         write_hints(ROOT / HINTS, results)

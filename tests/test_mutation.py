@@ -6,6 +6,7 @@ No mutant of the project is tried here: CI tries some, and `make mutation` more.
 import ast
 import contextlib
 import itertools
+import math
 import subprocess
 import sys
 import textwrap
@@ -285,6 +286,32 @@ def test_a_job_that_cannot_go_on_ends_the_others(monkeypatch):
     parts = [lambda: itertools.repeat(endless), lambda: [broken]]
     tried = Background(lambda: list(mutation._tried(parts, 2, Mock(), measures=False)))
     assert isinstance(tried.join().error, BaselineError)
+
+
+@pytest.mark.parametrize(("longest", "kept"), [(math.inf, 1), (5.0, 0)])
+def test_only_who_was_tried_on_all_tests_is_kept_as_alive(monkeypatch, longest, kept):
+    bench = Mock(judge=lambda mutant, _: MutantResult(mutant, ""))
+    monkeypatch.setattr(mutation, "Workbench", Mock(of=lambda *_: contextlib.nullcontext(bench)))
+    answers = Mock(known=lambda _: None)
+    tried, listed = (Mutant("thing", 1, "", "", new, "") for new in ("tried", "listed"))
+    results = list(
+        mutation._tried(
+            [lambda: [tried, listed]],
+            1,
+            answers,
+            measures=True,
+            longest=longest,
+            listed={listed.key},
+        )
+    )
+    assert [result.killed for result in results] == [False, False]
+    assert [call.args[0].mutant for call in answers.keep.call_args_list] == [tried] * kept
+
+
+def test_a_sample_of_nothing_is_no_success(judged, monkeypatch, capsys):
+    monkeypatch.setattr(mutation, "_sample", lambda *_: [])
+    assert judged("tests", "", "--quick") == 2
+    assert "of no mutant is it known who kills it" in capsys.readouterr().err
 
 
 # Trying one, with tests that need no driver
