@@ -78,18 +78,24 @@ def test_vectors_that_were_closed_say_so():
         os.close(other)
 
 
-def test_vectors_are_closed_when_the_last_wait_has_ended():
-    vectors, looks, goes_on = Vectors(), threading.Event(), threading.Event()
-    vectors._polls[0] = Mock(poll=lambda _: (looks.set(), goes_on.wait()))
-    waiting = Background(lambda: vectors.wait(0, 1000))
+def closes_behind_the_last_wait(interrupts, hold_up):
+    """A close returns when a wait has ended that `hold_up` gives another thing to poll."""
+    looks, goes_on = threading.Event(), threading.Event()
+    hold_up(Mock(poll=lambda _: (looks.set(), goes_on.wait())))
+    waiting = Background(lambda: interrupts.wait(0, 1000))
     looks.wait()
-    closing = Background(vectors.close)
-    until(lambda: vectors._closed)
+    closing = Background(interrupts.close)
+    until(lambda: interrupts._closed)
     closing.thread.join(0.05)
     assert closing.thread.is_alive()
     goes_on.set()
     closing.join()
     assert waiting.join().value is Wake.CLOSED
+
+
+def test_vectors_are_closed_when_the_last_wait_has_ended():
+    vectors = Vectors()
+    closes_behind_the_last_wait(vectors, lambda held: vectors._polls.__setitem__(0, held))
 
 
 @pytest.fixture
@@ -133,17 +139,7 @@ def test_both_handlers_look_when_the_line_was_raised_and_then_it_is_enabled_agai
 
 def test_a_line_is_closed_when_the_last_wait_has_ended(line):
     line, _, _ = line
-    looks, goes_on = threading.Event(), threading.Event()
-    line._poll = Mock(poll=lambda _: (looks.set(), goes_on.wait()))
-    waiting = Background(lambda: line.wait(0, 1000))
-    looks.wait()
-    closing = Background(line.close)
-    until(lambda: line._closed)
-    closing.thread.join(0.05)
-    assert closing.thread.is_alive()
-    goes_on.set()
-    closing.join()
-    assert waiting.join().value is Wake.CLOSED
+    closes_behind_the_last_wait(line, lambda held: setattr(line, "_poll", held))
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(line._stop)
 
