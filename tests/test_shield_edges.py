@@ -55,6 +55,7 @@ def test_it_is_told_whether_there_were_signals():
     assert taken({FIRST: lambda *_: came.append(True)}) is True
     assert came == [True]
     assert not PENDING
+    assert taken({}) is False, "also in a thread that has taken some before"
 
 
 def test_what_was_made_is_undone_before_the_signal_is_raised():
