@@ -80,18 +80,14 @@ class RunningCard:
         self._newest_muted = False
         # the bell
         self._bell = threading.Condition(threading.Lock())
-        self._called = False
         self._idle = False
         self._off = False
         self._queue: deque[NetPacket] = deque()
         # the choice of the next step
         self.choice = Hook(self._choices)
-        self._behaviour = behaviour or Behaviour()
-        self._random = random.Random(self._behaviour.seed).random
+        self.behaviour = behaviour or Behaviour()
         self._untold = 0
         self._patience = _PATIENCE
-        self._raise_at = _NOT_YET
-        self.card.refuse_filters = self._behaviour.refuse_filters
         self._thread = threading.Thread(
             target=self._run, name=f"duct card {hwaddr:08x}", daemon=True
         )
@@ -245,15 +241,14 @@ class RunningCard:
             while not self._off:
                 with self._lock:
                     wait = self._work()
-                if wait is None or wait > 0:
-                    self._sleep(wait)
+                self._sleep(wait)
         except BaseException:
             # Whatever broke, a station on the net perhaps: the host must not wait for a dead card.
             self.fail()
             raise
 
     def _sleep(self, seconds: float | None) -> None:
-        """Sleep until the bell rings, or for so many seconds."""
+        """Sleep until the bell rings, or for so many seconds, if there are any."""
         with self._bell:
             if not self._called:
                 self._idle = seconds is None
@@ -270,11 +265,8 @@ class RunningCard:
             choices = self.choice.do()
             if not choices:
                 late = self._raise_at - time.monotonic()
-                return None if self._raise_at == _NOT_YET else max(late, 0.0)
-            if len(choices) == 1:
-                self._take(choices[0])
-            else:
-                self._take(choices[int(self._random() * len(choices))])
+                return None if self._raise_at == _NOT_YET else late
+            self._take(choices[int(self._random() * len(choices))])
         return 0.0
 
     def _feed(self) -> None:
@@ -331,7 +323,6 @@ class RunningCard:
         elif name == _RAISE:
             self._untold = 0
             self._patience = _PATIENCE
-            self._raise_at = _NOT_YET
         every = self._behaviour.spurious_every
         if every and counters.steps % every == 0:
             card.spurious()

@@ -59,7 +59,7 @@ __all__ = ["LINUX", "DeviceFile", "SystemCalls"]
 _LONGEST: Final = USER_HEADER.size + LIMITS.max_packet
 _GONE: Final = frozenset({errno.ENODEV, errno.ENOTCONN, errno.ECONNABORTED})
 """What calls on a file end with whose server has ended."""
-_ERRORS: Final[dict[int, tuple[type[DuctError], str]]] = {
+_ERRORS: Final[dict[int | None, tuple[type[DuctError], str]]] = {
     errno.EAGAIN: (WouldBlockError, "it would have to wait"),
     errno.ETIMEDOUT: (WaitTimeoutError, "its time is over"),
     errno.ECANCELED: (ClosedError, "the driver was closed while the call was waiting"),
@@ -155,8 +155,8 @@ class DeviceFile(PacketCalls):
         self._calls = calls
         self._mutex = threading.Condition()
         self._closed = False
+        self._files: list[_Waiting] = []
         self._idle: list[_Waiting] = []
-        self._busy: set[_Waiting] = set()
         self._users = 0
         self._poller: Poller | None = None
         HANDLERS.hold(self)
@@ -268,7 +268,8 @@ class DeviceFile(PacketCalls):
         packets: list[Packet] = []
         self._refuse_interruption(interruption)
         self._receive(packets, blocking, timeout)
-        return packets[0]
+        (packet,) = packets
+        return packet
 
     @protected
     def _receive(
@@ -325,7 +326,8 @@ class DeviceFile(PacketCalls):
         try:
             self._refuse_interruption(interruption)
             self._receive(packets, blocking, timeout)
-            message = message_of(packets[0])
+            (packet,) = packets
+            message = message_of(packet)
             return message if size < 0 else message[:size]
         finally:
             while PENDING and take(self._keep, packets):
@@ -407,16 +409,15 @@ class DeviceFile(PacketCalls):
             if self._closed:
                 return
             self._closed = True
-            for file in (*self._idle, *self._busy):
+            for file in self._files:
                 # One whose server has ended has no calls that wait.
                 with contextlib.suppress(OSError):
                     self._calls.ioctl(file.descriptor, CANCEL, b"")
             self._mutex.wait_for(lambda: not self._users)
-            files, self._idle = self._idle, []
         with contextlib.ExitStack() as steps:
             steps.callback(HANDLERS.drop, self)
             steps.callback(self._calls.close, self._shared)
-            for file in files:
+            for file in self._files:
                 steps.callback(self._calls.close, file.descriptor)
             if self._poller is not None:
                 steps.callback(self._poller.close)
@@ -484,13 +485,11 @@ class DeviceFile(PacketCalls):
             self._check_open()
             self._users += 1
             file = self._idle.pop() if self._idle else None
-            if file is not None:
-                self._busy.add(file)
         try:
             if file is None:
                 file = _Waiting(self._open())
                 with self._mutex:
-                    self._busy.add(file)
+                    self._files.append(file)
                     # Closing has cancelled those that it knew.
                     late = self._closed
                 if late:
@@ -508,7 +507,6 @@ class DeviceFile(PacketCalls):
         with self._mutex:
             self._users -= 1
             if file is not None:
-                self._busy.discard(file)
                 self._idle.append(file)
             self._mutex.notify_all()
 
@@ -527,7 +525,7 @@ class DeviceFile(PacketCalls):
         except DuctError:
             raise
         except OSError as error:
-            kind, message = _ERRORS.get(error.errno or 0, (None, ""))
+            kind, message = _ERRORS.get(error.errno, (None, ""))
             if kind is None:
                 raise
             raise kind(f"{self.path}: {message}") from error

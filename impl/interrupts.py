@@ -149,6 +149,7 @@ class SharedLine(Interrupts):
                     else:
                         self._listen(left)
             finally:
+                # Those who wait for whoever polls wake, and find what it has found.
                 self._inside.remove(vector)
                 self._changed.notify_all()
 
@@ -172,7 +173,6 @@ class SharedLine(Interrupts):
             self._take()
             self._enabled = False
             self._raised.update(range(IDENTITY.vectors))
-            self._changed.notify_all()
 
     def set_failed(self, yes: bool) -> None:
         """While the card reports a fatal error the line is not enabled."""
@@ -188,7 +188,6 @@ class SharedLine(Interrupts):
                 return
             self._closed = True
             os.eventfd_write(self._stop, 1)
-            self._changed.notify_all()
             self._changed.wait_for(lambda: not self._inside)
         self._eventfds.close()
 

@@ -103,13 +103,11 @@ class RequestRing(Generic[Wanted]):
     def __init__(self, device: Device, slots: int) -> None:
         self.slots = slots
         self.waiters: deque[object] = deque()
-        self.produced = 0
         self._device = device
         self._octets: Octets = DETACHED
         self._mask = slots - 1
         self._first_bell = doorbell(self.kind, 0)
-        self._consumed = 0
-        self._waiting: list[Request | None] = [None] * slots
+        self._forget()
 
     # Setting up
 
@@ -126,7 +124,7 @@ class RequestRing(Generic[Wanted]):
     def _forget(self) -> None:
         self.produced = 0
         self._consumed = 0
-        self._waiting = [None] * self.slots
+        self._waiting: list[Request | None] = [None] * self.slots
 
     def initialise_slot(self, index: int) -> None:
         """Make the slot the host's."""
@@ -377,8 +375,8 @@ class ReceiveRing:
         self._restored = [b""] * slots
         self._mask = slots - 1
         # Packets that were taken, and who holds a slot: where the kernel in C keeps count as well.
-        self._taken = array("Q", [0])
-        self._held = bytearray(slots)
+        self._taken: array[int]
+        self._held: bytearray
 
     def start_over(self, memory: PacketMemory) -> None:
         """Begin at slot 0 of new memory, with no slot held."""

@@ -44,7 +44,7 @@ class _Pending(dict[int, Handler]):
         thread: Who remembers them: the main thread.
     """
 
-    thread = 0
+    thread: int
 
 
 PENDING: Final = _Pending()
@@ -103,7 +103,7 @@ def take(undo: Callable[[Made], object] | None = None, made: Made | None = None)
     """
     caller = sys._getframe(1)
     inner = caller if caller.f_code in _INTERRUPTIBLE else caller.f_back
-    if not PENDING or PENDING.thread != threading.get_ident() or _is_protected(inner):
+    if PENDING.thread != threading.get_ident() or _is_protected(inner):
         return False
     try:
         _deliver()

@@ -56,6 +56,10 @@ _IRQ_SET: Final = struct.Struct("<IIIII")
 _IOMMU_INFO: Final = struct.Struct("<IIQI4x")
 _DMA_MAP: Final = struct.Struct("<IIQQQ")
 _DMA_UNMAP: Final = struct.Struct("<IIQQ")
+_SIZED: Final = struct.Struct("<I")
+"""What of them the kernel reads before it fills them in: the size,"""
+_INDEXED: Final = struct.Struct("<I4xI")
+"""and in some also the index of what is asked for."""
 _CAPABILITY: Final = struct.Struct("<HHI")
 _RANGES: Final = struct.Struct("<II")
 _RANGE: Final = struct.Struct("<QQ")
@@ -122,7 +126,7 @@ class Container:
         """What can be translated."""
         answer = bytearray(_IOMMU_INFO.size)
         while True:
-            struct.pack_into("<I", answer, 0, len(answer))
+            _SIZED.pack_into(answer, 0, len(answer))
             self._kernel.control(self.descriptor, _IOMMU_GET_INFO, answer)
             needed, flags, pages, first = _IOMMU_INFO.unpack_from(answer)
             if needed <= len(answer):
@@ -168,7 +172,8 @@ class Group:
     @property
     def is_viable(self) -> bool:
         """Whether no kernel driver uses any function of the group."""
-        answer = bytearray(_GROUP_STATUS.pack(_GROUP_STATUS.size, 0))
+        answer = bytearray(_GROUP_STATUS.size)
+        _SIZED.pack_into(answer, 0, len(answer))
         self._kernel.control(self.descriptor, _GROUP_GET_STATUS, answer)
         _, flags = _GROUP_STATUS.unpack(answer)
         return bool(flags & _VIABLE)
@@ -194,7 +199,8 @@ class VfioDevice:
     @property
     def can_reset(self) -> bool:
         """Whether the kernel knows a way to reset it."""
-        answer = bytearray(_DEVICE_INFO.pack(_DEVICE_INFO.size, 0, 0, 0))
+        answer = bytearray(_DEVICE_INFO.size)
+        _SIZED.pack_into(answer, 0, len(answer))
         self._kernel.control(self.descriptor, _DEVICE_GET_INFO, answer)
         _, flags, _, _ = _DEVICE_INFO.unpack(answer)
         return bool(flags & _CAN_RESET)
@@ -205,7 +211,8 @@ class VfioDevice:
 
     def region(self, index: int) -> VfioRegion:
         """One of its regions."""
-        answer = bytearray(_REGION_INFO.pack(_REGION_INFO.size, 0, index, 0, 0, 0))
+        answer = bytearray(_REGION_INFO.size)
+        _INDEXED.pack_into(answer, 0, len(answer), index)
         self._kernel.control(self.descriptor, _DEVICE_GET_REGION_INFO, answer)
         _, flags, _, _, size, offset = _REGION_INFO.unpack(answer)
         return VfioRegion(size, offset, bool(flags & _CAN_MAP))
@@ -213,7 +220,8 @@ class VfioDevice:
     @property
     def msix_vectors(self) -> int:
         """How many MSI-X vectors it has."""
-        answer = bytearray(_IRQ_INFO.pack(_IRQ_INFO.size, 0, _MSIX, 0))
+        answer = bytearray(_IRQ_INFO.size)
+        _INDEXED.pack_into(answer, 0, len(answer), _MSIX)
         self._kernel.control(self.descriptor, _DEVICE_GET_IRQ_INFO, answer)
         _, _, _, count = _IRQ_INFO.unpack(answer)
         return int(count)

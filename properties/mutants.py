@@ -3,6 +3,9 @@
 Each *mutant* is a file with one small change, made by an operator of Cosmic Ray or by one of two of
 our own: leave a statement out, and swap two neighbours that both call something. (Where the order
 of accesses is what matters, these say more than any change of a `+`.)
+
+A change that the compiler makes the same program of is none (Papadakis and others, "Trivial
+Compiler Equivalence", ICSE 2015), and neither is one of an abstract method, which only declares.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ import hashlib
 import importlib
 import itertools
 import pickle
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
+from types import CodeType
 from typing import Any, Final
 
 import attrs
@@ -77,7 +81,8 @@ OPERATORS: Final = tuple(
         "ZeroIterationForLoop",
     )
 )
-WITHOUT_EFFECT: Final = ("@final", "@abc.abstractmethod")
+ABSTRACT: Final = "@abc.abstractmethod"
+WITHOUT_EFFECT: Final = ("@final", ABSTRACT)
 """Decorators that do nothing when the program runs."""
 DECLARED: Final = frozenset({"init", "eq", "kw_only", "repr"})
 """Options of attrs by which a class says how it may be used."""
@@ -158,6 +163,7 @@ def mutants(
             )
         )
     found: dict[str, Mutant] = {}
+    unchanged = _program(source)
     for change in changes:
         if len(found) == most:
             break
@@ -166,10 +172,10 @@ def mutants(
             continue
         old, new, changed = made
         try:
-            compile(changed, file, "exec")
+            program = _program(changed)
         except SyntaxError:
             continue
-        if changed != source:
+        if program != unchanged:
             within = _definition_at(tree, change.line)
             found.setdefault(changed, Mutant(file, change.line, within, old, new, changed))
     return sorted(found.values(), key=lambda mutant: mutant.line)
@@ -178,6 +184,20 @@ def mutants(
 def _lot(*texts: str) -> bytes:
     """A number that depends on texts, and on nothing else."""
     return hashlib.sha256("\n".join(texts).encode()).digest()
+
+
+def _program(source: str) -> Hashable:
+    """What the compiler makes of a source, wherever its lines are. Raises `SyntaxError`."""
+    return _instructions(compile(source, "", "exec"))
+
+
+def _instructions(code: CodeType) -> Hashable:
+    constants = (
+        _instructions(item) if isinstance(item, CodeType) else (type(item), repr(item))
+        for item in code.co_consts
+    )
+    names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
+    return code.co_code, code.co_exceptiontable, code.co_flags, names, tuple(constants)
 
 
 def _as_it_is(made: tuple[str, str, str]) -> tuple[str, str, str]:
@@ -272,8 +292,9 @@ def _of_operators(tree: ast.AST, source: str) -> Iterator[_Change]:
     plugins: Any = importlib.import_module("cosmic_ray.plugins")
     trees: Any = importlib.import_module("cosmic_ray.ast")
     nodes = list(trees.ast_nodes(trees.get_ast(source)))
-    annotations = [
+    declared = [
         *_annotations(tree),
+        *_abstract(tree),
         *(
             item.value
             for item in ast.walk(tree)
@@ -296,13 +317,16 @@ def _of_operators(tree: ast.AST, source: str) -> Iterator[_Change]:
         first: dict[int, int] = {}
         for occurrence, (node, index, start) in enumerate(positions):
             first.setdefault(start[0], occurrence)
-            if any(_holds(item, start) for item in annotations):
+            if any(_holds(item, start) for item in declared):
                 continue
             if "Binary" in name and not any(_holds(item, start) for item in arithmetic):
                 continue  # the * and / of a list of parameters
             if name.endswith("AddNot") and _is_negated_elsewhere(conditions, start):
                 continue
-            if name.endswith("Decorator") and node.get_code().strip() in WITHOUT_EFFECT:
+            if (
+                name.endswith("Decorator")
+                and node.get_code(include_prefix=False).strip() in WITHOUT_EFFECT
+            ):
                 continue
             make = functools.partial(_mutated, source, operator, node, index)
             yield _Change(start[0], f"{name} at {start[1]}, {occurrence - first[start[0]]}", make)
@@ -329,6 +353,15 @@ def _annotations(tree: ast.AST) -> Iterator[ast.AST]:
             annotation = getattr(node, field, None)
             if annotation is not None:
                 yield annotation
+
+
+def _abstract(tree: ast.AST) -> Iterator[ast.AST]:
+    """Abstract methods, which others have in their place."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and any(
+            f"@{ast.unparse(item)}" == ABSTRACT for item in node.decorator_list
+        ):
+            yield node
 
 
 def _holds(node: Any, position: tuple[int, int]) -> bool:

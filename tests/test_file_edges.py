@@ -291,3 +291,31 @@ def test_a_call_with_an_interruption_is_refused_and_nothing_is_sent():
         duct.send(ECHO.address, b"second", timeout=PATIENCE)
         assert duct.receive(timeout=PATIENCE).payload == b"second"
         duct.close()
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["one that waits", "one that does not"])
+def test_a_call_that_began_before_a_close_sees_it(noted, waits):
+    """The close comes when the call has looked whether the file is open, and has not begun yet."""
+
+    class Closing(float):
+        def __ne__(self, _):
+            duct.close()
+            return waits
+
+        __hash__ = float.__hash__
+
+    duct, calls, _ = noted
+    with pytest.raises(ClosedError, match="the driver was closed; open the card again"):
+        duct.receive(timeout=Closing(1))
+    assert not calls.files
+
+
+def test_calls_that_do_nothing_fail_on_a_closed_file_too(noted):
+    duct, _, _ = noted
+    duct.close()
+    for call in (
+        lambda: duct.send_batch([]),
+        lambda: duct.add_multicast(0xFFFFFFFF, ECHO.address | 1 << 31, timeout=0),
+    ):
+        with pytest.raises(ClosedError):
+            call()

@@ -83,6 +83,41 @@ def test_annotations_docstrings_and_lists_of_parameters_are_not_changed(of_sourc
             assert "two: bool = False" in mutant.new
 
 
+DECLARES = textwrap.dedent("""
+    ONE = 1 << 0
+
+
+    class Thing(abc.ABC):
+        # This one is to be written.
+
+        @abc.abstractmethod
+        def act(self, one: int = 1) -> None: ...
+
+        @functools.cache
+        def acted(self, one=1):
+            if one:
+                return 0
+            return None
+""")
+
+
+def test_what_is_the_same_program_or_only_declares_is_no_mutant():
+    pytest.importorskip("cosmic_ray")
+    assert changes(mutants("impl/thing.py", DECLARES)) == {
+        ("ONE = 1 << 0", "ONE = 2 << 0"),
+        ("ONE = 1 << 0", "ONE = 0 << 0"),
+        ("ONE = 1 << 0", "ONE = 1 << 1"),
+        ("ONE = 1 << 0", "ONE = 1 << -1"),
+        ("@functools.cache", ""),
+        ("def acted(self, one=1):", "def acted(self, one= 2):"),
+        ("def acted(self, one=1):", "def acted(self, one= 0):"),
+        ("if one:", "if not one:"),
+        ("return 0", ""),
+        ("return 0", "return 1"),
+        ("return 0", "return -1"),
+    }
+
+
 def test_a_mutant_knows_where_it_is_and_is_python(of_source):
     assert len({mutant.source for mutant in of_source}) == len(of_source)
     for mutant in of_source:
