@@ -63,7 +63,7 @@ _BY_NAME: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "polling": ("polling", "shield_edges", "driver_promises", "driver_api", "signals"),
         "readiness": ("way_edges", "readiness", "polling", "driver_edges", "turns"),
         "request": ("dma", "ring", "driver_promises"),
-        "ring": ("ring", "driver_promises", "garbage", *STRUCK, *SPECIFICATION),
+        "ring": ("ring", "driver_promises", "turns", "garbage", *STRUCK, *SPECIFICATION),
         "runtime": ("threads", *SPECIFICATION),
         "settings": ("settings", "attach", "driver_promises"),
         "shield": ("shield_edges", "shield", "signals"),

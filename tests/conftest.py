@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import Phase, settings
 
+from emulator.backend import Laboratory
+
 # No test depends on how fast the machine is. On CI the same examples are drawn on every run, so a
 # failure there can be repeated anywhere: HYPOTHESIS_PROFILE=ci. `first` is the same for those who
 # need not see a failure that was made smaller.
@@ -16,6 +18,14 @@ settings.register_profile(
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default")
 )
+
+
+@pytest.fixture
+def laboratory():
+    """Emulated cards on one net, whose threads end with the test."""
+    made = Laboratory()
+    yield made
+    made.power_off()
 
 
 @pytest.hookimpl(optionalhook=True)

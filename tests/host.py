@@ -122,3 +122,15 @@ class Host:
         payload = self.receiving.load_bulk(index * LIMITS.max_packet, slot.pktlen)
         self.post(index)
         return NetPacket(slot.dest, slot.src, payload)
+
+
+def interrupts_for(host, running, packets):
+    """How many interrupts a card raises for packets that it is given at once."""
+    before = host.device.counters.interrupts
+    with running.held():
+        for _ in range(packets):
+            index = host.fill(0x99)
+        # In place of the host, whose write would have to wait.
+        running.card.write(DBELL, doorbell(TRANSMIT_RING, index))
+    assert running.wait_until_idle()
+    return host.device.counters.interrupts - before

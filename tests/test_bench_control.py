@@ -9,20 +9,12 @@ import tty
 
 import pytest
 
-from emulator.backend import Laboratory
 from emulator.control import Control
 from emulator.line_server import LineServer
 from model.layout import FLAGS, HWERR
 from properties.bench_control import BenchControl, RequestRefusedError
 
 FATAL = 1
-
-
-@pytest.fixture
-def laboratory():
-    it = Laboratory()
-    yield it
-    it.power_off()
 
 
 @pytest.fixture

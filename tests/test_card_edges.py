@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from emulator import backend, memory
 from emulator import running as running_card
-from emulator.backend import DEFAULT_HWADDR, Laboratory
+from emulator.backend import DEFAULT_HWADDR
 from emulator.behaviour import Behaviour
 from emulator.buffers import first_half
 from emulator.bus import BusError
@@ -43,15 +43,7 @@ from model.layout import (
     Owner,
     doorbell,
 )
-from tests.host import EVENT, PAGE, SLOTS, Host
-
-
-@pytest.fixture
-def laboratory():
-    it = Laboratory()
-    yield it
-    it.power_off()
-
+from tests.host import EVENT, PAGE, SLOTS, Host, interrupts_for
 
 # How a card may be
 
@@ -247,26 +239,14 @@ def test_only_what_a_filter_accepts_can_be_lost(laboratory):
 # What a card does next
 
 
-def interrupts_for(laboratory, packets, **temper):
-    """How many interrupts a card raises for packets that it is given at once."""
-    host = Host(laboratory.open()).start()
-    running = laboratory.card()
-    assert running.wait_until_idle()
-    running.behaviour = Behaviour(**temper)
-    before = host.device.counters.interrupts
-    with running.held():
-        for _ in range(packets):
-            index = host.fill(0x99)
-        # In place of the host, whose write would have to wait.
-        running.card.write(DBELL, doorbell(TRANSMIT_RING, index))
-    assert running.wait_until_idle()
-    return host.device.counters.interrupts - before
-
-
 @pytest.mark.parametrize(("merge", "interrupts"), [(1, 8), (2, 5), (3, 3), (4, 3), (8, 2), (9, 1)])
 def test_so_many_completions_share_an_interrupt(laboratory, merge, interrupts):
     """An event bit that is set behind the interrupt takes another one."""
-    assert interrupts_for(laboratory, 8, merge=merge) == interrupts
+    host = Host(laboratory.open()).start()
+    running = laboratory.card()
+    assert running.wait_until_idle()
+    running.behaviour = Behaviour(merge=merge)
+    assert interrupts_for(host, running, 8) == interrupts
 
 
 @pytest.mark.parametrize("looks", [True, False])

@@ -5,7 +5,6 @@ import json
 import attrs
 import pytest
 
-from emulator.backend import Laboratory
 from emulator.bus import BusError
 from emulator.control import Control
 from model.layout import ECHO, EVFLAGS, FLAGS, HWADDR, HWERR, RST, RXCOMP, TRANSMIT_RING, Owner
@@ -16,13 +15,6 @@ from tests.vfio_user.place import SOON, Place, echoed, host_of
 REQUESTS = (
     "ping [WORD], counters, fail, stand-still, go-on, mute-interrupts on|off|N, announce-nothing"
 )
-
-
-@pytest.fixture
-def laboratory():
-    it = Laboratory()
-    yield it
-    it.power_off()
 
 
 @pytest.fixture

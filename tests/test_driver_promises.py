@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from emulator.backend import Laboratory
 from impl.attach import Attachments
 from impl.driver import DuctDriver
 from impl.errors import CardFailedError, ClosedError, InvalidArgumentError
@@ -17,13 +16,6 @@ from model.layout import ECHO, USER_HEADER
 
 PATIENCE = 10
 MULTICAST = 0x80000001
-
-
-@pytest.fixture
-def laboratory():
-    laboratory = Laboratory()
-    yield laboratory
-    laboratory.power_off()
 
 
 @pytest.fixture

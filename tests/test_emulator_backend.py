@@ -45,14 +45,7 @@ from model.layout import (
     doorbell,
 )
 from model.state import Stage
-from tests.host import EVENT, FATAL, PAGE, SHIFT, SLOTS, Host
-
-
-@pytest.fixture
-def laboratory():
-    it = Laboratory()
-    yield it
-    it.power_off()
+from tests.host import EVENT, FATAL, PAGE, SHIFT, SLOTS, Host, interrupts_for
 
 
 def host_of(laboratory, name="", **behaviour):
@@ -221,17 +214,6 @@ def test_an_interrupt_can_be_delayed(laboratory):
         time.sleep(0.001)
     assert host.device.wait_for_interrupt(EVENT)
     assert time.monotonic() - begin >= 0.05
-
-
-def interrupts_for(host, running, packets):
-    before = host.device.counters.interrupts
-    with running.held():
-        for _ in range(packets):
-            index = host.fill(0x99)
-        # In place of the host, whose write would have to wait.
-        running.card.write(DBELL, doorbell(TRANSMIT_RING, index))
-    assert running.wait_until_idle()
-    return host.device.counters.interrupts - before
 
 
 def test_completions_may_share_an_interrupt(laboratory):

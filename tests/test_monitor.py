@@ -52,13 +52,6 @@ UNSEEN = {
 
 
 @pytest.fixture
-def laboratory():
-    made = Laboratory()
-    yield made
-    made.power_off()
-
-
-@pytest.fixture
 def attachments(laboratory):
     return Attachments(lambda: {"emulated": laboratory.open}, lambda: watch.watch)
 
