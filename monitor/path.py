@@ -53,7 +53,7 @@ class LongPath:
     def append(self, step: Step) -> None:
         """The stepper has just taken a step."""
         self._steps.append(step)
-        if len(self._steps) - self._until_middle == self._kept:
+        if len(self._steps) - self._until_middle >= self._kept:
             del self._steps[: self._until_middle]
             self.forgotten += self._until_middle
             self.start, self._middle = self._middle, self._stepper.state()

@@ -19,7 +19,7 @@ STRUCK: Final = ("every_way_out", "signals")
 CARD: Final = ("emulator", "emulator_steps", "emulator_backend", "card_edges")
 RUNNING: Final = ("emulator_backend", "card_edges", "driver_promises")
 """A card that runs by itself."""
-MONITOR: Final = ("watched", "watched_calls", "inferred_card", "stages", "monitor")
+MONITOR: Final = ("watched", "watched_calls", "monitor_parts", "stages", "inferred_card", "monitor")
 REAL: Final = ("way_edges", "kernel", "uio_backend", "vfio_backend", "hardware")
 SPECIFICATION: Final = ("stateful",)
 """The comparison with the specification, which finds most, and takes longest."""
