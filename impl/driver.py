@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import Self, final
+from typing import Final, Self, final
 
 import attrs
 
@@ -47,6 +47,9 @@ from impl.watch import Watch
 from model.layout import Command
 
 __all__ = ["DuctDriver", "PacketBatch", "PacketView", "Readiness"]
+
+AT_ONCE: Final = ("receive_at_once", "send_at_once", "receive_into_at_once", "send_from_at_once")
+"""Calls that a controller may make in C, each as a whole."""
 
 
 @attrs.frozen
@@ -173,10 +176,12 @@ class DuctDriver(PacketCalls):
         # What most calls wait like, since one that is made for each call takes as long as the lock.
         self._patient = Wait(handle=self)
         # Turns and whole calls in C, where there is a kernel; see `impl.datapath.quick`.
-        self._receive_at_once = getattr(self._controller, "receive_at_once", None)
-        self._send_at_once = getattr(self._controller, "send_at_once", None)
-        self._receive_into_at_once = getattr(self._controller, "receive_into_at_once", None)
-        self._send_from_at_once = getattr(self._controller, "send_from_at_once", None)
+        (
+            self._receive_at_once,
+            self._send_at_once,
+            self._receive_into_at_once,
+            self._send_from_at_once,
+        ) = (getattr(self._controller, name, None) for name in AT_ONCE)
         self._descriptor: int | None = None
         self._poller: Poller | None = None
         self.info: Info = self._controller.info

@@ -57,7 +57,7 @@ _BY_NAME: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "packet_batch": ("packet_batch", "turns", *SPECIFICATION),
         "packet_calls": (
             *("driver_promises", "driver_edges", "shield", "packet_batch", "driver_api"),
-            *("device_file", "signals"),
+            *("file_edges", "polling", "turns", "device_file", "signals"),
         ),
         "pci": ("pci", "binding"),
         "polling": ("polling", "shield_edges", "driver_promises", "driver_api", "signals"),

@@ -319,3 +319,11 @@ def test_calls_that_do_nothing_fail_on_a_closed_file_too(noted):
     ):
         with pytest.raises(ClosedError):
             call()
+
+
+@pytest.mark.parametrize("call", ["receive_into", "send_from", "forward"])
+def test_what_is_no_batch_is_refused_by_name(noted, call):
+    duct, _, _ = noted
+    arguments = [b"", duct] if call == "forward" else [b""]
+    with pytest.raises(TypeError, match="packets in arrays are a PacketBatch, not bytes"):
+        getattr(duct, call)(*arguments)

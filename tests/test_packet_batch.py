@@ -232,6 +232,22 @@ def test_an_array_that_is_wrong_is_refused_when_it_is_bound(name, array, error, 
         parts(**{name: array})
 
 
+def test_of_several_arrays_that_are_wrong_the_first_is_named():
+    names = ("payloads", "offsets", "lengths", "destinations", "sources")
+    for number, name in enumerate(names):
+        with pytest.raises(TypeError, match=f"the {name} are an array, not object"):
+            parts(**dict.fromkeys(names[number:], object()))
+
+
+def test_the_sources_are_as_many_as_the_offsets_also_where_there_are_no_destinations():
+    with pytest.raises(InvalidArgumentError, match="there are 2 offsets, and 1 sources"):
+        parts(destinations=None, sources=array("I", [0]))
+
+
+def test_a_batch_is_empty_at_first():
+    assert (parts().filled, len(parts())) == (0, 0)
+
+
 def test_a_batch_without_room_for_a_packet_is_refused():
     with pytest.raises(InvalidArgumentError, match="1 packet or more"):
         PacketBatch(b"", array("Q"), array("I"))
@@ -251,6 +267,7 @@ def untouched(card, duct):
 
 RECEIVING = [
     ({"offsets": array("Q", [0, ROOM + 1])}, None, "packet 1 has no room"),
+    ({"offsets": array("Q", [ROOM, ROOM + 1])}, None, "packet 1 has no room"),
     ({"offsets": array("Q", [(1 << 64) - 1, 0])}, None, "packet 0 has no room"),
     ({"payloads": bytearray(ROOM - 1)}, 1, "packet 0 has no room"),
     ({"payloads": bytes(2 * ROOM)}, None, "payloads of the batch cannot be written"),
@@ -273,6 +290,15 @@ def test_a_batch_that_cannot_take_packets_is_refused_and_none_is_taken(
     assert untouched(card, duct)
 
 
+def test_a_batch_that_was_refused_is_in_use_no_more(card, duct):
+    card.receives(1, 1)
+    batch = parts(offsets=array("Q", [0, ROOM + 1]))
+    with pytest.raises(InvalidArgumentError, match="packet 1 has no room"):
+        duct.receive_into(batch)
+    batch.offsets[1] = ROOM
+    assert duct.receive_into(batch) == 1
+
+
 def test_only_the_packets_that_are_wanted_need_room(card, duct):
     card.receives(2, 1)
     batch = parts(offsets=array("Q", [0, 1 << 63]))
@@ -281,6 +307,7 @@ def test_only_the_packets_that_are_wanted_need_room(card, duct):
 
 SENDING = [
     ({"lengths": array("I", [1, ROOM + 1])}, PacketTooLongError, "packet 1 has 16385"),
+    ({"lengths": array("I", [ROOM + 1, 1])}, PacketTooLongError, "packet 0 has 16385"),
     ({"offsets": array("Q", [0, 2 * ROOM])}, InvalidArgumentError, "packet 1, 1 bytes"),
     ({"offsets": array("Q", [(1 << 64) - 1, 0])}, InvalidArgumentError, "packet 0, 1 bytes"),
     ({"payloads": b""}, InvalidArgumentError, "not within the 0 bytes"),
