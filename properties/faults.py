@@ -427,8 +427,8 @@ _CHANGES: Final[Mapping[str, SourceChange | tuple[SourceChange, ...]]] = {
         _ALLOCATE_COMMANDS, "        device.enable_bus_master()\n" + _ALLOCATE_COMMANDS
     ),
     "indices-kept-over-reset": _RING(
-        "        self.produced = 0\n        self._consumed = 0\n        self._waiting = [",
-        "        self._consumed = self.produced\n        self._waiting = [",
+        "        self.produced = 0\n        self._consumed = 0\n",
+        '        self._consumed = self.produced = getattr(self, "produced", 0)\n',
     ),
     # What callers are told
     "waits-anyway": _CONTROLLER(
