@@ -231,6 +231,36 @@ def _a_failed_card_is_opened_again(script: Script) -> None:
     script.happens("open")
 
 
+def _a_failed_card_is_used_again(script: Script) -> None:
+    """The card fails and is closed, which resets it; it is opened once more."""
+    script.opened()
+    script.happens("fail")
+    script.happens("close", 0)
+    script.opened()
+
+
+def _a_call_is_turned_away(script: Script) -> None:
+    """The card fails, and a user sends."""
+    script.opened()
+    script.happens("fail")
+    script.happens("send", 0, HWADDR, (1,), False)
+
+
+def _two_opens_are_closed(script: Script) -> None:
+    """The card is opened twice, and closed twice."""
+    script.opened()
+    script.opened()
+    for _ in range(2):
+        script.happens("close", 0)
+
+
+def _the_last_packet_is_lent(script: Script) -> None:
+    """A packet arrives, and a user receives it in place."""
+    script.opened()
+    script.happens("offer", HWADDR, 1)
+    script.happens("receive", 0, True, True)
+
+
 def _a_reset_takes_too_long(script: Script) -> None:
     """The card is opened and does not come back from its reset."""
     script.do("open")
@@ -286,6 +316,16 @@ def _a_failure_with_packets_queued(script: Script) -> None:
     script.rest(without=held("card"))
     script.happens("fail")
     script.happens("close", 0)
+
+
+def _a_packet_is_queued_at_the_close(script: Script) -> None:
+    """A packet is queued, and the card is closed before it looks."""
+    script.opened()
+    script.do("send", 0, HWADDR, (1,), False)
+    script.rest(without=held("card"))
+    script.do("close", 0)
+    script.rest(without=held("card"))
+    script.rest()
 
 
 def _an_interrupt_after_a_failed_close(script: Script) -> None:
@@ -367,6 +407,17 @@ def _a_woken_reader_runs_out_of_time(script: Script) -> None:
     script.do("offer", HWADDR, 1)
     script.rest(without=held("up", FIRST))
     script.expires()
+    script.rest()
+
+
+def _two_packets_for_two_readers(script: Script) -> None:
+    """Two users wait for packets in place; two come, and the second looks before the first."""
+    script.opened()
+    for _ in range(2):
+        script.happens("receive", 0, True, True)
+    for _ in range(2):
+        script.do("offer", HWADDR, 1)
+        script.rest(without=held("up", FIRST))
     script.rest()
 
 
@@ -504,6 +555,13 @@ SCENES: Final[Mapping[str, Scene]] = {
     "others-overtaken": Scene(_others_come_into_line_during_a_batch, Setup(ring_shift=2, users=4)),
     "wrong-channel": Scene(_a_close_ends_a_receive),
     "open-leak": Scene(_a_failed_card_is_opened_again),
+    "failed-open-says-ok": Scene(_a_failed_card_is_opened_again),
+    "fatal-is-forever": Scene(_a_failed_card_is_used_again),
+    "close-loses-queue": Scene(_a_packet_is_queued_at_the_close),
+    "open-count": Scene(_two_opens_are_closed),
+    "turns-away-unlocked": Scene(_a_call_is_turned_away),
+    "last-packet-leaves-readable": Scene(_the_last_packet_is_lent),
+    "next-reader-not-woken": Scene(_two_packets_for_two_readers, Setup(ring_shift=1)),
     "stale-command-index": _MORE_COMMANDS_THAN_SLOTS,
     "one-per-interrupt": _MORE_COMMANDS_THAN_SLOTS,
     "shared-result": Scene(_two_answers_at_once, Setup(ring_shift=1)),

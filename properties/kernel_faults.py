@@ -16,6 +16,7 @@ import attrs
 from impl.datapath.build import build
 from impl.datapath.loader import Datapath, load
 from impl.datapath.version import FOLDER
+from model.state import Label
 from properties.driver_source import PRESENT, DriverCode
 from properties.fault_runs import (
     EXAMPLES,
@@ -25,6 +26,7 @@ from properties.fault_runs import (
     Finding,
     Scene,
     Script,
+    at,
     held,
     play,
     search,
@@ -85,8 +87,131 @@ def _a_call_begins_while_the_card_is_being_closed(script: Script) -> None:
     script.rest()
 
 
+def _the_card_fails_and_a_packet_is_to_be_sent(script: Script) -> None:
+    script.opened()
+    script.happens("fail")
+    script.happens("send", 0, HWADDR, (1,), False)
+
+
+def _a_packet_comes_for_a_reader_in_line_and_another_asks(script: Script) -> None:
+    """The first has not got up yet when the second comes. One was received before."""
+
+    def asleep(simulation: Simulation, decision: Decision) -> bool:
+        return held("deliver", 0)(simulation, decision) or held("up", FIRST)(simulation, decision)
+
+    script.opened()
+    script.happens("offer", HWADDR, 1)
+    for _ in range(2):
+        script.happens("receive", 0, True, False)
+    script.do("offer", HWADDR, 1)
+    script.rest(without=asleep)
+    script.do("receive", 0, False, False)
+    script.rest(without=asleep)
+    script.rest()
+
+
+def _a_packet_was_received(script: Script) -> None:
+    """The card is open, and the kernel knows both rings."""
+    script.opened()
+    script.happens("offer", HWADDR, 1)
+    script.happens("receive", 0, True, False)
+
+
+def _a_slot_is_held_when_its_turn_comes(script: Script) -> None:
+    """Of two slots one is lent; the other's packet is received, and another call asks."""
+    script.opened()
+    script.happens("offer", HWADDR, 1)
+    script.happens("receive", 0, True, True)
+    script.happens("offer", HWADDR, 1)
+    script.happens("receive", 0, True, False)
+    script.happens("receive", 0, False, False)
+
+
+def _two_packets_for_two_readers(script: Script) -> None:
+    """Two users wait for a packet; two come, and the second looks before the first."""
+    script.opened()
+    for _ in range(2):
+        script.happens("receive", 0, True, False)
+    for _ in range(2):
+        script.do("offer", HWADDR, 1)
+        script.rest(without=held("up", FIRST))
+    script.rest()
+
+
+def _two_packets_for_a_batch(script: Script) -> None:
+    """Two packets of different lengths come, and a user receives them into arrays."""
+    script.opened()
+    for length in (2, 1):
+        script.happens("offer", HWADDR, length)
+    script.happens("batch", 0, 3, True)
+
+
+def _a_packet_comes_for_a_reader_in_line(script: Script) -> None:
+    _a_packet_was_received(script)
+    script.happens("receive", 0, True, False)
+    script.happens("offer", HWADDR, 1)
+
+
+def _a_packet_comes_for_whoever_polls(script: Script) -> None:
+    _a_packet_was_received(script)
+    script.happens("offer", HWADDR, 1)
+
+
+def _a_close_waits_for_a_packet_to_be_sent(script: Script) -> None:
+    _a_packet_was_received(script)
+    script.do("send", 0, HWADDR, (1,), False)
+    script.rest(without=held("card"))
+    script.do("close", 0)
+    script.rest(without=held("card"))
+    script.rest()
+
+
+def _the_owner_of_a_slot_is_seen_first(script: Script) -> None:
+    """A slot is given back, and what was stored to it is not visible yet where it need not be."""
+
+    def late(simulation: Simulation, decision: Decision) -> bool:
+        kind, *about = decision
+        if kind != "show":
+            return False
+        return "rx.pointer" in simulation.host.memory.pending[about[0]].piece.words
+
+    script.opened()
+    script.happens("offer", HWADDR, 1)
+    script.do("receive", 0, True, False)
+    script.rest(without=late)
+    script.rest()
+
+
+def _another_sends_while_a_sender_waits(script: Script) -> None:
+    """The one that waits is told of any change on the ring."""
+    script.opened()
+    script.do("send", 0, HWADDR, (1,), True)
+    script.until(at(Label.TX_WAIT, asleep=True), without=held("card"))
+    script.do("send", 0, HWADDR, (1,), False)
+    script.rest(without=held("card"))
+    script.rest()
+
+
+def _a_packet_is_sent_before_its_sender_gets_up(script: Script) -> None:
+    """The sender waits, was woken since another one left the line, and does not get up yet."""
+
+    def apart(simulation: Simulation, decision: Decision) -> bool:
+        return held("card")(simulation, decision) or held("up", FIRST)(simulation, decision)
+
+    script.opened()
+    script.happens("offer", HWADDR, 1)
+    script.happens("receive", 0, True, False)
+    script.do("send", 0, HWADDR, (1,), True)
+    script.until(at(Label.TX_WAIT, asleep=True), without=held("card"))
+    script.do("send", 0, HWADDR, (1,), False)
+    script.rest(without=apart)
+    script.rest(without=held("up", FIRST))
+    script.rest()
+
+
 # Faults
 
+_ROOMY: Final = Setup(ring_shift=2)
 _RELEASE: Final = "    TRY(RELEASE(p));\n"
 _OWNER: Final = "    TRY(STORE_OWNER(&p->ring, slot * SLOT_SIZE + OWNER, DEVICE));\n"
 _NUMBERS: Final = "    for (uint64_t number = first; number != end; number++)\n"
@@ -208,7 +333,10 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
         "The payload may be read after the slot was given back.", "    TRY(RELEASE_LOADS(p));\n", ""
     ),
     "no-release-of-slot": KernelFault(
-        "The card may find the slot before its buffers.", _REPOST, _REPOST.removeprefix(_RELEASE)
+        "The card may find the slot before its buffers.",
+        _REPOST,
+        _REPOST.removeprefix(_RELEASE),
+        Scene(_the_owner_of_a_slot_is_seen_first, _ROOMY),
     ),
     "next-slot-not-looked-at": KernelFault(
         "Pollers are not told that no packet waits any more.",
@@ -219,6 +347,7 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
         "A packet is left behind the one taken, and neither the line nor pollers are told.",
         "    else if (!told)\n        TRY(*more = ANOTHER_WAITS(p));\n",
         "    (void)told;\n",
+        Scene(_two_packets_for_two_readers, Setup(ring_shift=1)),
     ),
     "lock-kept": KernelFault(
         "The lock is kept while the payload is copied.", "    TRY(UNLOCK_SOON(p));\n", ""
@@ -232,6 +361,7 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
         "A call of a batch begins before the one before it has ended.",
         "        TRY(mine = NEXT_CALL(p));\n",
         "        mine = 1;\n",
+        SCENES["others-overtaken"],
     ),
     "others-overtaken": KernelFault(
         "A batch goes on although others came into line.",
@@ -256,6 +386,7 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
         "Each packet of a batch is stored where the first one is.",
         "        LOAD_BULK(&p->payloads, place, (uint8_t *)to->batch->payloads.buf + offset,\n",
         "        LOAD_BULK(&p->payloads, place, to->batch->payloads.buf,\n",
+        Scene(_two_packets_for_a_batch, _ROOMY),
         file=MODULE,
     ),
     "received-and-not-counted": KernelFault(
@@ -281,25 +412,28 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
         "A call begins though the card is being opened or closed.",
         "    return t->life == t->open && !t->failed;\n",
         "    return !t->failed;\n",
-        Scene(_a_call_begins_while_the_card_is_being_closed, Setup(ring_shift=2)),
+        Scene(_a_call_begins_while_the_card_is_being_closed, _ROOMY),
         file=TURN,
     ),
     "turn-of-a-failed-card": KernelFault(
         "A call begins though the card has failed.",
         "    return t->life == t->open && !t->failed;\n",
         "    return t->life == t->open;\n",
+        Scene(_the_card_fails_and_a_packet_is_to_be_sent, _ROOMY),
         file=TURN,
     ),
     "turn-overtakes-readers": KernelFault(
         "A packet is taken that somebody is in line for.",
         "    if (PyObject_Size(t->readers))\n        return NOT_BEGUN;\n",
         "",
+        Scene(_a_packet_comes_for_a_reader_in_line_and_another_asks, _ROOMY),
         file=TURN,
     ),
     "turn-takes-what-is-held": KernelFault(
         "A turn begins for a slot whose packet was taken before.",
         "    if (p->held[slot])\n        return NOT_BEGUN;\n",
         "",
+        Scene(_a_slot_is_held_when_its_turn_comes, Setup(ring_shift=1)),
         file=TURN,
     ),
     "turn-without-a-packet": KernelFault(
@@ -313,6 +447,7 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
         "    int nobody = NOBODY_SLEEPS_FOR_ROOM(t);\n    if (nobody <= 0)\n"
         "        return nobody;\n    uint64_t left",
         "    uint64_t left",
+        Scene(_another_sends_while_a_sender_waits, _ROOMY),
         file=TURN,
     ),
     "turn-sends-without-room": KernelFault(
@@ -350,18 +485,21 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
         "    if (PyObject_Size(t->senders) || PyObject_Size(t->readers))\n"
         "        return NOT_BEGUN;\n",
         "",
+        Scene(_a_packet_comes_for_a_reader_in_line, _ROOMY),
         file=TURN,
     ),
     "serves-and-wakes-no-sender": KernelFault(
         "Who waits until its packet was sent is not told and not woken.",
         "            return NOT_BEGUN;\n    TRY(READ_EVENTS(t));\n",
         "            break;\n    TRY(READ_EVENTS(t));\n",
+        Scene(_a_packet_is_sent_before_its_sender_gets_up, _ROOMY),
         file=TURN,
     ),
     "serves-and-wakes-no-closer": KernelFault(
         "Who closes the card is not woken when the last packet was sent.",
         "    if (nobody > 0)\n        nobody = NOBODY_SLEEPS_FOR_LIFE(t);\n",
         "",
+        Scene(_a_close_waits_for_a_packet_to_be_sent, _ROOMY),
         file=TURN,
     ),
     "serves-without-reading": KernelFault(
@@ -383,6 +521,7 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
         "A packet came, and pollers do not see it.",
         "    if (ready)\n        TRY(SHOW_READABLE(t));\n",
         "    (void)ready;\n",
+        Scene(_a_packet_comes_for_whoever_polls, _ROOMY),
         file=TURN,
     ),
 }
@@ -400,7 +539,8 @@ def built(fault: KernelFault, into: Path) -> Datapath:
     shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("*.so", "*.py", "__pycache__"))
     source = folder / fault.file
     source.write_text(fault.apply(source.read_text(encoding="utf-8")), encoding="utf-8")
-    build("_judged", folder=folder, into=into)
+    # What is judged is what it accesses, and not how fast.
+    build("_judged", folder=folder, into=into, flags=("-O0",))
     return judged(into)
 
 
