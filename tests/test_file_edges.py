@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import itertools
 import os
 import signal
 import threading
@@ -29,14 +28,18 @@ from tests.calls import open_another
 from tests.struck import SIGNAL, Strike, Struck, nobody_else_has_a_card_open, strike, striking
 from tests.test_device import Machine
 from tests.test_device_file import Calls
-from tests.test_file_signals import Files, struck_at
+from tests.test_file_signals import Files, bytecodes, struck_at
 
 
 def test_an_open_that_fails_and_is_struck_tells_of_one_of_the_two():
     with Machine() as machine, striking():
         calls = Files(machine).calls
-        for number in itertools.count(1):
-            struck = Struck(lambda: open_duct("/dev/duct9", calls=calls), number)
+
+        def open_nothing():
+            open_duct("/dev/duct9", calls=calls)
+
+        for number in bytecodes(open_nothing):
+            struck = Struck(open_nothing, number)
             struck.run()
             assert isinstance(struck.error, Strike | NoSuchCardError), struck.place
             if struck.place is None:
@@ -82,7 +85,7 @@ def make_one(_duct, here, _got):
 def test_an_open_that_is_struck_at_any_bytecode_leaves_no_file(call):
     with Machine() as machine, striking():
         here = Files(machine)
-        for number in itertools.count(1):
+        for number in bytecodes(call):
             struck = struck_at(call, None, here, number)
             assert not here.calls.files, struck.place
             if struck.place is None:
