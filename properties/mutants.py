@@ -82,7 +82,7 @@ OPERATORS: Final = tuple(
     )
 )
 ABSTRACT: Final = "@abc.abstractmethod"
-WITHOUT_EFFECT: Final = ("@final", ABSTRACT)
+WITHOUT_EFFECT: Final = ("@final", "@overload", ABSTRACT)
 """Decorators that do nothing when the program runs."""
 DECLARED: Final = frozenset({"init", "eq", "kw_only", "repr"})
 """Options of attrs by which a class says how it may be used."""

@@ -34,8 +34,6 @@ from tests.own_process import in_own_process
 
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = 0x0BAD_F00D
-Observer(SETTINGS, None)  # What takes half a second is kept, for every process that is forked here.
-
 HANGS = "a call waits for ever, and waiting is a step that the specification allows"
 UNSEEN = {
     "length-not-checked": "it shows only with a card that lies, and then the card is named",
@@ -49,6 +47,12 @@ UNSEEN = {
     "interrupted-reader-tells-nobody": "threads that were woken are ended by a signal only",
 }
 """Faults of the driver that the run does not show, and why."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def made_once():
+    """What takes half a second is kept, for every process that is forked here."""
+    Observer(SETTINGS, None)
 
 
 @pytest.fixture
