@@ -82,6 +82,11 @@ def load(guest: Guest, seat: Seat, seconds: int, seed: int, faults: str = "") ->
     return account
 
 
+def _end_of(daemon: Process) -> int:
+    """How a daemon has ended, which lives as long as the load lets it: hours, perhaps."""
+    return daemon.wait(seconds=threading.TIMEOUT_MAX).status
+
+
 @contextlib.contextmanager
 def kept_up(guest: Guest, address: str) -> Iterator[list[Process]]:
     """A daemon that serves a card, with a pid file, and another one whenever one is killed.
@@ -96,7 +101,7 @@ def kept_up(guest: Guest, address: str) -> Iterator[list[Process]]:
 
     def keep() -> None:
         try:
-            while daemons[-1].wait(seconds=3600).status == -signal.SIGKILL and not over.is_set():
+            while _end_of(daemons[-1]) == -signal.SIGKILL and not over.is_set():
                 daemons.append(started(guest, address, *options))
         except Exception as error:
             problems.append(error)
@@ -114,6 +119,8 @@ def kept_up(guest: Guest, address: str) -> Iterator[list[Process]]:
                 told = len(daemons)
                 daemons[-1].signal(signal.SIGTERM)
             keeper.join(_QUIET)
+        if problems and daemons[-1].running:
+            daemons[-1].signal(signal.SIGTERM)
         ended = daemons[-1].wait()
     assert not problems, problems
     assert ended.status == 0, ended.output
