@@ -94,10 +94,8 @@ class Events:
     def reset(self) -> None:
         """The card has forgotten everything."""
         self._first.clear()
-        self._last.clear()
         self._halted = None
         self._could_drop = None
-        self._last_read = self._path.mark()
         self.slots_came = True
 
     def _set(self, name: str, value: bool) -> None:

@@ -277,6 +277,13 @@ def test_nobody_sleeps_on_where_something_was_wrong(told, log, refuses, slept):
     assert (SLEEP[-1] in log) == slept
 
 
+def test_all_are_woken_also_by_whoever_may_not_sleep(told, log):
+    told.alarms, told.refuses = iter([True]), iter([True])
+    with pytest.raises(SpecificationError):
+        WatchedRuntime(Inner(log), told).sleep(WaitQueue.READERS, 3.0, "handle")
+    assert log[3:] == ALARM
+
+
 ALARM = [
     *(("does", "wake", queue) for queue in WaitQueue),
     ("does", "set_readable", True),
