@@ -360,7 +360,8 @@ class DuctDriver(PacketCalls):
             wait = self._wait(blocking, timeout, interruption)
             if not (self.owed and self._owed_into(packets)):
                 self._controller.receive_packets(packets, 1, wait)
-            return packets[0]
+            (packet,) = packets
+            return packet
         finally:
             while PENDING and take(self._keep, packets):
                 pass
@@ -407,7 +408,7 @@ class DuctDriver(PacketCalls):
     def _view(self, wait: Wait) -> PacketView:
         kept: list[Packet] = []
         if self._owed_into(kept):
-            packet = kept[0]
+            (packet,) = kept
             return PacketView(self, packet.source, packet.destination, memoryview(packet.payload))
         controller = self._controller
         slot, header = controller.receive_packet(wait)
@@ -442,10 +443,9 @@ class DuctDriver(PacketCalls):
         check_whole(size, "the most bytes of a message")
         packets: list[Packet] = []
         try:
-            packets.append(
-                self.receive(blocking=blocking, timeout=timeout, interruption=interruption)
-            )
-            message = message_of(packets[0])
+            packet = self.receive(blocking=blocking, timeout=timeout, interruption=interruption)
+            packets.append(packet)
+            message = message_of(packet)
             return message if size < 0 else message[:size]
         finally:
             while PENDING and take(self._keep, packets):

@@ -247,7 +247,7 @@ class TransmitRing(RequestRing[Outgoing]):
         self._datapath = datapath
         self._kernel: Any = None
         self._buffers: Octets = DETACHED
-        self._pointers: Sequence[bytes] = ()
+        self._pointers: Sequence[bytes]
 
     def start_over(self, memory: PacketMemory) -> None:
         """Begin at slot 0 of new memory, with nothing outstanding."""

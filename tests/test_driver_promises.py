@@ -9,7 +9,7 @@ import pytest
 
 from impl.attach import Attachments
 from impl.driver import DuctDriver
-from impl.errors import CardFailedError, ClosedError, InvalidArgumentError
+from impl.errors import CardFailedError, ClosedError, InvalidArgumentError, WouldBlockError
 from impl.packet import Packet
 from impl.settings import Settings
 from model.layout import ECHO, USER_HEADER
@@ -54,6 +54,15 @@ def ended(thread):
 
 
 # Views
+
+
+def test_a_packet_that_was_kept_is_lent_as_any_other(duct):
+    """One that a call had taken when a signal ended it."""
+    duct.owed.append(Packet(1, 2, b"kept"))
+    with duct.receive_view(blocking=False) as view:
+        assert (view.source, view.destination, bytes(view.payload)) == (1, 2, b"kept")
+    with pytest.raises(WouldBlockError):
+        duct.receive_view(blocking=False)
 
 
 def test_a_view_in_use_keeps_its_slot(duct, monkeypatch):

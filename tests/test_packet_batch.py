@@ -168,6 +168,7 @@ def test_an_empty_batch_is_sent_at_once(card, duct):
     batch = sendable([(1, b"x")])
     batch.filled = 0
     assert duct.send_from(batch) == 0
+    assert duct.send_batch([]) == duct.send_batch([], blocking=False) == 0
     assert card.sends() == 0
 
 

@@ -166,6 +166,13 @@ def test_a_ring_that_was_never_set_up_is_out_of_use(device, kind):
     assert not ring.has_completion()
 
 
+def test_payload_is_stored_nowhere_where_a_ring_is_out_of_use(device, transmit):
+    transmit.retire()
+    for ring in (transmit, TransmitRing(device, SLOTS)):
+        out_of_use(lambda ring=ring: ring.fill_in(outgoing(1, b"x")))
+    assert ("store", Purpose.TRANSMIT_BUFFERS, 0) not in device.said
+
+
 def test_a_receive_ring_that_was_never_set_up_is_out_of_use(device):
     ring = ReceiveRing(device, SLOTS)
     assert not ring.packet_ready()
@@ -249,6 +256,15 @@ def test_requests_go_round_the_ring_and_each_is_told_of_its_own(transmit, memory
         transmit.reclaim()
         assert (request.done, request.result) == (True, 0)
         assert not transmit.has_completion()
+
+
+def test_it_is_told_whether_slots_came_back(transmit, memory):
+    assert transmit.reclaim_all() is False
+    slot = send(transmit)
+    assert transmit.reclaim_all() is False
+    give_to_host(memory.transmit_ring, slot)
+    assert transmit.reclaim_all() is True
+    assert transmit.outstanding == 0
 
 
 def test_a_request_that_was_abandoned_is_not_told(transmit, memory):
