@@ -35,7 +35,7 @@ class PendingStores:
 
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
-        self._pending: dict[Word, None] = {}
+        self._stored: dict[Word, None] = {}
         self._unreleased: defaultdict[int, set[Word]] = defaultdict(set)
         self._unannounced: defaultdict[int, set[Word]] = defaultdict(set)
         self._late: dict[Word, int] = {}
@@ -46,7 +46,7 @@ class PendingStores:
         """A word, or a part of it, was stored."""
         if word == "rx.pointer":
             self._takes_over(thread, slot)
-        self._pending[word, slot] = None
+        self._stored[word, slot] = None
         self._unreleased[thread].add((word, slot))
 
     def owner_stored(self, thread: int, ring: str, slot: int) -> None:
@@ -56,8 +56,7 @@ class PendingStores:
             Deviation: No store barrier stands between what is handed over and the owner byte.
         """
         owner = f"{ring}.owner", slot
-        self._pending[owner] = None
-        self._unreleased[thread].add(owner)
+        self._stored[owner] = None
         self._unannounced[thread].add(owner)
         self._check_loads(ring, slot)
         late = [word for word in BEFORE_OWNER[ring] if (word, slot) in self._unreleased[thread]]
@@ -116,9 +115,8 @@ class PendingStores:
         self.release_loads(thread)
         self.before_register_write(thread)
         # What an owner byte hands over is visible before it.
-        for word, slot in sorted(self._pending, key=_is_owner):
+        for word, slot in sorted(self._stored, key=_is_owner):
             self._show(word, slot)
-        self._pending.clear()
 
     def rings(self, thread: int, ring: str, bells: int) -> None:
         """A doorbell is rung that stands for so many: they arrive at once.
@@ -142,7 +140,6 @@ class PendingStores:
 
     def _show(self, word: str, slot: int) -> None:
         ring, _, name = word.partition(".")
-        self._pending.pop((word, slot), None)
         if self._judge.now[f"{ring}_{name}_pending"][slot]:
             self._judge.fire(f"{word}_visible", slot)
 

@@ -16,8 +16,10 @@ from judge.judge import CardDeviation, Deviation
 from judge.words import EARLY_RULES, LATE_RULES, StrayAccessError
 from model.layout import Owner
 from model.state import EVENT_THREAD, Flags, Label
+from model.system import specification
 from monitor import report, verdict
 from monitor.events import Events
+from monitor.inferred_card import InferredCard
 from monitor.loads import EarlyLoads
 from monitor.path import LongPath
 from monitor.stores import PendingStores
@@ -100,7 +102,18 @@ def test_a_path_keeps_the_newest_steps_and_knows_the_state_before_them(kept, doi
         assert list(path) == steps[path.forgotten :]
         assert path.start == sum(step != ("late",) for step in steps[: path.forgotten])
         assert [mark.position for mark, _ in marks] == [at for _, at in marks]
-        assert min(stepper.taken, kept) <= len(list(path)) <= 2 * kept + lately
+        assert min(stepper.taken, kept) <= len(list(path)) < 2 * kept + lately
+
+
+@pytest.mark.parametrize(("position", "kept"), [(9, False), (11, False), (12, True)])
+def test_a_step_that_was_taken_before_the_oldest_that_is_kept_is_forgotten(position, kept):
+    path = LongPath(Counting(), kept=4)
+    steps(path, 16)
+    assert path.forgotten == 12
+    path.insert(position, ("late",))
+    assert len(path) == 17
+    assert (("late",) in list(path)) == kept
+    assert path.forgotten == (12 if kept else 13)
 
 
 def test_a_path_forgets_steps_although_one_was_put_in_just_before_that_was_due():
@@ -247,6 +260,27 @@ def test_a_card_that_was_reset_has_nothing_to_tell_and_may_set_bits_again(events
     events.completed("rx")
     events.tell("rx")
     assert list(path).index(("rx.set_event",)) == 4
+
+
+# What is known of a card
+
+
+def test_nothing_is_known_of_a_card_before_it_was_reset(judge, path):
+    system = Mock(stepper=Mock(layout=Mock(system=specification())))
+    system.now = judge.now
+    memory = Mock(__contains__=Mock(return_value=False))
+    card = InferredCard(system, path, Mock(), memory, Mock())
+    card.unchanged = Mock()
+    card.events_read(0xFFFF_FFFF)
+    card.unchanged.check_order.assert_not_called()
+    card.reset_written()
+    with pytest.raises(CardDeviation, match="EVFLAGS has bits 0x"):
+        card.events_read(0xFFFF_FFFF)
+    assert [call.args for call in card.unchanged.check_order.call_args_list] == [
+        ("cmd",),
+        ("tx",),
+        ("rx",),
+    ]
 
 
 # Stores that are pending
