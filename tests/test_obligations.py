@@ -8,10 +8,11 @@ import attrs
 import pytest
 
 from engine.claims import Invariant
-from engine.discharge import discharge, script
+from engine.discharge import answer_of, discharge, script
 from engine.faults import FaultCase
 from engine.obligations import Catalogue, Obligation, Verdict
 from engine.protocol import System
+from engine.question import Question
 from engine.rules import Transition
 from engine.smt import Arithmetic
 from engine.solvers import Answer, ask
@@ -26,6 +27,12 @@ BARRIERS = [
     for guard in step.guards
     if guard.barrier
 ]
+BREAKS = {
+    "free_slot": "memory.free",
+    "fence_packet_slot": "memory.initialised",
+    "fence_command_slot": "memory.command-ring",
+}
+"""What these rules break without a barrier, where looking through all that they keep takes long."""
 
 
 def changed(rule: str, without: str) -> System:
@@ -51,11 +58,17 @@ def concerning(known: Catalogue, rule: str) -> list[str]:
     ]
 
 
-def refuted(known: Catalogue, names: list[str]) -> Iterator[str]:
-    """Which of the obligations do not hold, in integers."""
+def results(known: Catalogue, names: list[str]) -> Iterator[str]:
+    """What comes of obligations, in integers."""
     for name in names:
-        if discharge(known, Obligation(name, "", "safety", "integer", "")).result != "proved":
-            yield name
+        yield discharge(known, Obligation(name, "", "safety", "integer", "")).result
+
+
+def conjunct_of(known: Catalogue, rule: str, name: str) -> Question:
+    """Whether a rule keeps one conjunct of the invariant."""
+    question = known.question(f"step/{rule}")
+    (part,) = (part for part in question.parts if part[0] == name)
+    return attrs.evolve(question, parts=(part,))
 
 
 def test_there_are_barriers() -> None:
@@ -65,13 +78,20 @@ def test_there_are_barriers() -> None:
 @pytest.mark.parametrize(("rule", "barrier"), BARRIERS, ids=lambda text: text.replace(" ", "-"))
 def test_without_a_barrier_named_obligations_fail(rule: str, barrier: str) -> None:
     known = Catalogue(THEORY, changed(rule, barrier))
-    assert any(refuted(known, concerning(known, rule))), f"{rule} does not need {barrier!r}"
+    if rule in BREAKS:
+        question = conjunct_of(known, rule, BREAKS[rule])
+        answer = answer_of(THEORY, question, Arithmetic.INTEGER)
+        assert answer is Answer.SATISFIABLE, f"{rule} does not need {barrier!r}"
+    else:
+        found = results(known, concerning(known, rule))
+        assert "refuted" in found, f"{rule} does not need {barrier!r}"
 
 
 def test_with_all_barriers_those_obligations_hold() -> None:
     known = Catalogue.of(THEORY)
     rules = dict.fromkeys(rule for rule, _ in BARRIERS)
-    assert not any(refuted(known, [name for rule in rules for name in concerning(known, rule)]))
+    names = [name for rule in rules for name in concerning(known, rule)]
+    assert set(results(known, names)) == {"proved"}
 
 
 def test_what_is_too_much_for_one_query_is_asked_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
