@@ -8,6 +8,7 @@ must come through all of them.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -239,7 +240,7 @@ def _a_failed_card_is_used_again(script: Script) -> None:
     script.opened()
 
 
-def _a_call_is_turned_away(script: Script) -> None:
+def a_call_is_turned_away(script: Script) -> None:
     """The card fails, and a user sends."""
     script.opened()
     script.happens("fail")
@@ -254,7 +255,7 @@ def _two_opens_are_closed(script: Script) -> None:
         script.happens("close", 0)
 
 
-def _the_last_packet_is_lent(script: Script) -> None:
+def a_packet_is_lent(script: Script) -> None:
     """A packet arrives, and a user receives it in place."""
     script.opened()
     script.happens("offer", HWADDR, 1)
@@ -318,14 +319,19 @@ def _a_failure_with_packets_queued(script: Script) -> None:
     script.happens("close", 0)
 
 
-def _a_packet_is_queued_at_the_close(script: Script) -> None:
-    """A packet is queued, and the card is closed before it looks."""
-    script.opened()
+def a_packet_is_queued_at_the_close(script: Script) -> None:
+    """A packet is queued, and the card, which is open, is closed before it looks."""
     script.do("send", 0, HWADDR, (1,), False)
     script.rest(without=held("card"))
     script.do("close", 0)
     script.rest(without=held("card"))
     script.rest()
+
+
+def _an_open_is_closed_with_a_packet_queued(script: Script) -> None:
+    """The card is opened, and closed with a packet queued."""
+    script.opened()
+    a_packet_is_queued_at_the_close(script)
 
 
 def _an_interrupt_after_a_failed_close(script: Script) -> None:
@@ -392,7 +398,7 @@ def _a_slot_is_given_back_before_close(script: Script) -> None:
     script.rest(without=late)
 
 
-def _a_packet_is_received(script: Script) -> None:
+def a_packet_is_received(script: Script) -> None:
     """A packet arrives, and a user receives it."""
     script.opened()
     script.happens("offer", HWADDR, 1)
@@ -410,11 +416,11 @@ def _a_woken_reader_runs_out_of_time(script: Script) -> None:
     script.rest()
 
 
-def _two_packets_for_two_readers(script: Script) -> None:
-    """Two users wait for packets in place; two come, and the second looks before the first."""
+def two_packets_for_two_readers(script: Script, *, lent: bool) -> None:
+    """Two users wait for packets, in place or not; the second looks before the first."""
     script.opened()
     for _ in range(2):
-        script.happens("receive", 0, True, True)
+        script.happens("receive", 0, True, lent)
     for _ in range(2):
         script.do("offer", HWADDR, 1)
         script.rest(without=held("up", FIRST))
@@ -557,11 +563,13 @@ SCENES: Final[Mapping[str, Scene]] = {
     "open-leak": Scene(_a_failed_card_is_opened_again),
     "failed-open-says-ok": Scene(_a_failed_card_is_opened_again),
     "fatal-is-forever": Scene(_a_failed_card_is_used_again),
-    "close-loses-queue": Scene(_a_packet_is_queued_at_the_close),
+    "close-loses-queue": Scene(_an_open_is_closed_with_a_packet_queued),
     "open-count": Scene(_two_opens_are_closed),
-    "turns-away-unlocked": Scene(_a_call_is_turned_away),
-    "last-packet-leaves-readable": Scene(_the_last_packet_is_lent),
-    "next-reader-not-woken": Scene(_two_packets_for_two_readers, Setup(ring_shift=1)),
+    "turns-away-unlocked": Scene(a_call_is_turned_away),
+    "last-packet-leaves-readable": Scene(a_packet_is_lent),
+    "next-reader-not-woken": Scene(
+        functools.partial(two_packets_for_two_readers, lent=True), Setup(ring_shift=1)
+    ),
     "stale-command-index": _MORE_COMMANDS_THAN_SLOTS,
     "one-per-interrupt": _MORE_COMMANDS_THAN_SLOTS,
     "shared-result": Scene(_two_answers_at_once, Setup(ring_shift=1)),
@@ -586,7 +594,7 @@ SCENES: Final[Mapping[str, Scene]] = {
     "no-barrier-start-read": Scene(_start_is_seen_early, Setup(posted=8)),
     "full-ring-not-shown": _THE_RING_FILLS_UP,
     "free-slot-not-shown": _THE_RING_FILLS_UP,
-    "pointers-not-restored": Scene(_a_packet_is_received),
+    "pointers-not-restored": Scene(a_packet_is_received),
     "drains-a-failed-card": Scene(_a_failure_with_packets_queued),
     "failure-taken-for-granted": Scene(_a_failure_told_late),
     "failure-during-reset": Scene(_a_reset_fails),

@@ -6,6 +6,7 @@ changed kernel is compiled over judged primitives, and the comparison looks for 
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,13 +24,19 @@ from properties.fault_runs import (
     FIRST,
     SCENES,
     SEARCHES,
+    Excluded,
     Finding,
     Scene,
     Script,
+    a_call_is_turned_away,
+    a_packet_is_lent,
+    a_packet_is_queued_at_the_close,
+    a_packet_is_received,
     at,
     held,
     play,
     search,
+    two_packets_for_two_readers,
 )
 from properties.simulation.simulation import HWADDR, Decision, Setup, Simulation
 
@@ -87,22 +94,14 @@ def _a_call_begins_while_the_card_is_being_closed(script: Script) -> None:
     script.rest()
 
 
-def _the_card_fails_and_a_packet_is_to_be_sent(script: Script) -> None:
-    script.opened()
-    script.happens("fail")
-    script.happens("send", 0, HWADDR, (1,), False)
-
-
 def _a_packet_comes_for_a_reader_in_line_and_another_asks(script: Script) -> None:
     """The first has not got up yet when the second comes. One was received before."""
 
     def asleep(simulation: Simulation, decision: Decision) -> bool:
         return held("deliver", 0)(simulation, decision) or held("up", FIRST)(simulation, decision)
 
-    script.opened()
-    script.happens("offer", HWADDR, 1)
-    for _ in range(2):
-        script.happens("receive", 0, True, False)
+    a_packet_is_received(script)
+    script.happens("receive", 0, True, False)
     script.do("offer", HWADDR, 1)
     script.rest(without=asleep)
     script.do("receive", 0, False, False)
@@ -110,32 +109,12 @@ def _a_packet_comes_for_a_reader_in_line_and_another_asks(script: Script) -> Non
     script.rest()
 
 
-def _a_packet_was_received(script: Script) -> None:
-    """The card is open, and the kernel knows both rings."""
-    script.opened()
-    script.happens("offer", HWADDR, 1)
-    script.happens("receive", 0, True, False)
-
-
 def _a_slot_is_held_when_its_turn_comes(script: Script) -> None:
     """Of two slots one is lent; the other's packet is received, and another call asks."""
-    script.opened()
-    script.happens("offer", HWADDR, 1)
-    script.happens("receive", 0, True, True)
+    a_packet_is_lent(script)
     script.happens("offer", HWADDR, 1)
     script.happens("receive", 0, True, False)
     script.happens("receive", 0, False, False)
-
-
-def _two_packets_for_two_readers(script: Script) -> None:
-    """Two users wait for a packet; two come, and the second looks before the first."""
-    script.opened()
-    for _ in range(2):
-        script.happens("receive", 0, True, False)
-    for _ in range(2):
-        script.do("offer", HWADDR, 1)
-        script.rest(without=held("up", FIRST))
-    script.rest()
 
 
 def _two_packets_for_a_batch(script: Script) -> None:
@@ -147,23 +126,19 @@ def _two_packets_for_a_batch(script: Script) -> None:
 
 
 def _a_packet_comes_for_a_reader_in_line(script: Script) -> None:
-    _a_packet_was_received(script)
+    a_packet_is_received(script)
     script.happens("receive", 0, True, False)
     script.happens("offer", HWADDR, 1)
 
 
 def _a_packet_comes_for_whoever_polls(script: Script) -> None:
-    _a_packet_was_received(script)
+    a_packet_is_received(script)
     script.happens("offer", HWADDR, 1)
 
 
 def _a_close_waits_for_a_packet_to_be_sent(script: Script) -> None:
-    _a_packet_was_received(script)
-    script.do("send", 0, HWADDR, (1,), False)
-    script.rest(without=held("card"))
-    script.do("close", 0)
-    script.rest(without=held("card"))
-    script.rest()
+    a_packet_is_received(script)
+    a_packet_is_queued_at_the_close(script)
 
 
 def _the_owner_of_a_slot_is_seen_first(script: Script) -> None:
@@ -185,10 +160,7 @@ def _the_owner_of_a_slot_is_seen_first(script: Script) -> None:
 def _another_sends_while_a_sender_waits(script: Script) -> None:
     """The one that waits is told of any change on the ring."""
     script.opened()
-    script.do("send", 0, HWADDR, (1,), True)
-    script.until(at(Label.TX_WAIT, asleep=True), without=held("card"))
-    script.do("send", 0, HWADDR, (1,), False)
-    script.rest(without=held("card"))
+    _a_sender_waits_and_another_sends(script, held("card"))
     script.rest()
 
 
@@ -198,15 +170,17 @@ def _a_packet_is_sent_before_its_sender_gets_up(script: Script) -> None:
     def apart(simulation: Simulation, decision: Decision) -> bool:
         return held("card")(simulation, decision) or held("up", FIRST)(simulation, decision)
 
-    script.opened()
-    script.happens("offer", HWADDR, 1)
-    script.happens("receive", 0, True, False)
+    a_packet_is_received(script)
+    _a_sender_waits_and_another_sends(script, apart)
+    script.rest(without=held("up", FIRST))
+    script.rest()
+
+
+def _a_sender_waits_and_another_sends(script: Script, meanwhile: Excluded) -> None:
     script.do("send", 0, HWADDR, (1,), True)
     script.until(at(Label.TX_WAIT, asleep=True), without=held("card"))
     script.do("send", 0, HWADDR, (1,), False)
-    script.rest(without=apart)
-    script.rest(without=held("up", FIRST))
-    script.rest()
+    script.rest(without=meanwhile)
 
 
 # Faults
@@ -347,7 +321,7 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
         "A packet is left behind the one taken, and neither the line nor pollers are told.",
         "    else if (!told)\n        TRY(*more = ANOTHER_WAITS(p));\n",
         "    (void)told;\n",
-        Scene(_two_packets_for_two_readers, Setup(ring_shift=1)),
+        Scene(functools.partial(two_packets_for_two_readers, lent=False), Setup(ring_shift=1)),
     ),
     "lock-kept": KernelFault(
         "The lock is kept while the payload is copied.", "    TRY(UNLOCK_SOON(p));\n", ""
@@ -419,7 +393,7 @@ KERNEL_FAULTS: Final[Mapping[str, KernelFault]] = {
         "A call begins though the card has failed.",
         "    return t->life == t->open && !t->failed;\n",
         "    return t->life == t->open;\n",
-        Scene(_the_card_fails_and_a_packet_is_to_be_sent, _ROOMY),
+        Scene(a_call_is_turned_away, _ROOMY),
         file=TURN,
     ),
     "turn-overtakes-readers": KernelFault(
