@@ -80,6 +80,7 @@ class RunningCard:
         self._newest_muted = False
         # the bell
         self._bell = threading.Condition(threading.Lock())
+        self._called = False
         self._idle = False
         self._off = False
         self._queue: deque[NetPacket] = deque()
@@ -323,6 +324,7 @@ class RunningCard:
         elif name == _RAISE:
             self._untold = 0
             self._patience = _PATIENCE
+            self._raise_at = _NOT_YET
         every = self._behaviour.spurious_every
         if every and counters.steps % every == 0:
             card.spurious()

@@ -1,6 +1,7 @@
 """The emulated card at its edges: before it is opened, after it is closed, at every limit."""
 
 import threading
+import time
 from array import array
 
 import attrs
@@ -247,6 +248,28 @@ def test_so_many_completions_share_an_interrupt(laboratory, merge, interrupts):
     assert running.wait_until_idle()
     running.behaviour = Behaviour(merge=merge)
     assert interrupts_for(host, running, 8) == interrupts
+
+
+def test_each_interrupt_is_delayed_also_one_that_is_due_as_another_is_raised(laboratory):
+    """The clock of the first is over by then, and says nothing of the second."""
+    host = Host(laboratory.open()).start()
+    running = laboratory.card()
+    assert running.wait_until_idle()
+    running.behaviour = Behaviour(interrupt_delay=0.05)
+    raised = []
+
+    def another_is_due(raise_vector):
+        raise_vector()
+        raised.append(time.monotonic())
+        if len(raised) == 1:
+            running.card.rx.set_event()
+
+    running.card.step("card.raise_vector0").around(another_is_due)
+    host.send(0x99)
+    while len(raised) < 2:
+        time.sleep(0.001)
+    first, second = raised
+    assert second - first >= 0.05
 
 
 @pytest.mark.parametrize("looks", [True, False])
