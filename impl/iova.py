@@ -16,7 +16,7 @@ _FIRST: Final = 1
 """Page 0 is left out: a driver that forgot to write an address had better fail."""
 
 
-@attrs.frozen(order=True)
+@attrs.frozen
 class AddressRange:
     """Bus addresses from `start` to `end`, both included."""
 

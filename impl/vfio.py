@@ -56,10 +56,6 @@ _IRQ_SET: Final = struct.Struct("<IIIII")
 _IOMMU_INFO: Final = struct.Struct("<IIQI4x")
 _DMA_MAP: Final = struct.Struct("<IIQQQ")
 _DMA_UNMAP: Final = struct.Struct("<IIQQ")
-_SIZED: Final = struct.Struct("<I")
-"""What of them the kernel reads before it fills them in: the size,"""
-_INDEXED: Final = struct.Struct("<I4xI")
-"""and in some also the index of what is asked for."""
 _CAPABILITY: Final = struct.Struct("<HHI")
 _RANGES: Final = struct.Struct("<II")
 _RANGE: Final = struct.Struct("<QQ")
@@ -126,7 +122,7 @@ class Container:
         """What can be translated."""
         answer = bytearray(_IOMMU_INFO.size)
         while True:
-            _SIZED.pack_into(answer, 0, len(answer))
+            struct.pack_into("<I", answer, 0, len(answer))
             self._kernel.control(self.descriptor, _IOMMU_GET_INFO, answer)
             needed, flags, pages, first = _IOMMU_INFO.unpack_from(answer)
             if needed <= len(answer):
@@ -146,6 +142,12 @@ class Container:
         """Let devices reach memory no more."""
         argument = _DMA_UNMAP.pack(_DMA_UNMAP.size, 0, bus_address, size)
         self._kernel.control(self.descriptor, _IOMMU_UNMAP_DMA, bytearray(argument))
+
+
+def _to_fill_in(answer: struct.Struct, *index: int) -> bytearray:
+    """A structure that the kernel fills in: its size, flags and, of some, what is asked for."""
+    asked = struct.pack(f"<I4x{len(index)}I", answer.size, *index)
+    return bytearray(asked.ljust(answer.size, b"\0"))
 
 
 def _ranges(answer: bytearray, offset: int) -> Iterator[AddressRange]:
@@ -172,8 +174,7 @@ class Group:
     @property
     def is_viable(self) -> bool:
         """Whether no kernel driver uses any function of the group."""
-        answer = bytearray(_GROUP_STATUS.size)
-        _SIZED.pack_into(answer, 0, len(answer))
+        answer = _to_fill_in(_GROUP_STATUS)
         self._kernel.control(self.descriptor, _GROUP_GET_STATUS, answer)
         _, flags = _GROUP_STATUS.unpack(answer)
         return bool(flags & _VIABLE)
@@ -199,8 +200,7 @@ class VfioDevice:
     @property
     def can_reset(self) -> bool:
         """Whether the kernel knows a way to reset it."""
-        answer = bytearray(_DEVICE_INFO.size)
-        _SIZED.pack_into(answer, 0, len(answer))
+        answer = _to_fill_in(_DEVICE_INFO)
         self._kernel.control(self.descriptor, _DEVICE_GET_INFO, answer)
         _, flags, _, _ = _DEVICE_INFO.unpack(answer)
         return bool(flags & _CAN_RESET)
@@ -211,8 +211,7 @@ class VfioDevice:
 
     def region(self, index: int) -> VfioRegion:
         """One of its regions."""
-        answer = bytearray(_REGION_INFO.size)
-        _INDEXED.pack_into(answer, 0, len(answer), index)
+        answer = _to_fill_in(_REGION_INFO, index)
         self._kernel.control(self.descriptor, _DEVICE_GET_REGION_INFO, answer)
         _, flags, _, _, size, offset = _REGION_INFO.unpack(answer)
         return VfioRegion(size, offset, bool(flags & _CAN_MAP))
@@ -220,8 +219,7 @@ class VfioDevice:
     @property
     def msix_vectors(self) -> int:
         """How many MSI-X vectors it has."""
-        answer = bytearray(_IRQ_INFO.size)
-        _INDEXED.pack_into(answer, 0, len(answer), _MSIX)
+        answer = _to_fill_in(_IRQ_INFO, _MSIX)
         self._kernel.control(self.descriptor, _DEVICE_GET_IRQ_INFO, answer)
         _, _, _, count = _IRQ_INFO.unpack(answer)
         return int(count)

@@ -233,6 +233,12 @@ class PageMap(Opened):
         return self.kernel.frames.entry(offset // 8 * mmap.PAGESIZE).to_bytes(8, "little")
 
 
+def refuse_short(argument):
+    """As Linux does with a structure that says (argsz) that it is shorter than it has to be."""
+    if int.from_bytes(argument[:4], "little") < len(argument):
+        raise failure(errno.EINVAL)
+
+
 @attrs.define(eq=False)
 class Container(Opened):
     """The address space of an IOMMU of 39 bits, with interrupts in the middle."""
@@ -342,14 +348,17 @@ class Device(Opened):
         match request - 0x3B64:
             case 7:
                 size, *_ = struct.unpack("<IIII", argument)
+                refuse_short(argument)
                 argument[:] = struct.pack("<IIII", size, 2 | slot.can_reset, 9, 5)
             case 8:
                 size, _, index, _, _, _ = struct.unpack("<IIIIQQ", argument)
+                refuse_short(argument)
                 length = slot.function.region_info(index).size
                 flags = 7 if index == 0 and slot.mappable else 3
                 argument[:] = struct.pack("<IIIIQQ", size, flags, index, 0, length, index << 40)
             case 9:
                 size, _, index, _ = struct.unpack("<IIII", argument)
+                refuse_short(argument)
                 count = slot.vectors if index == 2 else slot.function.irq_info(index).count
                 argument[:] = struct.pack("<IIII", size, 1, index, count)
             case 10:
