@@ -247,6 +247,12 @@ def a_call_is_turned_away(script: Script) -> None:
     script.happens("send", 0, HWADDR, (1,), False)
 
 
+def _a_packet_is_sent(script: Script) -> None:
+    """A user sends a packet."""
+    script.opened()
+    script.happens("send", 0, HWADDR, (1,), False)
+
+
 def _two_opens_are_closed(script: Script) -> None:
     """The card is opened twice, and closed twice."""
     script.opened()
@@ -564,6 +570,7 @@ SCENES: Final[Mapping[str, Scene]] = {
     "failed-open-says-ok": Scene(_a_failed_card_is_opened_again),
     "fatal-is-forever": Scene(_a_failed_card_is_used_again),
     "close-loses-queue": Scene(_an_open_is_closed_with_a_packet_queued),
+    "submit-without-lock": Scene(_a_packet_is_sent),
     "open-count": Scene(_two_opens_are_closed),
     "turns-away-unlocked": Scene(a_call_is_turned_away),
     "last-packet-leaves-readable": Scene(a_packet_is_lent),
